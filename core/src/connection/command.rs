@@ -1,0 +1,202 @@
+//! What the application asks of its session, and what anybody may know about it.
+
+use super::{Connection, Undelivered};
+use crate::lifecycle::Input;
+use crate::session::{Pushed, carriage_return};
+use crate::timers::Timer;
+use crate::{
+    EncodeError, Event, LinkId, MAX_DEPTH, Message, Payload, Protocol, Reason, ResumeToken, SendError, SessionId,
+    State, Time, Transport, Window,
+};
+
+impl Connection {
+    /// Queues a message. It goes out with the next [`poll_transmit`](Self::poll_transmit) or
+    /// [`poll_post`](Self::poll_post) that has room for it, over this link or a later one.
+    ///
+    /// # Errors
+    ///
+    /// The message comes back, with the reason, when it cannot be taken.
+    pub fn send(&mut self, message: impl Into<Message>, now: Time) -> Result<(), SendError> {
+        let message = message.into();
+        if !matches!(self.state, State::Connecting | State::Open | State::Suspended) {
+            return Err(SendError::Closed(message));
+        }
+        let rules = self.rules();
+        let limit = self.session.outbox.peer().bytes as usize;
+        let length = message.payload().len();
+        if length > limit && rules.frames && self.state != State::Connecting {
+            return Err(SendError::TooLarge { message, limit });
+        }
+        let inexpressible = match message.payload() {
+            Payload::Json(json) if json.is_too_deep() => Some(too_deep()),
+            Payload::Text(text) if rules.no_carriage_return && text.as_bytes().contains(&b'\r') => {
+                Some(carriage_return())
+            }
+            Payload::Binary(_) | Payload::Json(_) | Payload::Text(_) => None,
+        };
+        if let Some(error) = inexpressible {
+            return Err(SendError::Inexpressible { message, error });
+        }
+        match self.session.outbox.push(message, rules.delivery, &self.config) {
+            Pushed::Queued => Ok(()),
+            Pushed::Refused(message) => {
+                self.session.awaits_room = true;
+                Err(SendError::Full(message))
+            }
+            Pushed::Overflow(message) => {
+                self.end(self.own_side(), Reason::Overflow, now);
+                self.owe_farewell(now);
+                Err(SendError::Full(message))
+            }
+        }
+    }
+
+    /// Ends the session: flushes what is queued, within the close timeout, then says `close`. Later calls do nothing.
+    ///
+    /// Messages that wait to be taken, or come later, are not delivered; the peer learns which.
+    pub fn close(&mut self, reason: Reason, now: Time) {
+        let by = self.own_side();
+        match self.state {
+            State::Connecting => self.end(by, reason, now),
+            State::Open | State::Suspended => {
+                self.step(Input::CloseCommand);
+                self.session.inbox.discard_untaken();
+                self.timers.stop(Timer::Resume);
+                self.timers.set(Timer::Close, now + self.config.close_timeout);
+                self.closing = Some(super::Closing { by, reason, sent: false, received: 0 });
+                self.close_if_flushed(now);
+            }
+            State::Closing | State::Closed => {}
+        }
+    }
+
+    /// The next event for the application. A message counts as received when it is taken here.
+    ///
+    /// Taking may make an acknowledgement due, or let a client's held poll go: ask for transmits afterwards.
+    #[must_use]
+    pub fn poll_event(&mut self) -> Option<Event> {
+        let (event, ack_due) = self.session.inbox.pop()?;
+        self.due.ack |= ack_due && self.rules().frames;
+        Some(event)
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called; `None` is never.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.timers.next()
+    }
+
+    /// After `Disconnected`: the messages that are not known to have arrived. Empty before, and when called again.
+    pub fn take_undelivered(&mut self) -> Undelivered {
+        if self.state != State::Closed {
+            return Undelivered::default();
+        }
+        let (unknown, unsent) = self.session.outbox.take_all();
+        Undelivered { unknown, unsent }
+    }
+
+    /// [`received`](Self::received), for the header of an HTTP answer.
+    ///
+    /// The peer may go by it, but an acknowledgement that is due stays due: an answer may get lost unnoticed.
+    pub fn report_received(&mut self) -> u64 {
+        match &self.closing {
+            Some(closing) if self.state == State::Closed => closing.received,
+            _ => self.session.inbox.tell(),
+        }
+    }
+
+    /// Whether the link should be read: false while the application has as much to take as the window allows, and nothing
+    /// but the carrier can hold the peer back.
+    pub fn wants_read(&self) -> bool {
+        self.rules().frames || !self.session.inbox.is_full()
+    }
+
+    /// Whether there are events to take.
+    pub fn has_events(&self) -> bool {
+        !self.session.inbox.is_empty()
+    }
+
+    /// Where the session is in its life.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// The current transport, or the last one.
+    pub fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// The current link.
+    pub fn link(&self) -> Option<LinkId> {
+        self.link.as_ref().map(|link| link.id)
+    }
+
+    /// The number of the current attachment.
+    pub fn attachment(&self) -> u64 {
+        self.attachment
+    }
+
+    /// The protocol.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// The session's id; `None` in a client that is still connecting.
+    pub fn session(&self) -> Option<SessionId> {
+        self.session.key.map(|(id, _)| id)
+    }
+
+    /// The token, for the client's own storage and for plain HTTP.
+    pub fn token(&self) -> Option<ResumeToken> {
+        self.session.key.map(|(_, token)| token)
+    }
+
+    /// Whether a token is this session's, compared in constant time.
+    pub fn verifies(&self, token: &ResumeToken) -> bool {
+        self.session.key.is_some_and(|(_, own)| own.matches(token))
+    }
+
+    /// How many messages of the peer the application has taken.
+    pub fn received(&self) -> u64 {
+        self.session.inbox.taken()
+    }
+
+    /// The number of the next message on the current link.
+    ///
+    /// A client compares it with the `id` of an event (SPEC SSE-4), and ends the stream with
+    /// [`handle_detach`](Self::handle_detach) and [`Reason::Unexpected`] when that is another one.
+    pub fn next_number(&self) -> u64 {
+        self.session.inbox.position() + 1
+    }
+
+    /// How many messages the peer has acknowledged.
+    pub fn acknowledged(&self) -> u64 {
+        self.session.outbox.acknowledged()
+    }
+
+    /// How many messages [`Overflow::DropOldest`](crate::Overflow::DropOldest) has dropped. Nobody else is told of them.
+    pub fn dropped(&self) -> u64 {
+        self.session.outbox.dropped()
+    }
+
+    /// How many messages are kept: waiting to be sent, or for their acknowledgement.
+    pub fn queued(&self) -> usize {
+        self.session.outbox.len()
+    }
+
+    /// What this side can take.
+    pub fn window(&self) -> Window {
+        self.session.inbox.window()
+    }
+
+    /// Whether nothing is left to do: closed, everything taken, no link, no tombstone to keep.
+    pub fn is_finished(&self) -> bool {
+        self.state == State::Closed && self.link.is_none() && !self.has_events() && self.poll_timeout().is_none()
+    }
+}
+
+/// SPEC JSN-3, MSP-3.
+pub(crate) fn too_deep() -> EncodeError {
+    const _: () = assert!(MAX_DEPTH == 64, "the text below says so");
+    EncodeError::new("nosphere", "JSON nested deeper than 64 levels")
+}

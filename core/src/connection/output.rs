@@ -1,0 +1,211 @@
+//! What goes out over a link, in either role.
+
+use super::{Action, Connection, FirstWords, Role};
+use crate::rules::Heartbeat;
+use crate::session::Next;
+use crate::timers::Timer;
+use crate::{Close, Encoded, Frame, LinkId, Opened, Reason, State, Text, Time, Transport, WireFormat};
+
+impl Connection {
+    /// The next thing to do on a link. Call it whenever the link can take more, until it gives `None`, or until the link
+    /// is over: after [`Action::Close`] and [`Action::Finish`].
+    ///
+    /// A unit that was given out must be written before anything that is given out later; if it cannot be, report
+    /// [`handle_detach`](Self::handle_detach). For a link that is not current any more this says [`Action::Close`]; in a
+    /// client that moves to another link, as soon as the server has granted that one.
+    #[must_use]
+    pub fn poll_transmit(&mut self, link: LinkId, format: &dyn WireFormat, now: Time) -> Option<Action> {
+        if let Some(candidate) = self.candidate.as_mut().filter(|candidate| candidate.link == link) {
+            let first = !std::mem::replace(&mut candidate.pinged, true);
+            return first.then(|| self.control(Frame::Ping { received: 0 }, format)).flatten();
+        }
+        if !self.link_is(link) {
+            // An old link that ended before the server knows of the new one would make it think that the client is gone.
+            let early = self.role == Role::Client && self.awaits_greeting() && self.state == State::Open;
+            return (!early).then(|| Action::Close { reason: self.end_of(link) });
+        }
+        match self.greeting() {
+            FirstWords::Attach if self.state != State::Closed => return self.attach_request(),
+            FirstWords::Awaited if self.state != State::Closed => return None,
+            FirstWords::Attach
+            | FirstWords::Awaited
+            | FirstWords::Lost(_)
+            | FirstWords::None
+            | FirstWords::Opened
+            | FirstWords::Resumed => {}
+        }
+        self.close_if_flushed(now);
+        let mut action = self.next_action(format);
+        if action.is_none() && self.state == State::Closing {
+            // The last message of a plain session was just written.
+            self.close_if_flushed(now);
+            if self.state == State::Closed {
+                action = self.next_action(format);
+            }
+        }
+        let polling = self.transport == Transport::LongPolling && self.role == Role::Server;
+        let Some(link) = &mut self.link else { return action };
+        match action {
+            None if polling && (link.used || link.finish) => self.finish(now),
+            Some(Action::Send { number, .. }) => {
+                link.used = true;
+                link.carried |= number.is_some();
+                action
+            }
+            action => action,
+        }
+    }
+
+    fn next_action(&mut self, format: &dyn WireFormat) -> Option<Action> {
+        if self.state == State::Closed {
+            return Some(self.farewell(format));
+        }
+        if self.role == Role::Client && self.transport != Transport::WebSocket {
+            // What a client sends over HTTP goes out by POST.
+            return None;
+        }
+        self.greet(format)
+            .or_else(|| self.next_control(format))
+            .or_else(|| {
+                let one = self.rules().one_message_per_poll && self.link.as_ref().is_some_and(|link| link.carried);
+                let (unit, number) = if one { None } else { self.next_message(format) }?;
+                Some(Action::Send { unit, number: Some(number) })
+            })
+            .or_else(|| {
+                let flushed = self.state == State::Closing && self.session.outbox.is_flushed();
+                let close = if flushed { self.close_frame() } else { None }?;
+                self.control(close, format)
+            })
+    }
+
+    /// Short frames that no message may delay.
+    fn next_control(&mut self, format: &dyn WireFormat) -> Option<Action> {
+        if std::mem::take(&mut self.due.pong) {
+            let received = self.report();
+            return self.control(Frame::Pong { received }, format);
+        }
+        if std::mem::take(&mut self.due.ping) {
+            if !self.pings_by_frames() {
+                return Some(Action::Ping);
+            }
+            let received = self.report();
+            return self.control(Frame::Ping { received }, format);
+        }
+        if std::mem::take(&mut self.due.ack) {
+            let received = self.report();
+            return self.control(Frame::Ack { received }, format);
+        }
+        None
+    }
+
+    /// The next message that the link can carry, with its number; what it cannot becomes an error event.
+    pub(super) fn next_message(&mut self, format: &dyn WireFormat) -> Option<(Encoded, u64)> {
+        let rules = self.rules();
+        loop {
+            match self.session.outbox.next(format, &rules, self.config.retained)? {
+                Next::Message { unit, number } => {
+                    self.notice_room();
+                    return Some((unit, number));
+                }
+                Next::Undeliverable(cause) => {
+                    if !self.reject_next(cause) {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// `close`, unless the current link was told. It counts as told.
+    pub(super) fn close_frame(&mut self) -> Option<Frame> {
+        let received = if self.state == State::Closed { 0 } else { self.report() };
+        let closing = self.closing.as_mut().filter(|closing| !closing.sent)?;
+        closing.sent = true;
+        let received = if self.state == State::Closed { closing.received } else { received };
+        let (code, reason) = (closing.reason.code(), Text::from_static(closing.reason.name()));
+        Some(Frame::Close(Close { code, reason, received }))
+    }
+
+    /// The count for a frame; an acknowledgement is not due any more.
+    pub(super) fn report(&mut self) -> u64 {
+        self.due.ack = false;
+        self.session.inbox.report()
+    }
+
+    /// What a server says first on a link.
+    fn greet(&mut self, format: &dyn WireFormat) -> Option<Action> {
+        let greeting = std::mem::replace(&mut self.link.as_mut()?.greeting, FirstWords::None);
+        match greeting {
+            FirstWords::Lost(messages) => Some(Action::Lost { messages }),
+            FirstWords::Opened => {
+                let (session, token) = self.session.key?;
+                let opened = Opened {
+                    session,
+                    token,
+                    heartbeat: self.config.heartbeat,
+                    timeout: self.config.timeout,
+                    proof: self.config.proof,
+                    resume: self.config.resume,
+                    window: self.session.inbox.window(),
+                };
+                self.control(Frame::Opened(opened), format)
+            }
+            FirstWords::Resumed => {
+                let received = self.report();
+                self.control(Frame::Resumed { received }, format)
+            }
+            FirstWords::None | FirstWords::Attach | FirstWords::Awaited => None,
+        }
+    }
+
+    /// The last words on the link of a closed session: `close`, unless this side has said it, then the end.
+    fn farewell(&mut self, format: &dyn WireFormat) -> Action {
+        let reason = self.closing.as_ref().map_or(Reason::Closed, |closing| closing.reason);
+        let speaks = match self.role {
+            Role::Client => self.transport == Transport::WebSocket && self.is_granted(),
+            Role::Server => self.rules().frames,
+        };
+        if speaks && let Some(close) = self.close_frame().and_then(|close| self.control(close, format)) {
+            return close;
+        }
+        if self.role == Role::Server && self.transport == Transport::LongPolling {
+            self.ended_link = self.link.take().map(|link| (link.id, Reason::Closed));
+            return Action::Finish;
+        }
+        self.end_link(reason)
+    }
+
+    fn end_link(&mut self, reason: Reason) -> Action {
+        if let Some(link) = self.link.take() {
+            self.ended_link = Some((link.id, reason));
+        }
+        Action::Close { reason }
+    }
+
+    /// The poll is answered; the next one is expected.
+    fn finish(&mut self, now: Time) -> Option<Action> {
+        let link = self.link.take()?;
+        self.ended_link = Some((link.id, Reason::Closed));
+        self.timers.stop(Timer::PollTime);
+        self.timers.set(Timer::PollGap, now + self.config.poll_gap);
+        Some(Action::Finish)
+    }
+
+    fn control(&self, frame: Frame, format: &dyn WireFormat) -> Option<Action> {
+        let unit = format.encode(frame).ok()?;
+        Some(Action::Send { unit: Encoded::new(unit), number: None })
+    }
+
+    fn greeting(&self) -> FirstWords {
+        self.link.as_ref().map_or(FirstWords::None, |link| link.greeting)
+    }
+
+    fn end_of(&self, link: LinkId) -> Reason {
+        self.ended_link.filter(|ended| ended.0 == link).map_or(Reason::Fenced, |ended| ended.1)
+    }
+
+    /// Whether a ping of the carrier is expected to be answered.
+    pub(super) fn pings_are_answered(&self) -> bool {
+        matches!(self.rules().heartbeat, Heartbeat::Frames | Heartbeat::CarrierAnswered)
+    }
+}

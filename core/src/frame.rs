@@ -1,0 +1,154 @@
+use std::time::Duration;
+
+use crate::{DecodeError, EncodeError, Payload, ResumeToken, SessionId, Text, Unit};
+
+/// A unit of the protocol (SPEC §2). Only messages are counted and replayed; everything else can be made again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Frame {
+    /// Asks for a new session.
+    Open(Open),
+    /// Grants it.
+    Opened(Opened),
+    /// Moves a session to the link that carries this.
+    Resume(Offer),
+    /// Grants that.
+    Resumed {
+        /// What the server has taken.
+        received: u64,
+    },
+    /// The session to be resumed is not known.
+    Reset {
+        /// For people.
+        text: Text,
+    },
+    /// Application data.
+    Message(Payload),
+    /// Says what was taken.
+    Ack {
+        /// The count.
+        received: u64,
+    },
+    /// Asks for a pong.
+    Ping {
+        /// What its sender has taken.
+        received: u64,
+    },
+    /// Answers a ping.
+    Pong {
+        /// What its sender has taken.
+        received: u64,
+    },
+    /// Ends the session.
+    Close(Close),
+}
+
+/// The fields of `open`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "SPEC §2; formats build it")]
+pub struct Open {
+    /// The number of the attachment that begins.
+    pub attachment: u64,
+    /// What the client can take.
+    pub window: Window,
+}
+
+/// The fields of `opened`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "SPEC §2; formats build it")]
+pub struct Opened {
+    /// Names the session.
+    pub session: SessionId,
+    /// The right to resume it.
+    pub token: ResumeToken,
+    /// How often the server pings; zero is never.
+    pub heartbeat: Duration,
+    /// How long a side waits for a sign of life that is due.
+    pub timeout: Duration,
+    /// How long the client has to show that it holds the token.
+    pub proof: Duration,
+    /// How long the session waits without a link.
+    pub resume: Duration,
+    /// What the server can take.
+    pub window: Window,
+}
+
+/// The fields of `resume`: an offer to continue a session here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "SPEC §2; formats build it")]
+pub struct Offer {
+    /// Which session.
+    pub session: SessionId,
+    /// The right to it.
+    pub token: ResumeToken,
+    /// The number of the attachment that begins.
+    pub attachment: u64,
+    /// What the client has taken.
+    pub received: u64,
+}
+
+/// The fields of `close`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "SPEC §2; formats build it")]
+pub struct Close {
+    /// A code of SPEC §13.
+    pub code: u16,
+    /// For people, at most [`Close::MAX_REASON`] bytes.
+    pub reason: Text,
+    /// What its sender has taken.
+    pub received: u64,
+}
+
+impl Close {
+    /// The longest reason, in bytes: what a WebSocket close frame can hold (RFC 6455 §5.5).
+    pub const MAX_REASON: usize = 123;
+}
+
+/// What a side can take: the most that may be unacknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "SPEC §2; formats build it")]
+pub struct Window {
+    /// Messages, at least 1.
+    pub messages: u32,
+    /// Bytes of units, at least 1. No unit may be longer.
+    pub bytes: u32,
+}
+
+impl Default for Window {
+    /// 256 messages and 1 MiB (SPEC §14).
+    fn default() -> Self {
+        Self { messages: 256, bytes: 1 << 20 }
+    }
+}
+
+/// Turns one frame into one unit and back. Stateless; held by name.
+///
+/// A format of your own plugs into the native protocol: implement this and register it with the server.
+pub trait WireFormat: std::fmt::Debug + Send + Sync {
+    /// A short name, unique among the formats of a process: `json`.
+    fn name(&self) -> &'static str;
+
+    /// Writes a frame.
+    ///
+    /// # Errors
+    ///
+    /// When the format has no way to express the frame. For a message, the sender's application is told.
+    fn encode(&self, frame: Frame) -> Result<Unit, EncodeError>;
+
+    /// Reads a frame. Total: any unit gives a frame or an error, in time and memory linear in its length.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::Payload`] when the unit is a message with an unreadable payload, else [`DecodeError::Malformed`].
+    fn decode(&self, unit: Unit) -> Result<Frame, DecodeError>;
+
+    /// Whether units are text; otherwise they are binary. By default, a format with a separator is text.
+    fn is_text(&self) -> bool {
+        self.separator().is_some()
+    }
+
+    /// A byte that no unit of this format contains, to separate units in a batch. Without one, lengths are written.
+    fn separator(&self) -> Option<u8> {
+        None
+    }
+}

@@ -1,0 +1,121 @@
+use std::fmt;
+use std::str::FromStr;
+
+use subtle::ConstantTimeEq as _;
+use uuid::Uuid;
+
+/// The largest count and attachment number: 2⁵³−1, so that every language can hold it (SPEC TRM-1).
+pub const MAX_COUNT: u64 = (1 << 53) - 1;
+
+/// Names a session. Not a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(Uuid);
+
+impl SessionId {
+    /// An id made of 16 random bytes (UUID version 4).
+    pub fn from_random(bytes: [u8; 16]) -> Self {
+        Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
+    }
+
+    /// The id as 16 bytes.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+}
+
+impl From<[u8; 16]> for SessionId {
+    fn from(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+}
+
+impl FromStr for SessionId {
+    type Err = InvalidId;
+
+    /// Reads the hyphenated form.
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        if text.len() != uuid::fmt::Hyphenated::LENGTH {
+            return Err(InvalidId);
+        }
+        Uuid::try_parse(text).map(Self).map_err(|_| InvalidId)
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_hyphenated().fmt(f)
+    }
+}
+
+/// The right to resume a session: 128 random bits. `Debug` does not show them.
+///
+/// `==` is for tests and model checking; [`ResumeToken::matches`] is for peers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ResumeToken([u8; 16]);
+
+impl ResumeToken {
+    /// A token from 16 bytes of a secure random source.
+    pub fn from_random(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Compares in constant time (SPEC SEC-1).
+    #[must_use]
+    pub fn matches(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+
+    /// The token as 16 bytes, for the wire only.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// The token as 32 hexadecimal digits, for the wire only.
+    pub fn reveal(&self) -> String {
+        self.0.iter().fold(String::with_capacity(32), |mut hex, byte| {
+            for digit in [byte >> 4, byte & 15] {
+                hex.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
+            }
+            hex
+        })
+    }
+}
+
+impl FromStr for ResumeToken {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let mut bytes = [0; 16];
+        if text.len() != 32 {
+            return Err(InvalidId);
+        }
+        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let digit = |d: u8| match d {
+                b'0'..=b'9' => Ok(d - b'0'),
+                b'a'..=b'f' => Ok(d - b'a' + 10),
+                _ => Err(InvalidId),
+            };
+            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl fmt::Debug for ResumeToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ResumeToken(…)")
+    }
+}
+
+/// A text that is no session id, or no token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not of the form that SPEC §2 gives")]
+#[non_exhaustive]
+pub struct InvalidId;
+
+/// Names a link of a connection: one socket, one event stream, one poll.
+///
+/// Chosen by the adapter, never used twice for a connection, so that a late report about an old link is harmless.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(clippy::exhaustive_structs, reason = "a number, chosen by the adapter")]
+pub struct LinkId(pub u64);

@@ -1,0 +1,237 @@
+use std::collections::VecDeque;
+
+use crate::{Event, Window};
+
+/// The most events beside messages that wait for the application before further faults of the peer go untold.
+///
+/// Heartbeats and `Writable` wait once at most, and a `Resumed` that nobody saw gives way to the next `Suspended`: so a
+/// peer cannot fill the queue, whatever it does while the application takes nothing.
+const MAX_NOTICES: usize = 64;
+
+/// The incoming stream of a session, and the queue of events for the application.
+///
+/// `taken` messages were given to the application; `accepted` counts those that wait for it too; `position` is the number
+/// of the last message that came over the current attachment.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Inbox {
+    waiting: VecDeque<Waiting>,
+    /// Events among those that wait that are not messages.
+    notices: usize,
+    heartbeat_waits: bool,
+    writable_waits: bool,
+    taken: u64,
+    accepted: u64,
+    position: u64,
+    /// Bytes of the units of accepted messages that wait.
+    waiting_bytes: usize,
+    /// The highest count that the peer may know: what exceeds the window behind it, it had to know better.
+    told: u64,
+    untold_bytes: usize,
+    /// The count that the link was told last. One in the answer to a POST is not enough: nobody knows who heard it.
+    reported: u64,
+    unreported_bytes: usize,
+    window: Window,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Waiting {
+    event: Event,
+    /// The unit's length, if this is a message.
+    message: Option<u32>,
+}
+
+/// What became of an incoming message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrived {
+    Accepted,
+    /// The peer exceeded the window.
+    Beyond,
+    /// It was here before.
+    Duplicate,
+    /// The unit is longer than any may be.
+    TooLong,
+}
+
+impl Inbox {
+    pub(crate) fn new(window: Window) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            notices: 0,
+            heartbeat_waits: false,
+            writable_waits: false,
+            taken: 0,
+            accepted: 0,
+            position: 0,
+            waiting_bytes: 0,
+            told: 0,
+            untold_bytes: 0,
+            reported: 0,
+            unreported_bytes: 0,
+            window,
+        }
+    }
+
+    /// The next message of the current attachment arrived. `windowed`: the peer knows the window.
+    pub(crate) fn arrive(&mut self, event: Event, unit: usize, windowed: bool) -> Arrived {
+        if self.position < self.accepted {
+            self.position += 1;
+            return Arrived::Duplicate;
+        }
+        if unit > self.window.bytes as usize {
+            return Arrived::TooLong;
+        }
+        if windowed && self.exceeds(self.accepted - self.told, self.untold_bytes) {
+            return Arrived::Beyond;
+        }
+        self.position += 1;
+        self.accepted += 1;
+        self.waiting_bytes += unit;
+        self.untold_bytes += unit;
+        self.unreported_bytes += unit;
+        self.waiting.push_back(Waiting { event, message: Some(unit as u32) });
+        Arrived::Accepted
+    }
+
+    /// What would become of the new messages of a body, given the lengths of their units.
+    pub(crate) fn weigh(&self, units: impl Iterator<Item = usize>, windowed: bool) -> Arrived {
+        let (mut messages, mut bytes) = if windowed {
+            (self.accepted - self.told, self.untold_bytes)
+        } else {
+            (self.accepted - self.taken, self.waiting_bytes)
+        };
+        for unit in units {
+            if unit > self.window.bytes as usize {
+                return Arrived::TooLong;
+            }
+            if self.exceeds(messages, bytes) {
+                return Arrived::Beyond;
+            }
+            messages += 1;
+            bytes += unit;
+        }
+        Arrived::Accepted
+    }
+
+    /// Queues an event that is not a message.
+    pub(crate) fn push(&mut self, event: Event) {
+        let told = if event == Event::Heartbeat {
+            std::mem::replace(&mut self.heartbeat_waits, true)
+        } else if event == Event::Writable {
+            std::mem::replace(&mut self.writable_waits, true)
+        } else if event == Event::Suspended {
+            // Nobody saw that it was resumed, so nobody needs to see that this is over.
+            let unseen = matches!(self.waiting.back(), Some(Waiting { event: Event::Resumed { .. }, .. }));
+            if unseen {
+                self.waiting.pop_back();
+            }
+            self.notices -= usize::from(unseen);
+            unseen
+        } else {
+            false
+        };
+        if !told {
+            self.notices += 1;
+            self.waiting.push_back(Waiting { event, message: None });
+        }
+    }
+
+    /// Whether the application keeps up with what it is told beside messages.
+    pub(crate) fn has_room_for_errors(&self) -> bool {
+        self.notices < MAX_NOTICES
+    }
+
+    /// The next event. Returns whether an acknowledgement became due by taking it (DLV-3).
+    pub(crate) fn pop(&mut self) -> Option<(Event, bool)> {
+        let Waiting { event, message } = self.waiting.pop_front()?;
+        let Some(unit) = message else {
+            self.notices -= 1;
+            self.heartbeat_waits &= event != Event::Heartbeat;
+            self.writable_waits &= event != Event::Writable;
+            return Some((event, false));
+        };
+        self.taken += 1;
+        self.waiting_bytes -= unit as usize;
+        let messages = self.taken - self.reported;
+        let bytes = self.unreported_bytes - self.waiting_bytes;
+        let due = messages * 2 >= u64::from(self.window.messages) || bytes * 2 >= self.window.bytes as usize;
+        Some((event, due))
+    }
+
+    /// The count for a frame of the link, or a request that is repeated until it is answered.
+    pub(crate) fn report(&mut self) -> u64 {
+        self.reported = self.taken;
+        self.unreported_bytes = self.waiting_bytes;
+        self.tell()
+    }
+
+    /// The count for an answer that may get lost.
+    pub(crate) fn tell(&mut self) -> u64 {
+        self.told = self.taken;
+        self.untold_bytes = self.waiting_bytes;
+        self.taken
+    }
+
+    /// What comes next begins behind `base`, which is not ahead of what was accepted (PST-2, POL-1).
+    pub(crate) fn seek(&mut self, base: u64) {
+        debug_assert!(base <= self.accepted);
+        self.position = base;
+    }
+
+    /// Forgets what was not taken: a new attachment begins and it comes again (DLV-6), or nobody wants it any more.
+    pub(crate) fn discard_untaken(&mut self) {
+        if self.has_untaken() {
+            (self.notices, self.heartbeat_waits, self.writable_waits) = (0, false, false);
+            for Waiting { event, message } in std::mem::take(&mut self.waiting) {
+                if message.is_none() {
+                    self.push(event);
+                }
+            }
+        }
+        self.accepted = self.taken;
+        self.position = self.taken;
+        self.waiting_bytes = 0;
+        self.report();
+    }
+
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    pub(crate) fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    pub(crate) fn window(&self) -> Window {
+        self.window
+    }
+
+    /// Whether messages wait for the application.
+    pub(crate) fn has_untaken(&self) -> bool {
+        self.accepted > self.taken
+    }
+
+    /// Whether as much waits for the application as the window allows.
+    pub(crate) fn is_full(&self) -> bool {
+        self.exceeds(self.accepted - self.taken, self.waiting_bytes)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Gives back memory that a burst has left.
+    pub(crate) fn shrink(&mut self) {
+        if self.waiting.is_empty() {
+            self.waiting = VecDeque::new();
+        }
+    }
+
+    /// Whether a further message is one too many. The one that reaches the window's bytes is the last (DLV-2).
+    fn exceeds(&self, messages: u64, bytes: usize) -> bool {
+        messages >= u64::from(self.window.messages) || bytes >= self.window.bytes as usize
+    }
+}

@@ -1,0 +1,268 @@
+use std::collections::VecDeque;
+
+use crate::rules::{Delivery, Rules};
+use crate::{Config, EncodeError, Encoded, Message, Overflow, Undeliverable, Window, WireFormat};
+
+/// The outgoing stream of a session: send queue and retention in one.
+///
+/// `entries` holds everything behind `acknowledged`, oldest first. Of these the first `transmitted` were handed to the
+/// current link, and the first `numbered` have a number that the attachment can no longer change; what is behind them
+/// may still be dropped or replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Outbox {
+    entries: VecDeque<Entry>,
+    acknowledged: u64,
+    transmitted: usize,
+    numbered: usize,
+    /// Bytes of the units that were transmitted.
+    in_flight: usize,
+    /// Bytes of the payloads of all entries.
+    queued: usize,
+    /// How many messages were dropped to make room for newer ones.
+    dropped: u64,
+    /// Messages that no link can carry, found when the application had no use for errors any more.
+    set_aside: Vec<Message>,
+    peer: Window,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Entry {
+    message: Message,
+    /// The length of its unit, once it was transmitted.
+    unit: u32,
+}
+
+/// What became of a message that was to be queued.
+#[derive(Debug)]
+pub(crate) enum Pushed {
+    Queued,
+    /// There is no room; the policy is to refuse.
+    Refused(Message),
+    /// There is no room; the policy is to end the session.
+    Overflow(Message),
+}
+
+/// What there is to transmit.
+#[derive(Debug)]
+pub(crate) enum Next {
+    Message {
+        unit: Encoded,
+        number: u64,
+    },
+    /// The link cannot carry the next message. It stays until it is [removed](Outbox::remove_next).
+    Undeliverable(Undeliverable),
+}
+
+impl Outbox {
+    pub(crate) fn new(peer: Window) -> Self {
+        Self {
+            entries: VecDeque::new(),
+            acknowledged: 0,
+            transmitted: 0,
+            numbered: 0,
+            in_flight: 0,
+            queued: 0,
+            dropped: 0,
+            set_aside: Vec::new(),
+            peer,
+        }
+    }
+
+    pub(crate) fn set_peer(&mut self, peer: Window) {
+        self.peer = peer;
+    }
+
+    pub(crate) fn peer(&self) -> Window {
+        self.peer
+    }
+
+    pub(crate) fn push(&mut self, message: Message, delivery: Delivery, config: &Config) -> Pushed {
+        let bytes = message.payload().len();
+        while !self.fits(bytes, config) {
+            if self.can_forget(delivery) {
+                self.pop();
+                continue;
+            }
+            match config.overflow {
+                Overflow::Disconnect => return Pushed::Overflow(message),
+                Overflow::DropOldest if self.numbered < self.entries.len() => {
+                    self.remove(self.numbered);
+                    self.dropped += 1;
+                }
+                Overflow::DropNewest | Overflow::DropOldest => return Pushed::Refused(message),
+            }
+        }
+        self.queued += bytes;
+        self.entries.push_back(Entry { message, unit: 0 });
+        Pushed::Queued
+    }
+
+    /// Whether there is room for another message.
+    pub(crate) fn has_room(&self, delivery: Delivery, config: &Config) -> bool {
+        self.fits(1, config) || self.can_forget(delivery)
+    }
+
+    fn fits(&self, bytes: usize, config: &Config) -> bool {
+        self.entries.len() < config.max_queued_messages
+            && (self.queued + bytes <= config.max_queued_bytes || self.entries.is_empty())
+    }
+
+    /// Whether the oldest message is kept only for a client that may come back: new ones need the room more.
+    fn can_forget(&self, delivery: Delivery) -> bool {
+        delivery == Delivery::Retained && self.transmitted > 0
+    }
+
+    /// The next message for the link, if the peer's window has room for it (DLV-2).
+    pub(crate) fn next(&mut self, format: &dyn WireFormat, rules: &Rules, retained: usize) -> Option<Next> {
+        let windowed = rules.delivery == Delivery::Acknowledged;
+        let limit = self.peer.bytes as usize;
+        if windowed && (self.transmitted >= self.peer.messages as usize || self.in_flight >= limit) {
+            return None;
+        }
+        let entry = self.entries.get_mut(self.transmitted)?;
+        let unit = match entry.message.encode(format) {
+            Ok(unit) => unit,
+            Err(error) => return Some(Next::Undeliverable(error.into())),
+        };
+        let length = unit.payload().len();
+        if windowed && length > limit {
+            return Some(Next::Undeliverable(Undeliverable::TooLarge { limit }));
+        }
+        if rules.no_carriage_return && unit.is_text() && unit.payload().contains(&b'\r') {
+            return Some(Next::Undeliverable(carriage_return().into()));
+        }
+        entry.unit = length as u32;
+        self.in_flight += length;
+        self.transmitted += 1;
+        self.numbered = self.numbered.max(self.transmitted);
+        let number = self.acknowledged + self.transmitted as u64;
+        let keep = match rules.delivery {
+            Delivery::Acknowledged => usize::MAX,
+            Delivery::Retained => retained,
+            Delivery::Written => 0,
+        };
+        while self.transmitted > keep {
+            self.pop();
+        }
+        Some(Next::Message { unit, number })
+    }
+
+    /// Removes the message that [`next`](Self::next) found undeliverable.
+    pub(crate) fn remove_next(&mut self) -> Message {
+        self.remove(self.transmitted)
+    }
+
+    /// The same, and keeps it for [`take_all`](Self::take_all).
+    pub(crate) fn set_next_aside(&mut self) {
+        let message = self.remove_next();
+        self.set_aside.push(message);
+    }
+
+    /// The peer says what it has taken. `None` if it cannot be (DLV-4).
+    pub(crate) fn acknowledge(&mut self, received: u64) -> Option<()> {
+        if received > self.highest_number() {
+            return None;
+        }
+        while self.acknowledged < received {
+            self.pop();
+        }
+        Some(())
+    }
+
+    /// Starts again behind `received`, on the same attachment: numbers stay.
+    ///
+    /// Messages between `received` and the oldest that is kept are lost; returns how many.
+    pub(crate) fn rewind(&mut self, received: u64) -> u64 {
+        let lost = self.acknowledged.saturating_sub(received);
+        while self.acknowledged < received.min(self.highest_number()) {
+            self.pop();
+        }
+        self.transmitted = 0;
+        self.in_flight = 0;
+        lost
+    }
+
+    /// Starts again behind `received`, on a new attachment: the tail is numbered anew (DLV-6, DLV-7).
+    pub(crate) fn resume(&mut self, received: u64) -> u64 {
+        let lost = self.rewind(received);
+        self.numbered = 0;
+        lost
+    }
+
+    /// Goes back to the message behind `count`, which was handed to a carrier that failed.
+    pub(crate) fn retract(&mut self, count: u64) {
+        let keep = (count.saturating_sub(self.acknowledged) as usize).min(self.transmitted);
+        let bytes: usize = self.entries.range(keep..self.transmitted).map(|entry| entry.unit as usize).sum();
+        self.transmitted = keep;
+        self.in_flight -= bytes;
+    }
+
+    /// The number of messages that were handed to the current link or acknowledged before.
+    pub(crate) fn transmitted(&self) -> u64 {
+        self.acknowledged + self.transmitted as u64
+    }
+
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
+    /// The highest number that this attachment gave.
+    pub(crate) fn highest_number(&self) -> u64 {
+        self.acknowledged + self.numbered as u64
+    }
+
+    /// Whether everything was handed to the link.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.transmitted == self.entries.len()
+    }
+
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Takes everything that is not acknowledged: what may have been received, and what was never sent.
+    pub(crate) fn take_all(&mut self) -> (Vec<Message>, Vec<Message>) {
+        let mut unknown: Vec<_> = std::mem::take(&mut self.entries).into_iter().map(|entry| entry.message).collect();
+        let mut unsent = std::mem::take(&mut self.set_aside);
+        unsent.extend(unknown.split_off(self.numbered));
+        (self.transmitted, self.numbered, self.in_flight, self.queued) = (0, 0, 0, 0);
+        (unknown, unsent)
+    }
+
+    /// Gives back memory that a burst has left.
+    pub(crate) fn shrink(&mut self) {
+        if self.entries.is_empty() {
+            self.entries = VecDeque::new();
+        }
+    }
+
+    fn remove(&mut self, index: usize) -> Message {
+        let Some(entry) = self.entries.remove(index) else { unreachable!("the index was looked up") };
+        self.queued -= entry.message.payload().len();
+        // A numbered message is removed only if the format of its own attachment refuses it after it accepted it.
+        if index < self.numbered {
+            self.numbered -= 1;
+        }
+        entry.message
+    }
+
+    fn pop(&mut self) {
+        let Some(entry) = self.entries.pop_front() else { return };
+        self.queued -= entry.message.payload().len();
+        if self.transmitted > 0 {
+            self.transmitted -= 1;
+            self.in_flight -= entry.unit as usize;
+        }
+        self.numbered = self.numbered.saturating_sub(1);
+        self.acknowledged += 1;
+    }
+}
+
+/// SPEC PLN-5.
+pub(crate) fn carriage_return() -> EncodeError {
+    EncodeError::new("plain over sse", "a carriage return")
+}

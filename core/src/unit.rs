@@ -1,0 +1,228 @@
+use std::fmt;
+use std::ops::Deref;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use bytestring::ByteString;
+
+use crate::message::holds_too_much;
+
+/// What a carrier moves whole: a WebSocket message, the data of an SSE event, an item of a batch.
+///
+/// SPEC §2. A wire format turns one frame into one unit and back.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "carriers move text or bytes, nothing else")]
+pub enum Unit {
+    /// Bytes without a known encoding.
+    Binary(Bytes),
+    /// UTF-8 text.
+    Text(Text),
+}
+
+impl Unit {
+    /// The length that windows and size limits count, in bytes.
+    pub fn len(&self) -> usize {
+        self.as_bytes().len()
+    }
+
+    /// Copies the unit out of the memory that it shares, if that is far larger than itself.
+    #[must_use]
+    pub fn detached(self, held: usize) -> Self {
+        if !holds_too_much(self.len(), held) {
+            return self;
+        }
+        match self {
+            Self::Binary(bytes) => Self::Binary(Bytes::copy_from_slice(&bytes)),
+            Self::Text(text) => Self::Text(text.as_str().into()),
+        }
+    }
+
+    /// Whether the unit holds no bytes at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The content, whichever kind it is.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Binary(bytes) => bytes,
+            Self::Text(text) => text.as_bytes(),
+        }
+    }
+}
+
+/// UTF-8 text that shares its bytes: cloning and slicing copy nothing.
+#[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Text(ByteString);
+
+impl Text {
+    /// An empty text.
+    pub const fn new() -> Self {
+        Self(ByteString::new())
+    }
+
+    /// A text that borrows from the program itself.
+    pub const fn from_static(text: &'static str) -> Self {
+        Self(ByteString::from_static(text))
+    }
+
+    /// Takes bytes that are UTF-8, without a copy.
+    ///
+    /// # Errors
+    ///
+    /// Gives the bytes back if they are not UTF-8.
+    pub fn from_utf8(bytes: Bytes) -> Result<Self, Bytes> {
+        ByteString::try_from(bytes.clone()).map(Self).map_err(|_| bytes)
+    }
+
+    /// The text as a string slice.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A part of this text that shares its bytes.
+    ///
+    /// # Panics
+    ///
+    /// If `part` is not a slice of this very text.
+    #[must_use]
+    pub fn slice_of(&self, part: &str) -> Self {
+        Self(self.0.slice_ref(part))
+    }
+
+    /// The bytes of the text, without a copy.
+    pub fn into_bytes(self) -> Bytes {
+        self.0.into_bytes()
+    }
+
+    /// The shared bytes of the text.
+    pub fn bytes(&self) -> &Bytes {
+        self.0.as_bytes()
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl PartialEq<str> for Text {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl PartialEq<&str> for Text {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+/// A unit on its way out.
+///
+/// A unit that many recipients share carries, in the same block and right before its payload, the RFC 6455 header of an
+/// unmasked, final frame: WebSocket writes the block as it is, every other carrier takes the payload.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Encoded {
+    block: Bytes,
+    header: u8,
+    text: bool,
+}
+
+impl Encoded {
+    /// Wraps a unit for one recipient. Copies nothing; there is no prepared header.
+    pub fn new(unit: Unit) -> Self {
+        match unit {
+            Unit::Binary(block) => Self { block, header: 0, text: false },
+            Unit::Text(text) => Self { block: text.into_bytes(), header: 0, text: true },
+        }
+    }
+
+    /// Prepares a unit for many recipients: one copy, header included.
+    pub fn shared(unit: &Unit) -> Self {
+        let payload = unit.as_bytes();
+        let text = matches!(unit, Unit::Text(_));
+        let (header, length) = frame_header(text, payload.len());
+        let mut block = BytesMut::with_capacity(usize::from(length) + payload.len());
+        block.put_slice(&header[..usize::from(length)]);
+        block.put_slice(payload);
+        Self { block: block.freeze(), header: length, text }
+    }
+
+    /// The unit's content.
+    pub fn payload(&self) -> &[u8] {
+        &self.block[usize::from(self.header)..]
+    }
+
+    /// The unit's content, sharing its bytes.
+    pub fn payload_bytes(&self) -> Bytes {
+        self.block.slice(usize::from(self.header)..)
+    }
+
+    /// Header and payload of a whole WebSocket frame, if it was prepared.
+    pub fn frame(&self) -> Option<&Bytes> {
+        (self.header != 0).then_some(&self.block)
+    }
+
+    /// The block without its prepared header's claim: header and payload if prepared, else the payload alone.
+    pub fn into_block(self) -> Bytes {
+        self.block
+    }
+
+    /// Whether the unit is text.
+    pub fn is_text(&self) -> bool {
+        self.text
+    }
+}
+
+impl fmt::Debug for Encoded {
+    /// Without the content: a unit may hold a token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.text { "text" } else { "binary" };
+        write!(f, "Encoded({kind}, {} bytes)", self.payload().len())
+    }
+}
+
+/// The header of an unmasked, final data frame (RFC 6455 §5.2) and its length.
+pub fn frame_header(text: bool, length: usize) -> ([u8; 10], u8) {
+    let mut header = [0; 10];
+    header[0] = if text { 0x81 } else { 0x82 };
+    if length < 126 {
+        header[1] = length as u8;
+        (header, 2)
+    } else if let Ok(short) = u16::try_from(length) {
+        header[1] = 126;
+        header[2..4].copy_from_slice(&short.to_be_bytes());
+        (header, 4)
+    } else {
+        header[1] = 127;
+        header[2..].copy_from_slice(&(length as u64).to_be_bytes());
+        (header, 10)
+    }
+}
