@@ -1,0 +1,219 @@
+use std::borrow::Cow;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use nosphere_core::{
+    Close, DecodeError, Frame, Json, JsonEncoding, Kind, Offer, Open, Opened, Payload, PayloadError, Text, Window, json,
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::is_plain;
+use crate::rules;
+use crate::transcode::literal_length;
+
+/// Reads a unit.
+pub(super) fn frame(unit: &Text) -> Result<Frame, DecodeError> {
+    let (name, payload) = split(unit).ok_or(DecodeError::Malformed("no envelope of one member"))?;
+    let frame = match name {
+        Name::Text => return text(unit, payload).map(Payload::Text).map(Frame::Message),
+        Name::Json => return json_value(unit, payload).map(Payload::Json).map(Frame::Message),
+        Name::Binary => return binary(payload).map(Frame::Message),
+        Name::Control(name) => control(unit, &name, payload)?,
+    };
+    match rules::fault(&frame) {
+        Some(fault) => Err(DecodeError::Malformed(fault)),
+        None => Ok(frame),
+    }
+}
+
+enum Name<'a> {
+    Binary,
+    Control(Cow<'a, str>),
+    Json,
+    Text,
+}
+
+/// The name of the envelope's member and everything up to the envelope's end, unread.
+fn split(unit: &str) -> Option<(Name<'_>, &str)> {
+    if let Some(body) = unit.strip_suffix('}') {
+        // What every sender writes, and the only forms that come often.
+        if let Some(payload) = body.strip_prefix(r#"{"text":"#) {
+            return Some((Name::Text, trim(payload)));
+        } else if let Some(payload) = body.strip_prefix(r#"{"json":"#) {
+            return Some((Name::Json, trim(payload)));
+        } else if let Some(payload) = body.strip_prefix(r#"{"binary":"#) {
+            return Some((Name::Binary, trim(payload)));
+        }
+    }
+    let body = trim(trim(unit).strip_prefix('{')?.strip_suffix('}')?);
+    let (name, rest) = body.split_at_checked(literal_length(body.as_bytes())?)?;
+    let payload = trim(trim(rest).strip_prefix(':')?);
+    let name = string(name).ok()?;
+    Some(match &*name {
+        "text" => (Name::Text, payload),
+        "json" => (Name::Json, payload),
+        "binary" => (Name::Binary, payload),
+        _ => (Name::Control(name), payload),
+    })
+}
+
+/// Removes JSON's white space, and no other, from both ends.
+fn trim(text: &str) -> &str {
+    // Almost always there is none.
+    match text.as_bytes() {
+        [first, .., last] if *first > b' ' && *last > b' ' => text,
+        _ => text.trim_matches([' ', '\t', '\n', '\r']),
+    }
+}
+
+/// The characters between the quotes, if the literal has no escapes.
+fn plain_literal(literal: &str) -> Option<&str> {
+    literal.strip_prefix('"')?.strip_suffix('"').filter(|inner| is_plain(inner.as_bytes()))
+}
+
+fn string(literal: &str) -> serde_json::Result<Cow<'_, str>> {
+    match plain_literal(literal) {
+        Some(plain) => Ok(Cow::Borrowed(plain)),
+        None => serde_json::from_str(literal).map(Cow::Owned),
+    }
+}
+
+fn shared_string(unit: &Text, literal: &str) -> serde_json::Result<Text> {
+    string(literal).map(|text| match text {
+        Cow::Borrowed(plain) => unit.slice_of(plain),
+        Cow::Owned(text) => text.into(),
+    })
+}
+
+fn text(unit: &Text, payload: &str) -> Result<Text, DecodeError> {
+    shared_string(unit, payload).map_err(|error| PayloadError::new(Kind::Text, error.to_string()).into())
+}
+
+fn json_value(unit: &Text, payload: &str) -> Result<Json, DecodeError> {
+    let checked = json::check(payload.as_bytes()).map_err(|error| PayloadError::new(Kind::Json, error.to_string()))?;
+    let bytes = if checked.breaks { json::compact(payload).into() } else { unit.bytes().slice_ref(payload.as_bytes()) };
+    Ok(Json::from_checked(bytes, JsonEncoding::Text))
+}
+
+fn binary(payload: &str) -> Result<Payload, DecodeError> {
+    let problem = |problem: String| DecodeError::from(PayloadError::new(Kind::Binary, problem));
+    let text = string(payload).map_err(|error| problem(error.to_string()))?;
+    let bytes = STANDARD.decode(&*text).map_err(|error| problem(error.to_string()))?;
+    Ok(Payload::Binary(bytes.into()))
+}
+
+fn control(unit: &Text, name: &str, body: &str) -> Result<Frame, DecodeError> {
+    Ok(match name {
+        "open" => {
+            let OpenBody { attachment, window } = object(body)?;
+            Frame::Open(Open { attachment, window: read_window(window)? })
+        }
+        "opened" => {
+            let body: OpenedBody<'_> = object(body)?;
+            let millis = |millis| rules::duration(millis).ok_or(DecodeError::Malformed("a duration beyond 2^53-1"));
+            Frame::Opened(Opened {
+                session: id(&body.session)?,
+                token: id(&body.token)?,
+                heartbeat: millis(body.heartbeat)?,
+                timeout: millis(body.timeout)?,
+                proof: millis(body.proof)?,
+                resume: millis(body.resume)?,
+                window: read_window(body.window)?,
+            })
+        }
+        "resume" => {
+            let ResumeBody { session, token, attachment, received } = object(body)?;
+            Frame::Resume(Offer { session: id(&session)?, token: id(&token)?, attachment, received })
+        }
+        "resumed" => {
+            let ResumedBody { received } = object(body)?;
+            Frame::Resumed { received }
+        }
+        "reset" => {
+            let text = shared_string(unit, body);
+            Frame::Reset { text: text.map_err(|_| DecodeError::Malformed("a reset without text"))? }
+        }
+        "ack" => Frame::Ack { received: count(body)? },
+        "ping" => Frame::Ping { received: count(body)? },
+        "pong" => Frame::Pong { received: count(body)? },
+        "close" => {
+            let CloseBody { code, reason, received } = object(body)?;
+            Frame::Close(Close { code, reason: reason.into_owned().into(), received })
+        }
+        _ => return Err(DecodeError::Malformed("not the name of a frame")),
+    })
+}
+
+fn count(body: &str) -> Result<u64, DecodeError> {
+    serde_json::from_str(body).map_err(|_| DecodeError::Malformed("not a count"))
+}
+
+fn id<T: FromStr>(text: &str) -> Result<T, DecodeError> {
+    text.parse().map_err(|_| DecodeError::Malformed("not a session id or token"))
+}
+
+fn read_window(body: &RawValue) -> Result<Window, DecodeError> {
+    let WindowBody { messages, bytes } = object(body.get())?;
+    Ok(rules::window(messages, bytes))
+}
+
+/// Reads a body that must be an object: serde would take an array of the fields as well.
+fn object<'a, T: Deserialize<'a>>(body: &'a str) -> Result<T, DecodeError> {
+    const FAULT: DecodeError = DecodeError::Malformed("a body without the fields of its frame");
+    if !body.starts_with('{') {
+        return Err(FAULT);
+    }
+    serde_json::from_str(body).map_err(|_| FAULT)
+}
+
+#[derive(Deserialize)]
+struct OpenBody<'a> {
+    attachment: u64,
+    #[serde(borrow)]
+    window: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct OpenedBody<'a> {
+    #[serde(borrow)]
+    session: Cow<'a, str>,
+    #[serde(borrow)]
+    token: Cow<'a, str>,
+    heartbeat: u64,
+    timeout: u64,
+    proof: u64,
+    resume: u64,
+    #[serde(borrow)]
+    window: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct ResumeBody<'a> {
+    #[serde(borrow)]
+    session: Cow<'a, str>,
+    #[serde(borrow)]
+    token: Cow<'a, str>,
+    attachment: u64,
+    received: u64,
+}
+
+#[derive(Deserialize)]
+struct ResumedBody {
+    received: u64,
+}
+
+#[derive(Deserialize)]
+struct CloseBody<'a> {
+    code: u16,
+    #[serde(borrow)]
+    reason: Cow<'a, str>,
+    received: u64,
+}
+
+#[derive(Deserialize)]
+struct WindowBody {
+    messages: u64,
+    bytes: u64,
+}

@@ -1,0 +1,50 @@
+mod decode;
+mod encode;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use encode::push_string;
+use nosphere_core::{DecodeError, EncodeError, Frame, Unit, WireFormat};
+
+const NAME: &str = "json";
+
+/// The wire format `json`, the reference (SPEC §3.1): one line of text, `{"text":"hello"}`.
+///
+/// A message's envelope is everything up to the first `:` and the last `}`; what is between is the payload, and its faults
+/// are the payload's (SPEC FRM-3). So a payload is checked where it lies, and never parsed here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "stateless for ever: SPEC §3.1 leaves nothing to configure")]
+pub struct JsonFormat;
+
+/// The wire format `json`.
+pub static JSON: JsonFormat = JsonFormat;
+
+impl WireFormat for JsonFormat {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn encode(&self, frame: Frame) -> Result<Unit, EncodeError> {
+        encode::frame(&frame).map(Unit::Text)
+    }
+
+    fn decode(&self, unit: Unit) -> Result<Frame, DecodeError> {
+        match unit {
+            Unit::Text(text) => decode::frame(&text),
+            Unit::Binary(_) => Err(DecodeError::Malformed("binary, where the format is text")),
+        }
+    }
+
+    fn separator(&self) -> Option<u8> {
+        Some(b'\n')
+    }
+}
+
+/// Whether a JSON string literal of these characters needs no escapes, and has none.
+fn is_plain(text: &[u8]) -> bool {
+    let special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+    // Without an early exit inside a chunk the compiler compares 16 bytes at once.
+    let (chunks, rest) = text.as_chunks::<16>();
+    chunks.iter().all(|chunk| !chunk.iter().fold(false, |any, &byte| any | special(byte)))
+        && !rest.iter().any(|&byte| special(byte))
+}

@@ -1,0 +1,140 @@
+use bytes::Bytes;
+use nosphere_core::{
+    Close, DecodeError, Frame, Json, JsonEncoding, Kind, Offer, Open, Opened, Payload, PayloadError, ResumeToken, Text,
+    Window,
+};
+
+use super::read::{Problem, Reader, Value};
+use super::{kind, walk};
+use crate::rules;
+
+/// Reads a unit.
+pub(super) fn frame(unit: &Bytes) -> Result<Frame, DecodeError> {
+    let mut reader = Reader::new(unit);
+    let Ok(Value::Array(length)) = reader.value() else {
+        return Err(DecodeError::Malformed("not an array"));
+    };
+    let mut fields = Fields { unit, reader, left: length };
+    let frame = match fields.integer()? {
+        kind::TEXT => Frame::Message(fields.payload(Kind::Text, text)?),
+        kind::JSON => Frame::Message(fields.payload(Kind::Json, json)?),
+        kind::BINARY => Frame::Message(fields.payload(Kind::Binary, binary)?),
+        kind => fields.control(kind)?,
+    };
+    fields.end()?;
+    match rules::fault(&frame) {
+        Some(fault) => Err(DecodeError::Malformed(fault)),
+        None => Ok(frame),
+    }
+}
+
+fn text(unit: &Bytes, reader: &mut Reader<'_>) -> Result<Payload, Problem> {
+    let Value::Str(text) = reader.value()? else { return Err("not a string") };
+    Text::from_utf8(unit.slice_ref(text)).map(Payload::Text).map_err(|_| "not UTF-8")
+}
+
+fn json(unit: &Bytes, reader: &mut Reader<'_>) -> Result<Payload, Problem> {
+    let start = reader.rest();
+    walk(reader, &mut ())?;
+    let payload = unit.slice_ref(&start[..start.len() - reader.rest().len()]);
+    Ok(Payload::Json(Json::from_checked(payload, JsonEncoding::MessagePack)))
+}
+
+fn binary(unit: &Bytes, reader: &mut Reader<'_>) -> Result<Payload, Problem> {
+    let Value::Bin(bytes) = reader.value()? else { return Err("not bin") };
+    Ok(Payload::Binary(unit.slice_ref(bytes)))
+}
+
+/// The elements of a frame's array that were not read yet.
+struct Fields<'a> {
+    unit: &'a Bytes,
+    reader: Reader<'a>,
+    left: u32,
+}
+
+impl<'a> Fields<'a> {
+    fn payload(
+        &mut self,
+        kind: Kind,
+        read: fn(&Bytes, &mut Reader<'a>) -> Result<Payload, Problem>,
+    ) -> Result<Payload, DecodeError> {
+        self.take()?;
+        read(self.unit, &mut self.reader).map_err(|problem| PayloadError::new(kind, problem).into())
+    }
+
+    fn control(&mut self, kind: u64) -> Result<Frame, DecodeError> {
+        Ok(match kind {
+            kind::OPEN => Frame::Open(Open { attachment: self.integer()?, window: self.window()? }),
+            kind::OPENED => Frame::Opened(Opened {
+                session: self.id()?.into(),
+                token: ResumeToken::from_random(self.id()?),
+                heartbeat: self.duration()?,
+                timeout: self.duration()?,
+                proof: self.duration()?,
+                resume: self.duration()?,
+                window: self.window()?,
+            }),
+            kind::RESUME => Frame::Resume(Offer {
+                session: self.id()?.into(),
+                token: ResumeToken::from_random(self.id()?),
+                attachment: self.integer()?,
+                received: self.integer()?,
+            }),
+            kind::RESUMED => Frame::Resumed { received: self.integer()? },
+            kind::RESET => Frame::Reset { text: self.string()? },
+            kind::ACK => Frame::Ack { received: self.integer()? },
+            kind::PING => Frame::Ping { received: self.integer()? },
+            kind::PONG => Frame::Pong { received: self.integer()? },
+            kind::CLOSE => {
+                let code = u16::try_from(self.integer()?).map_err(|_| DecodeError::Malformed("not a code"))?;
+                // Not a slice: a few bytes must not keep the whole unit alive.
+                Frame::Close(Close { code, reason: self.string()?.as_str().into(), received: self.integer()? })
+            }
+            _ => return Err(DecodeError::Malformed("not the kind of a frame")),
+        })
+    }
+
+    /// Ignores what is left of the array, and refuses what is behind it (SPEC MSP-1).
+    fn end(mut self) -> Result<(), DecodeError> {
+        while self.left > 0 {
+            self.left -= 1;
+            self.reader.skip().map_err(DecodeError::Malformed)?;
+        }
+        if self.reader.rest().is_empty() { Ok(()) } else { Err(DecodeError::Malformed("bytes behind the array")) }
+    }
+
+    fn integer(&mut self) -> Result<u64, DecodeError> {
+        let Value::Unsigned(n) = self.value()? else { return Err(DecodeError::Malformed("not a natural number")) };
+        Ok(n)
+    }
+
+    fn duration(&mut self) -> Result<std::time::Duration, DecodeError> {
+        rules::duration(self.integer()?).ok_or(DecodeError::Malformed("a duration beyond 2^53-1"))
+    }
+
+    fn window(&mut self) -> Result<Window, DecodeError> {
+        Ok(rules::window(self.integer()?, self.integer()?))
+    }
+
+    fn id(&mut self) -> Result<[u8; 16], DecodeError> {
+        const FAULT: DecodeError = DecodeError::Malformed("not a session id or token of 16 bytes");
+        let Value::Bin(bytes) = self.value()? else { return Err(FAULT) };
+        bytes.try_into().map_err(|_| FAULT)
+    }
+
+    fn string(&mut self) -> Result<Text, DecodeError> {
+        const FAULT: DecodeError = DecodeError::Malformed("not a string");
+        let Value::Str(text) = self.value()? else { return Err(FAULT) };
+        Text::from_utf8(self.unit.slice_ref(text)).map_err(|_| FAULT)
+    }
+
+    fn value(&mut self) -> Result<Value<'a>, DecodeError> {
+        self.take()?;
+        self.reader.value().map_err(DecodeError::Malformed)
+    }
+
+    fn take(&mut self) -> Result<(), DecodeError> {
+        self.left = self.left.checked_sub(1).ok_or(DecodeError::Malformed("too few elements"))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+use std::fmt;
+
+use nosphere_core::WireFormat;
+
+use crate::{JSON, MESSAGEPACK, PLAIN};
+
+/// What SPEC §4 puts before a format's name to make a subprotocol.
+pub(super) const SUBPROTOCOL_PREFIX: &str = "nosphere.v1.";
+
+/// What SPEC §4 puts before a format's name to make a media type.
+pub(super) const MEDIA_TYPE_PREFIX: &str = "application/vnd.nosphere.v1.";
+
+/// The wire formats of the native protocol, in the order of their registration.
+///
+/// ```
+/// # use nosphere_wire::negotiation::Formats;
+/// let formats = Formats::default();
+/// assert_eq!(formats.iter().map(|format| format.name()).collect::<Vec<_>>(), ["json", "messagepack"]);
+/// ```
+#[derive(Clone)]
+pub struct Formats(Vec<&'static dyn WireFormat>);
+
+impl Formats {
+    /// No formats at all: only plain clients are served.
+    pub fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Adds a format of your own.
+    ///
+    /// # Errors
+    ///
+    /// When there is one of this name, `plain` included, or when the name does not suit a subprotocol and a media type.
+    pub fn register(&mut self, format: &'static dyn WireFormat) -> Result<(), RegisterError> {
+        let name = format.name();
+        let suits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.');
+        if !(1..=64).contains(&name.len()) || !name.bytes().all(suits) {
+            return Err(RegisterError::Name(name));
+        }
+        // Messages remember their encodings by the format's name, so plain's counts as well.
+        if self.get(name).is_some() || name == PLAIN.name() {
+            return Err(RegisterError::Duplicate(name));
+        }
+        self.0.push(format);
+        Ok(())
+    }
+
+    /// The format of this name.
+    pub fn get(&self, name: &str) -> Option<&'static dyn WireFormat> {
+        self.iter().find(|format| format.name() == name)
+    }
+
+    /// All formats.
+    pub fn iter(&self) -> impl Iterator<Item = &'static dyn WireFormat> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// The format of a subprotocol such as `nosphere.v1.json`.
+    pub(super) fn by_subprotocol(&self, subprotocol: &str) -> Option<&'static dyn WireFormat> {
+        self.get(subprotocol.strip_prefix(SUBPROTOCOL_PREFIX)?)
+    }
+}
+
+impl Default for Formats {
+    /// `json` and `messagepack`.
+    fn default() -> Self {
+        Self(vec![&JSON, &MESSAGEPACK])
+    }
+}
+
+impl fmt::Debug for Formats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(|format| format.name())).finish()
+    }
+}
+
+/// Why a format was not registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegisterError {
+    /// There is a format of this name.
+    #[error("there is a wire format {0:?} already")]
+    Duplicate(&'static str),
+    /// The name is empty, longer than 64 bytes, or holds anything but `a` to `z`, digits, `-`, `_` and `.`.
+    #[error("{0:?} does not suit the name of a subprotocol and a media type")]
+    Name(&'static str),
+}
+
+/// The WebSocket subprotocol, and value of `Nosphere-Protocol`, of a format: `nosphere.v1.json`.
+pub fn subprotocol(format: &dyn WireFormat) -> String {
+    [SUBPROTOCOL_PREFIX, format.name()].concat()
+}
+
+/// The media type of a format's batches: `application/vnd.nosphere.v1.json`.
+pub fn media_type(format: &dyn WireFormat) -> String {
+    [MEDIA_TYPE_PREFIX, format.name()].concat()
+}
+
+/// How a client talks.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Dialect {
+    /// In frames of a wire format.
+    Native(&'static dyn WireFormat),
+    /// Without envelopes (SPEC §15).
+    Plain,
+}
+
+impl Dialect {
+    /// The format of the units.
+    pub fn format(self) -> &'static dyn WireFormat {
+        match self {
+            Self::Native(format) => format,
+            Self::Plain => &PLAIN,
+        }
+    }
+
+    /// Whether there are no envelopes.
+    pub fn is_plain(self) -> bool {
+        matches!(self, Self::Plain)
+    }
+}
+
+impl From<Dialect> for nosphere_core::Protocol {
+    fn from(protocol: Dialect) -> Self {
+        match protocol {
+            Dialect::Native(_) => Self::Native,
+            Dialect::Plain => Self::Plain,
+        }
+    }
+}
+
+impl PartialEq for Dialect {
+    /// Formats are the same if their names are.
+    fn eq(&self, other: &Self) -> bool {
+        self.is_plain() == other.is_plain() && self.format().name() == other.format().name()
+    }
+}
+
+impl Eq for Dialect {}
