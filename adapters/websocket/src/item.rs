@@ -1,0 +1,20 @@
+use bytes::Bytes;
+use nosphere_core::Text;
+
+use crate::Close;
+
+/// What a [`Decoder`](crate::Decoder) takes out of a stream: a message that is whole, or a control frame.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "RFC 6455 has these and no more")]
+pub enum Item {
+    /// A binary message.
+    Binary(Bytes),
+    /// The peer closes. Nothing comes after it.
+    Close(Close),
+    /// The peer wants a pong with the same payload.
+    Ping(Bytes),
+    /// The answer to a ping, or a heartbeat that wants none.
+    Pong(Bytes),
+    /// A text message.
+    Text(Text),
+}

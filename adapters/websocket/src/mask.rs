@@ -1,0 +1,54 @@
+/// Applies a masking key (RFC 6455 §5.3); doing it twice undoes it.
+pub(crate) fn apply(bytes: &mut [u8], key: [u8; 4]) {
+    let word = repeat(key);
+    let length = bytes.len();
+    let Some(last) = bytes.last_chunk().copied().map(u64::from_le_bytes) else {
+        for (byte, key) in bytes.iter_mut().zip(word.to_le_bytes()) {
+            *byte ^= key;
+        }
+        return;
+    };
+    // A block's length is constant, so that it compiles to the widest registers there are.
+    let (blocks, rest) = bytes.as_chunks_mut::<32>();
+    for block in blocks {
+        for part in block.as_chunks_mut::<8>().0 {
+            *part = (u64::from_le_bytes(*part) ^ word).to_le_bytes();
+        }
+    }
+    for part in rest.as_chunks_mut::<8>().0 {
+        *part = (u64::from_le_bytes(*part) ^ word).to_le_bytes();
+    }
+    // The last eight bytes, some of which are done, from what they were: no loop over single bytes.
+    if let Some(end) = bytes.last_chunk_mut() {
+        *end = (last ^ repeat(advance(key, length))).to_le_bytes();
+    }
+}
+
+/// The key as it applies to what follows the first `length` bytes.
+pub(crate) fn advance(key: [u8; 4], length: usize) -> [u8; 4] {
+    u32::from_le_bytes(key).rotate_right(8 * (length % 4) as u32).to_le_bytes()
+}
+
+fn repeat(key: [u8; 4]) -> u64 {
+    let key = u64::from(u32::from_le_bytes(key));
+    key << 32 | key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_length_and_cut_is_masked_byte_by_byte() {
+        let key = [1, 2, 4, 8];
+        for length in 0..80 {
+            for cut in 0..=length {
+                let mut bytes = vec![0x55; length];
+                apply(&mut bytes[..cut], key);
+                apply(&mut bytes[cut..], advance(key, cut));
+                let expected: Vec<u8> = (0..length).map(|i| 0x55 ^ key[i % 4]).collect();
+                assert_eq!(bytes, expected, "{length} bytes cut at {cut}");
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, ReadBuf};
+
+use crate::{Decoder, Item, ProtocolError};
+
+/// Reads a stream into [`Item`]s, through a buffer that belongs to the thread.
+#[derive(Debug)]
+pub struct Reader {
+    decoder: Decoder,
+    leftover: Bytes,
+}
+
+/// What one read brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "a stream goes on, ends, or breaks a rule")]
+pub enum ReadOutcome {
+    /// The stream ended, after a close or without one.
+    End,
+    /// The peer broke a rule; what came before it is delivered.
+    Error(ProtocolError),
+    /// The stream goes on. There may be no item yet.
+    Items,
+}
+
+impl Reader {
+    /// A reader; `leftover` is what the HTTP server had read beyond the upgrade request.
+    pub fn new(decoder: Decoder, leftover: Bytes) -> Self {
+        Self { decoder, leftover }
+    }
+
+    /// Reads once and appends the items which that completes to `out`.
+    ///
+    /// After a close or an error the stream is not read any more, and the outcome is [`ReadOutcome::End`].
+    ///
+    /// # Errors
+    ///
+    /// If the stream is broken.
+    pub fn poll_read_items(
+        &mut self,
+        io: Pin<&mut (impl AsyncRead + ?Sized)>,
+        cx: &mut Context<'_>,
+        out: &mut Vec<Item>,
+    ) -> Poll<io::Result<ReadOutcome>> {
+        if self.decoder.is_ended() {
+            return Poll::Ready(Ok(ReadOutcome::End));
+        }
+        if !self.leftover.is_empty() {
+            let mut leftover = std::mem::take(&mut self.leftover).to_vec();
+            return Poll::Ready(Ok(self.decode(&mut leftover, out)));
+        }
+        let mut buffer = BUFFER.take();
+        // Zeroed once per thread.
+        buffer.resize(READ_SIZE, 0);
+        let mut filled = ReadBuf::new(&mut buffer);
+        let result = io.poll_read(cx, &mut filled).map_ok(|()| match filled.filled_mut() {
+            [] => ReadOutcome::End,
+            bytes => self.decode(bytes, out),
+        });
+        BUFFER.set(buffer);
+        result
+    }
+
+    /// [`poll_read_items`](Self::poll_read_items) as a future. Dropping it loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the stream is broken.
+    pub async fn read_items(
+        &mut self,
+        io: &mut (impl AsyncRead + Unpin + ?Sized),
+        out: &mut Vec<Item>,
+    ) -> io::Result<ReadOutcome> {
+        std::future::poll_fn(|cx| self.poll_read_items(Pin::new(&mut *io), cx, out)).await
+    }
+
+    /// The decoder, for what it holds.
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    fn decode(&mut self, bytes: &mut [u8], out: &mut Vec<Item>) -> ReadOutcome {
+        match self.decoder.decode(bytes, out) {
+            Ok(()) => ReadOutcome::Items,
+            Err(error) => ReadOutcome::Error(error),
+        }
+    }
+}
+
+/// The size of a thread's read buffer.
+const READ_SIZE: usize = 64 * 1024;
+
+thread_local! {
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}

@@ -1,0 +1,326 @@
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::{fmt, mem};
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+
+use crate::outgoing::Frame;
+use crate::{Close, CloseState, Closing, Outgoing, ProtocolError, TryWrite};
+
+/// Writes frames, many at once, and keeps the rules about closing.
+///
+/// It pulls what is to be sent from its caller, and only once everything that it pulled before is written: what waits
+/// for a slow peer stays where it can still be dropped or replaced. A pong or a close goes out before anything that was
+/// not yet pulled.
+///
+/// A broken stream is reported once, as an error; nothing is pulled or written after it.
+pub struct Writer {
+    /// What was pulled and is not wholly written.
+    rest: Vec<Frame>,
+    /// How much of the first frame of `rest` is written.
+    written: usize,
+    closing: Closing,
+    close: Option<Box<Close>>,
+    pongs: Vec<Bytes>,
+    mask: Option<Box<dyn FnMut() -> [u8; 4] + Send>>,
+}
+
+/// How far a flush came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[must_use]
+#[expect(clippy::exhaustive_enums, reason = "all was written or not")]
+pub enum Flush {
+    /// The stream takes no more now; flush again when it does.
+    Blocked,
+    /// Everything is written.
+    Done,
+}
+
+impl Writer {
+    /// A server's writer: its frames are not masked.
+    pub fn server() -> Self {
+        Self { rest: Vec::new(), written: 0, closing: Closing::new(), close: None, pongs: Vec::new(), mask: None }
+    }
+
+    /// A client's writer, with the source of its masking keys, which must be unpredictable (RFC 6455 §10.3).
+    pub fn client(mask: impl FnMut() -> [u8; 4] + Send + 'static) -> Self {
+        Self { mask: Some(Box::new(mask)), ..Self::server() }
+    }
+
+    /// Writes what waits, then what `next` gives, until that is `None` or the stream takes no more.
+    ///
+    /// # Errors
+    ///
+    /// If the stream is broken.
+    pub fn flush(&mut self, io: &impl TryWrite, next: impl FnMut() -> Option<Outgoing>) -> io::Result<Flush> {
+        let write = |slices: &[IoSlice<'_>]| match io.try_write_vectored(slices) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            result => Poll::Ready(result),
+        };
+        match self.drive(write, next) {
+            Poll::Ready(result) => result.map(|()| Flush::Done),
+            Poll::Pending => Ok(Flush::Blocked),
+        }
+    }
+
+    /// [`flush`](Self::flush) for a stream that is polled: TLS, HTTP/2.
+    ///
+    /// # Errors
+    ///
+    /// If the stream is broken.
+    pub fn poll_flush(
+        &mut self,
+        mut io: Pin<&mut (impl AsyncWrite + ?Sized)>,
+        cx: &mut Context<'_>,
+        next: impl FnMut() -> Option<Outgoing>,
+    ) -> Poll<io::Result<()>> {
+        let write = |slices: &[IoSlice<'_>]| {
+            if slices.len() == 1 || io.is_write_vectored() {
+                return io.as_mut().poll_write_vectored(cx, slices);
+            }
+            // Without this each header would be a write of its own.
+            let mut joined = JOINED.take();
+            join(slices, &mut joined);
+            let result = io.as_mut().poll_write(cx, &joined);
+            JOINED.set(joined);
+            result
+        };
+        ready!(self.drive(write, next))?;
+        io.poll_flush(cx)
+    }
+
+    /// Queues the answer to a ping. Of many that wait, the latest are sent (RFC 6455 §5.5.3 asks for one).
+    pub fn pong(&mut self, payload: Bytes) {
+        if self.closing.state() != CloseState::Open {
+            return;
+        }
+        if self.pongs.len() == MAX_PONGS {
+            self.pongs.remove(0);
+        }
+        self.pongs.push(payload);
+    }
+
+    /// Queues a close, unless one was sent.
+    pub fn close(&mut self, close: Close) {
+        let close = self.closing.close(close);
+        self.queue_close(close);
+    }
+
+    /// Queues the answer to the peer's close, if one is due.
+    ///
+    /// Nothing is pulled after it: flush first what is to answer the messages that came before the close.
+    pub fn handle_close(&mut self, close: &Close) {
+        let close = self.closing.handle_close(close);
+        self.queue_close(close);
+    }
+
+    /// Queues the close that tells the peer which rule it broke, unless one was sent.
+    ///
+    /// Nothing is pulled after it, as with [`handle_close`](Self::handle_close).
+    pub fn handle_error(&mut self, error: ProtocolError) {
+        let close = self.closing.handle_error(error);
+        self.queue_close(close);
+    }
+
+    /// The stream ended, or is given up: nothing more is written.
+    pub fn handle_end(&mut self) {
+        self.rest = Vec::new();
+        self.fail();
+    }
+
+    /// Where the closing handshake stands.
+    pub fn state(&self) -> CloseState {
+        self.closing.state()
+    }
+
+    /// Whether something waits to be written, beside what a caller has.
+    pub fn wants_write(&self) -> bool {
+        !self.rest.is_empty() || !self.pongs.is_empty() || self.close.is_some()
+    }
+
+    /// Whether both sides have closed and everything is written: the transport may end.
+    pub fn is_finished(&self) -> bool {
+        self.closing.state() == CloseState::Closed && !self.wants_write()
+    }
+
+    fn drive(
+        &mut self,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+        mut next: impl FnMut() -> Option<Outgoing>,
+    ) -> Poll<io::Result<()>> {
+        let mut frames = match mem::take(&mut self.rest) {
+            rest if rest.is_empty() => FRAMES.take(),
+            rest => rest,
+        };
+        let result = loop {
+            let more = !frames.is_empty() || self.gather(&mut frames, &mut next);
+            let result = self.write_all(&mut frames, &mut write);
+            if !more || !matches!(result, Poll::Ready(Ok(()))) {
+                break result;
+            }
+        };
+        match &result {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => {
+                frames.clear();
+                self.fail();
+            }
+            Poll::Pending => {
+                self.rest = frames;
+                return result;
+            }
+        }
+        FRAMES.set(frames);
+        result
+    }
+
+    /// Pulls what one write can carry; whether there may be more.
+    fn gather(&mut self, frames: &mut Vec<Frame>, next: &mut impl FnMut() -> Option<Outgoing>) -> bool {
+        for payload in mem::take(&mut self.pongs) {
+            let key = self.key();
+            frames.push(Frame::pong(payload, key));
+        }
+        let mut bytes = 0;
+        while self.closing.state() == CloseState::Open {
+            if frames.len() >= MAX_GATHERED || bytes >= MAX_GATHERED_BYTES {
+                return true;
+            }
+            match next() {
+                None => return false,
+                Some(Outgoing::Close(close)) => self.close(close),
+                Some(Outgoing::Data(encoded)) => {
+                    bytes += encoded.payload().len();
+                    let key = self.key();
+                    frames.push(Frame::data(encoded, key));
+                }
+                Some(Outgoing::Ping(payload)) => {
+                    let key = self.key();
+                    frames.push(Frame::ping(payload, key));
+                }
+            }
+        }
+        if let Some(close) = self.close.take() {
+            let key = self.key();
+            frames.push(Frame::close(close.encode(), key));
+        }
+        false
+    }
+
+    fn write_all(
+        &mut self,
+        frames: &mut Vec<Frame>,
+        write: &mut impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<()>> {
+        while !frames.is_empty() {
+            // Few slices for few frames: the array is filled anew each time.
+            let written = match frames.len() {
+                1 => write_once::<2>(frames, self.written, write),
+                2..=8 => write_once::<16>(frames, self.written, write),
+                _ => write_once::<{ 2 * MAX_FRAMES }>(frames, self.written, write),
+            };
+            match ready!(written)? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.advance(frames, count),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn advance(&mut self, frames: &mut Vec<Frame>, count: usize) {
+        self.written += count;
+        let mut whole = 0;
+        while let Some(frame) = frames.get(whole)
+            && self.written >= frame.len()
+        {
+            self.written -= frame.len();
+            whole += 1;
+        }
+        if whole == frames.len() {
+            frames.clear();
+        } else {
+            frames.drain(..whole);
+        }
+    }
+
+    fn queue_close(&mut self, close: Option<Close>) {
+        if let Some(close) = close {
+            self.close = Some(Box::new(close));
+        }
+    }
+
+    fn fail(&mut self) {
+        self.written = 0;
+        self.close = None;
+        self.pongs = Vec::new();
+        self.closing.handle_end();
+    }
+
+    fn key(&mut self) -> Option<[u8; 4]> {
+        self.mask.as_mut().map(|mask| mask())
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("state", &self.closing.state())
+            .field("rest", &self.rest.len())
+            .field("masked", &self.mask.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+fn write_once<const SLICES: usize>(
+    frames: &[Frame],
+    written: usize,
+    write: &mut impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+) -> Poll<io::Result<usize>> {
+    let mut slices = [IoSlice::new(&[]); SLICES];
+    let mut count = 0;
+    let mut skip = written;
+    for frame in frames {
+        for part in frame.parts() {
+            if part.len() <= skip {
+                skip -= part.len();
+            } else {
+                slices[count] = IoSlice::new(&part[skip..]);
+                count += 1;
+                skip = 0;
+            }
+        }
+    }
+    write(&slices[..count])
+}
+
+/// Copies what comes first into `joined`, up to the size of one write.
+fn join(slices: &[IoSlice<'_>], joined: &mut Vec<u8>) {
+    joined.clear();
+    for slice in slices {
+        let room = MAX_JOINED - joined.len();
+        joined.extend_from_slice(&slice[..slice.len().min(room)]);
+    }
+}
+
+/// The most frames that one write carries, a close aside.
+const MAX_GATHERED: usize = 64;
+
+/// The most pongs that wait at once.
+const MAX_PONGS: usize = 16;
+
+/// Beyond this many bytes of payload, a write gathers no more messages.
+const MAX_GATHERED_BYTES: usize = 256 * 1024;
+
+/// The frames of one write, a close included.
+const MAX_FRAMES: usize = MAX_GATHERED + 1;
+
+/// The most bytes that are copied together for a stream that cannot write vectored.
+const MAX_JOINED: usize = 64 * 1024;
+
+thread_local! {
+    /// Empty between two flushes; what it allocated serves all of a thread's writers.
+    static FRAMES: Cell<Vec<Frame>> = const { Cell::new(Vec::new()) };
+    static JOINED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}

@@ -1,0 +1,89 @@
+//! The socket loop's reading side.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use nosphere_websocket::{Close, Decoder, Item, ProtocolError, ReadOutcome, Reader, Role};
+use tokio::io::{AsyncRead, AsyncWriteExt as _, ReadBuf};
+
+use crate::support::*;
+
+#[tokio::test]
+async fn what_the_http_server_had_read_comes_first() {
+    let stream = [masked(TEXT, true, b"one"), masked(TEXT, true, b"two")].concat();
+    for cut in 0..=stream.len() {
+        let (mut near, mut far) = tokio::io::duplex(100);
+        far.write_all(&stream[cut..]).await.unwrap();
+        let mut reader = reader(Bytes::copy_from_slice(&stream[..cut]));
+        let mut items = Vec::new();
+        while items.len() < 2 {
+            let outcome = reader.read_items(&mut near, &mut items).await.unwrap();
+            assert_eq!(outcome, ReadOutcome::Items);
+        }
+        assert_eq!(items, [Item::Text("one".into()), Item::Text("two".into())]);
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_the_stream_is_told() {
+    let (mut near, far) = tokio::io::duplex(100);
+    drop(far);
+    let outcome = reader(Bytes::new()).read_items(&mut near, &mut Vec::new()).await.unwrap();
+    assert_eq!(outcome, ReadOutcome::End);
+}
+
+#[tokio::test]
+async fn an_error_comes_with_what_came_before_it_and_then_the_stream_is_not_read() {
+    let (mut near, mut far) = tokio::io::duplex(100);
+    let stream = [masked(TEXT, true, b"good"), masked(CONTINUATION, true, b"bad")].concat();
+    far.write_all(&stream).await.unwrap();
+    let mut reader = reader(Bytes::new());
+    let mut items = Vec::new();
+    let outcome = reader.read_items(&mut near, &mut items).await.unwrap();
+    assert_eq!(outcome, ReadOutcome::Error(ProtocolError::ContinuationUnexpected));
+    assert_eq!(items, [Item::Text("good".into())]);
+    let outcome = reader.read_items(&mut near, &mut items).await.unwrap();
+    assert_eq!((outcome, items.len()), (ReadOutcome::End, 1));
+}
+
+#[tokio::test]
+async fn after_a_close_the_stream_is_not_read() {
+    let (mut near, mut far) = tokio::io::duplex(100);
+    far.write_all(&masked(CLOSE, true, b"")).await.unwrap();
+    let mut reader = reader(Bytes::new());
+    let mut items = Vec::new();
+    assert_eq!(reader.read_items(&mut near, &mut items).await.unwrap(), ReadOutcome::Items);
+    assert_eq!(items, [Item::Close(Close::default())]);
+    assert_eq!(reader.read_items(&mut near, &mut items).await.unwrap(), ReadOutcome::End);
+}
+
+#[test]
+fn a_poll_reads_once_and_a_broken_stream_is_an_error() {
+    struct Reads(usize);
+    impl AsyncRead for Reads {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            self.0 += 1;
+            match self.0 {
+                1 => buf.put_slice(&masked(TEXT, true, b"a")),
+                2 => return Poll::Pending,
+                _ => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+    let mut io = Reads(0);
+    let mut reader = reader(Bytes::new());
+    let mut items = Vec::new();
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut poll = || reader.poll_read_items(Pin::new(&mut io), &mut cx, &mut items);
+    assert!(matches!(poll(), Poll::Ready(Ok(ReadOutcome::Items))));
+    assert!(poll().is_pending());
+    assert!(matches!(poll(), Poll::Ready(Err(_))));
+    assert_eq!((io.0, items.len()), (3, 1));
+}
+
+fn reader(leftover: Bytes) -> Reader {
+    Reader::new(Decoder::new(Role::Server, MAX_MESSAGE_SIZE), leftover)
+}
