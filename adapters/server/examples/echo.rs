@@ -1,0 +1,64 @@
+//! The echo that tests, benchmarks and the conformance kit talk to.
+//!
+//! `/echo` sends every message back as it came, over every transport and protocol; `/broadcast` sends every message to
+//! everyone, the sender included.
+//!
+//!     cargo run --release --example echo -- --addr 127.0.0.1:0
+
+#![expect(clippy::wildcard_enum_match_arm, reason = "an application names the events that it wants")]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use nosphere::{Client, Event, Everyone, Handler, Message, Server, ServerConfig};
+use support::Error;
+
+struct Echo;
+
+impl Handler for Echo {
+    async fn receive(&mut self, client: &Client, event: Event) -> Result<(), Error> {
+        if let Some(message) = message(event)
+            && let Err(error) = client.send(message)
+        {
+            // A transport may have no form for it, or the client no room.
+            tracing::warn!(session = %client.id(), %error, "not echoed");
+        }
+        Ok(())
+    }
+}
+
+struct Broadcast;
+
+impl Handler for Broadcast {
+    async fn receive(&mut self, client: &Client, event: Event) -> Result<(), Error> {
+        if let Some(message) = message(event) {
+            client.broadcast_to(&Everyone, message);
+        }
+        Ok(())
+    }
+}
+
+/// The message of an event, if it is one.
+fn message(event: Event) -> Option<Message> {
+    match event {
+        Event::Text(text) => Some(text.into()),
+        Event::Json(json) => Some(json.into()),
+        Event::Binary(bytes) => Some(bytes.into()),
+        _ => None,
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    let listener = support::listen("127.0.0.1:0").await?;
+    let mut config = ServerConfig::default();
+    // Autobahn's largest messages.
+    config.session.window.bytes = 17 << 20;
+    config.session.max_queued_bytes = 64 << 20;
+    let server = Server::builder()
+        .config(config)
+        .endpoint("/echo", |_request| Echo)
+        .endpoint("/broadcast", |_request| Broadcast)
+        .build()?;
+    support::serve(listener, server.clone(), &server).await
+}

@@ -1,0 +1,86 @@
+//! What the examples share: the command line of DESIGN §8, and a plain hyper server.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use nosphere::Server;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::signal::unix::{SignalKind, signal};
+use tower::Service;
+
+pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// Listens where `--addr` says, or on `PORT` of the environment, or at `default`; says so on standard output.
+pub(crate) async fn listen(default: &str) -> Result<TcpListener, Error> {
+    use lexopt::ValueExt as _;
+    let mut addr: SocketAddr = default.parse()?;
+    if let Some(port) = std::env::var("PORT").ok().filter(|port| !port.is_empty()) {
+        addr.set_port(port.parse()?);
+    }
+    let mut arguments = lexopt::Parser::from_env();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            lexopt::Arg::Long("addr") => addr = arguments.value()?.parse()?,
+            argument => return Err(argument.unexpected().into()),
+        }
+    }
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::INFO).init();
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    let listener = socket.listen(4096)?;
+    let url = format!("http://{}", listener.local_addr()?);
+    #[expect(clippy::print_stdout, reason = "the line that whoever started this waits for")]
+    {
+        println!("{}", serde_json::json!({ "url": url }));
+    }
+    Ok(listener)
+}
+
+/// Serves HTTP/1.1 and HTTP/2 until the process is told to end, then ends the sessions.
+pub(crate) async fn serve<S, B>(listener: TcpListener, service: S, server: &Server) -> Result<(), Error>
+where
+    S: Service<Request<Incoming>, Response = http::Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Error>,
+{
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1().timer(TokioTimer::new());
+    http.http2().timer(TokioTimer::new()).enable_connect_protocol();
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of descriptors, most likely: those who are here go first.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+        };
+        // Only latency depends on it.
+        drop(stream.set_nodelay(true));
+        let service = TowerToHyperService::new(service.clone());
+        let http = http.clone();
+        tokio::spawn(async move {
+            if let Err(error) = http.serve_connection_with_upgrades(TokioIo::new(stream), service).await {
+                tracing::debug!(error, "a connection ended");
+            }
+        });
+    }
+    drop(listener);
+    server.shutdown().await;
+    Ok(())
+}

@@ -1,0 +1,43 @@
+use nosphere_core::Config;
+
+/// The limits of a server. Those of each session are in [`Config`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerConfig {
+    /// The most bodies of one session that are read at a time; a client sends one, and repeats it when its answer is lost.
+    /// Further ones are refused with 503 (4).
+    pub max_bodies_per_session: usize,
+    /// The most bytes of a POST's body (2 MiB). At least the window's bytes and 512 KiB are taken (SPEC PST-6).
+    pub max_body_bytes: usize,
+    /// The most sessions at a time; further ones are refused with 503 `unavailable` (100,000).
+    pub max_sessions: usize,
+    /// The most closed sessions that are remembered; the oldest is forgotten first (10,000).
+    pub max_tombstones: usize,
+    /// The most units in the body of a POST (1,024).
+    pub max_units_per_body: usize,
+    /// The most WebSockets that are open and have not said which session they are for; further ones are refused with 503
+    /// (10,000).
+    pub max_unopened: usize,
+    /// What applies to every session.
+    pub session: Config,
+}
+
+impl ServerConfig {
+    pub(crate) fn body_limit(&self) -> usize {
+        self.max_body_bytes.max(self.session.window.bytes as usize + (512 << 10))
+    }
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            max_bodies_per_session: 4,
+            max_body_bytes: 2 << 20,
+            max_sessions: 100_000,
+            max_tombstones: 10_000,
+            max_units_per_body: 1024,
+            max_unopened: 10_000,
+            session: Config::default(),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Append, then flush: sends only append to a session's ring and put it on this thread's list; the list is written out
+//! when the read batch that caused it has been handled, or the handler waits, or a send from outside a session's task ends.
+
+use std::cell::{Cell as Slot, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::session::Cell;
+
+thread_local! {
+    static LIST: RefCell<Vec<Arc<Cell>>> = const { RefCell::new(Vec::new()) };
+    /// The session whose task is being polled on this thread, by its address.
+    static CURRENT: Slot<usize> = const { Slot::new(0) };
+}
+
+/// A session's task is being polled: what it sends waits for the task's own [`flush`], which comes before it gives up the
+/// thread.
+pub(crate) struct Scope {
+    outer: usize,
+}
+
+impl Scope {
+    pub(crate) fn enter(cell: &Arc<Cell>) -> Self {
+        Self { outer: CURRENT.replace(Arc::as_ptr(cell) as usize) }
+    }
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        CURRENT.set(self.outer);
+    }
+}
+
+/// Whether the session's task is being polled on this thread right now, so that waking it would be idle work.
+pub(crate) fn is_current(cell: &Cell) -> bool {
+    CURRENT.get() == std::ptr::from_ref(cell) as usize
+}
+
+/// Puts a session on the list. The caller has marked it as dirty, so that it is there once.
+pub(crate) fn push(cell: &Arc<Cell>) {
+    LIST.with_borrow_mut(|list| list.push(Arc::clone(cell)));
+}
+
+/// Writes out everything on the list, unless a scope will.
+pub(crate) fn flush_outside() {
+    if CURRENT.get() == 0 {
+        flush();
+    }
+}
+
+/// Writes out everything on the list.
+pub(crate) fn flush() {
+    // Taken out while it is used: a flush may put sessions on the list.
+    let mut list = LIST.take();
+    for cell in list.drain(..) {
+        // A wire format of the application may panic; the others on the list have nothing to do with that.
+        if catch_unwind(AssertUnwindSafe(|| cell.flush())).is_err() {
+            tracing::error!(session = %cell.id(), "a wire format panicked; the link is cut");
+            cell.cut();
+        }
+    }
+    LIST.with_borrow_mut(|newer| {
+        if newer.is_empty() {
+            list.shrink_to(KEPT);
+            *newer = list;
+        }
+    });
+}
+
+/// How much room the list keeps between flushes.
+const KEPT: usize = 16 * 1024;

@@ -1,0 +1,101 @@
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use nosphere_wire::negotiation::{Refusal, RegisterError};
+
+use crate::session::{Cell, Link, run};
+use crate::{Handler, RequestHead};
+
+/// What a path leads to: a factory of handlers, whose type is forgotten here, once.
+pub(crate) struct Endpoint {
+    make: Box<Make>,
+}
+
+type Make = dyn Fn(&RequestHead<'_>) -> Result<Box<dyn Launch>, Refusal> + Send + Sync;
+
+impl Endpoint {
+    pub(crate) fn new<I: IntoHandler>(factory: impl Fn(&RequestHead<'_>) -> I + Send + Sync + 'static) -> Self {
+        Self {
+            make: Box::new(move |head| {
+                let handler = factory(head).into_handler()?;
+                Ok(Box::new(Ready(handler)) as Box<dyn Launch>)
+            }),
+        }
+    }
+
+    /// Asks the application for a handler, which is also its admission.
+    pub(crate) fn admit(&self, head: &RequestHead<'_>) -> Result<Box<dyn Launch>, Refusal> {
+        // A panic would take the whole HTTP connection along, with what others have on it.
+        catch_unwind(AssertUnwindSafe(|| (self.make)(head))).unwrap_or_else(|_| {
+            tracing::error!(path = head.uri().path(), "the factory of handlers panicked");
+            Err(Refusal::internal())
+        })
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Endpoint")
+    }
+}
+
+/// A handler that waits for its session.
+pub(crate) trait Launch: Send {
+    /// Starts the task of the session.
+    fn spawn(self: Box<Self>, cell: Arc<Cell>, link: Option<Link>);
+}
+
+struct Ready<H>(H);
+
+impl<H: Handler> Launch for Ready<H> {
+    fn spawn(self: Box<Self>, cell: Arc<Cell>, link: Option<Link>) {
+        tokio::spawn(run(cell, self.0, link));
+    }
+}
+
+/// What a factory may return: a handler, or a refusal instead.
+pub trait IntoHandler {
+    /// The handler.
+    type Handler: Handler;
+
+    /// The handler, or why there is none.
+    ///
+    /// # Errors
+    ///
+    /// When the application does not want this client.
+    fn into_handler(self) -> Result<Self::Handler, Refusal>;
+}
+
+impl<H: Handler> IntoHandler for H {
+    type Handler = H;
+
+    fn into_handler(self) -> Result<H, Refusal> {
+        Ok(self)
+    }
+}
+
+impl<H: Handler> IntoHandler for Result<H, Refusal> {
+    type Handler = H;
+
+    fn into_handler(self) -> Self {
+        self
+    }
+}
+
+/// Why a server cannot be built as it was described.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A wire format cannot be registered.
+    #[error(transparent)]
+    Format(#[from] RegisterError),
+    /// A path is not of the form `/a/{b}`, or matches what another one matches.
+    #[error("the path {path:?} cannot be mounted: {problem}")]
+    Path {
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}

@@ -1,0 +1,199 @@
+//! From a request to a session: which endpoint, which protocol, which session; and the answer.
+
+mod attach;
+mod post;
+mod upgrade;
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use http::request::Parts;
+use http::{Method, Request, Response};
+use nosphere_core::{Connection, LinkId, Reason, WireFormat};
+use nosphere_core::{Fault, Opening, ResumeToken, SessionId, Transport, Window};
+use nosphere_long_polling::discard_body;
+use nosphere_websocket::handshake;
+use nosphere_wire::negotiation::{AllowedOrigin, Dialect, Intent, Refusal, read_request};
+
+use crate::endpoint::{Endpoint, Launch};
+use crate::session::{Cell, Outlet};
+use crate::shared::Shared;
+use crate::{Body, RequestHead, topic};
+
+/// Answers a request.
+pub(crate) async fn respond<B>(shared: Arc<Shared>, mut request: Request<B>) -> Response<Body>
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    shared.deadlines.start(&shared);
+    let upgrade = handshake::is_upgrade(&request);
+    let upgraded = upgrade.then(|| hyper::upgrade::on(&mut request));
+    let (parts, body) = request.into_parts();
+    let mut body = pin!(body);
+    let Some(route) = Route::find(&shared, &parts) else { return not_found() };
+    let (allowed, intent) = match shared.origins.check(&parts, None) {
+        Ok(allowed) => (allowed, read_request(&parts, upgrade, &shared.formats)),
+        Err(refusal) => (None, Err(refusal)),
+    };
+    let answer = match intent {
+        Ok(Intent::None) if is_ordinary(&parts.method) => return not_found(),
+        Ok(Intent::None) => Err(Refusal::method()),
+        Ok(Intent::Preflight) => shared.origins.preflight(&parts, None).map(|response| response.map(Body::from)),
+        Ok(Intent::Attach { protocol, transport, request }) => {
+            attach::attach(&shared, &route, protocol, transport.into(), request).await
+        }
+        Ok(Intent::Post(post)) => post::post(&shared, &route, post, body.as_mut()).await,
+        Ok(Intent::WebSocket { protocol, subprotocol }) => match upgraded {
+            Some(upgraded) => upgrade::upgrade(&shared, &route, protocol, subprotocol.as_ref(), upgraded),
+            None => Err(Refusal::bad_request("not an upgrade")),
+        },
+        Ok(_) => return not_found(),
+        Err(refusal) => Err(refusal),
+    };
+    if answer.is_err() {
+        // Or HTTP resets what the client is still sending, and our answer with it.
+        let discard = discard_body(body, shared.config.body_limit());
+        // Whether it came to an end or not, the answer goes out now.
+        drop(tokio::time::timeout(shared.config.session.close_timeout, discard).await);
+    }
+    let mut response = answer.unwrap_or_else(|refusal| refusal.into_response().map(Body::from));
+    if let Some(allowed) = allowed {
+        AllowedOrigin::write(&allowed, response.headers_mut());
+    }
+    response
+}
+
+/// An endpoint, and how a request found it.
+pub(crate) struct Route<'a> {
+    endpoint: &'a Endpoint,
+    /// The concrete path.
+    path: &'a str,
+    parameters: Vec<(String, String)>,
+    parts: &'a Parts,
+}
+
+impl<'a> Route<'a> {
+    fn find(shared: &'a Shared, parts: &'a Parts) -> Option<Self> {
+        let path = topic::normal(parts.uri.path());
+        let found = shared.endpoints.at(path).ok()?;
+        let parameters = found.params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Some(Self { endpoint: found.value, path, parameters, parts })
+    }
+
+    /// Who makes the request, where the application says.
+    fn principal(&self, shared: &Shared) -> Option<Box<str>> {
+        let head = RequestHead::new(self.parts, &self.parameters);
+        shared.principal.as_ref().and_then(|principal| principal.of(&head)).map(String::into_boxed_str)
+    }
+
+    fn admit(&self) -> Result<Box<dyn Launch>, Refusal> {
+        self.endpoint.admit(&RequestHead::new(self.parts, &self.parameters))
+    }
+}
+
+/// What a session is opened with.
+struct OpenRequest {
+    protocol: Dialect,
+    attachment: u64,
+    window: Window,
+    link: LinkId,
+    transport: Transport,
+}
+
+/// Makes room for a session. The caller passes it on to [`open`] at once, or there is no session.
+fn reserve(shared: &Arc<Shared>, request: &OpenRequest) -> Result<Connection, Reason> {
+    let OpenRequest { protocol, attachment, window, link, transport } = *request;
+    if shared.closing.load(Ordering::Relaxed) {
+        return Err(Reason::GoingAway);
+    }
+    let (session, token) = random().ok_or(Reason::Unavailable)?;
+    if !shared.table.reserve() {
+        return Err(Reason::Unavailable);
+    }
+    let opening = Opening { session, token, attachment, window, link, transport };
+    Ok(Connection::server(&shared.session_config, protocol.into(), opening, shared.clock.now()))
+}
+
+/// Where a session is opened, and by whom.
+struct Seat<'a> {
+    path: &'a str,
+    principal: Option<Box<str>>,
+}
+
+/// Opens a session that has its place, and starts its task.
+fn open(
+    shared: &Arc<Shared>,
+    seat: Seat<'_>,
+    connection: Connection,
+    format: &'static dyn WireFormat,
+    outlet: Outlet,
+    launch: impl FnOnce(Arc<Cell>),
+) -> Option<Arc<Cell>> {
+    let Seat { path, principal } = seat;
+    let Some(cell) = Cell::new(shared, shared.topics.enter(path), connection, format, outlet, principal) else {
+        shared.table.release();
+        return None;
+    };
+    launch(Arc::clone(&cell));
+    if shared.closing.load(Ordering::Relaxed) {
+        // The shutdown may have passed over the table before this session was in it.
+        cell.close(Reason::GoingAway);
+    }
+    Some(cell)
+}
+
+/// A session's id and token.
+fn random() -> Option<(SessionId, ResumeToken)> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).ok()?;
+    let (mut id, mut token) = ([0; 16], [0; 16]);
+    id.copy_from_slice(&bytes[..16]);
+    token.copy_from_slice(&bytes[16..]);
+    Some((SessionId::from_random(id), ResumeToken::from_random(token)))
+}
+
+/// The session that a request names, if it is one of this path, its token is right, and who asks is who opened it.
+fn find(
+    shared: &Shared,
+    path: &str,
+    principal: Option<&str>,
+    session: SessionId,
+    token: &ResumeToken,
+) -> Result<Arc<Cell>, Refusal> {
+    let cell = shared.table.get(session).filter(|cell| cell.topic().path() == path);
+    let cell = cell.ok_or_else(Refusal::unknown_session)?;
+    if !cell.verifies(token) {
+        return Err(Refusal::forbidden("the token is not the session's"));
+    }
+    if cell.principal() != principal {
+        return Err(Refusal::forbidden("the session was opened by somebody else"));
+    }
+    Ok(cell)
+}
+
+/// How a fault is told over HTTP.
+fn refusal(fault: Fault, received: u64) -> Refusal {
+    let refusal = match fault {
+        Fault::Closed => Refusal::closed(),
+        Fault::Fenced => Refusal::fenced(),
+        Fault::Gap => Refusal::gap(),
+        Fault::Malformed(detail) => Refusal::malformed(detail),
+        Fault::Stale => Refusal::stale(),
+        Fault::TooLarge => Refusal::too_large("a unit is longer than the window"),
+        Fault::Window => Refusal::window(),
+        Fault::Unexpected | _ => Refusal::unexpected("a frame or a count that cannot be"),
+    };
+    refusal.with_received(received)
+}
+
+/// What a page that shares the endpoint's path would be asked for.
+fn is_ordinary(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::OPTIONS, Method::POST].contains(method)
+}
+
+fn not_found() -> Response<Body> {
+    Refusal::not_found().into_response().map(Body::from)
+}

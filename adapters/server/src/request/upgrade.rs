@@ -1,0 +1,215 @@
+//! WebSockets, from the upgrade to the session.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use http::{HeaderValue, Response};
+use hyper::upgrade::OnUpgrade;
+use nosphere_core::{
+    Attach, Encoded, Frame, Greeted, Greeting, Offer, Open, Reason, Text, Transport, Unit, Window, WireFormat,
+};
+use nosphere_websocket::handshake::{HandshakeError, Upgrade};
+use nosphere_websocket::{Item, Outgoing, ReadOutcome};
+use nosphere_wire::negotiation::{Dialect, Refusal};
+
+use super::{OpenRequest, Route, Seat, find, open, reserve};
+use crate::Body;
+use crate::endpoint::Launch;
+use crate::session::{Early, close_frame};
+use crate::shared::Shared;
+use crate::websocket::WebSocket;
+
+pub(super) fn upgrade(
+    shared: &Arc<Shared>,
+    route: &Route<'_>,
+    protocol: Dialect,
+    subprotocol: Option<&HeaderValue>,
+    upgraded: OnUpgrade,
+) -> Result<Response<Body>, Refusal> {
+    let empty = |()| Body::from(bytes::Bytes::new());
+    let handshake = match Upgrade::new(route.parts) {
+        Ok(handshake) => handshake,
+        Err(HandshakeError::Method) => return Err(Refusal::method()),
+        Err(HandshakeError::Version) => return Err(Refusal::websocket_version()),
+        Err(error) => return Err(Refusal::bad_request(error.to_string())),
+    };
+    let handler = route.admit()?;
+    if shared.closing.load(Ordering::Relaxed) {
+        return Err(Refusal::going_away());
+    }
+    // A native client may want to resume, for which there is always room.
+    let full = protocol.is_plain() && shared.table.is_full();
+    let place = Place::take(shared).filter(|_| !full).ok_or_else(Refusal::unavailable)?;
+    let response = handshake.response(subprotocol.and_then(|name| name.to_str().ok()));
+    let arrival = Arrival { path: route.path.into(), principal: route.principal(shared), protocol, handler, place };
+    tokio::spawn(async move {
+        let limit = arrival.place.0.config.session.open_timeout;
+        if let Ok(Ok(upgraded)) = tokio::time::timeout(limit, upgraded).await {
+            let limit = arrival.place.0.config.session.window.bytes as usize;
+            arrival.begin(WebSocket::new(upgraded, limit)).await;
+        }
+    });
+    Ok(response.map(empty))
+}
+
+/// A WebSocket that has not said which session it is for.
+struct Arrival {
+    path: Box<str>,
+    principal: Option<Box<str>>,
+    protocol: Dialect,
+    handler: Box<dyn Launch>,
+    place: Place,
+}
+
+impl Arrival {
+    async fn begin(self, socket: WebSocket) {
+        match self.protocol {
+            Dialect::Native(format) => self.greet(socket, format).await,
+            Dialect::Plain | _ => self.open(socket, Open { attachment: 1, window: Window::default() }, None).await,
+        }
+    }
+
+    /// SPEC WS-1.
+    async fn greet(self, mut socket: WebSocket, format: &'static dyn WireFormat) {
+        let shared = &self.place.0;
+        let mut greeting = Greeting::new(&shared.config.session, shared.clock.now());
+        let deadline = shared.clock.instant(greeting.poll_timeout());
+        // Writing counts as well: a client that does not read keeps its place no longer than one that does not write.
+        let words = tokio::time::timeout_at(deadline, first_words(&mut socket, &mut greeting, format)).await;
+        match words {
+            Err(_) => self.refuse(socket, None, Reason::Timeout).await,
+            Ok(None) => {}
+            Ok(Some(FirstWords::Close)) => socket.linger(Vec::new(), self.linger_limit()).await,
+            Ok(Some(FirstWords::Fault(reason))) => self.refuse(socket, None, reason).await,
+            Ok(Some(FirstWords::Open(open, early))) => self.open(socket, open, early).await,
+            Ok(Some(FirstWords::Resume(offer, early))) => self.resume(socket, offer, format, early).await,
+        }
+    }
+
+    async fn open(self, socket: WebSocket, request: Open, early: Early) {
+        let Self { path, principal, protocol, handler, place } = self;
+        let shared = &place.0;
+        let link = shared.next_link();
+        let Open { attachment, window } = request;
+        let request = OpenRequest { protocol, attachment, window, link, transport: Transport::WebSocket };
+        let connection = match reserve(shared, &request) {
+            Ok(connection) => connection,
+            Err(reason) => {
+                let limit = shared.config.session.close_timeout;
+                return socket.linger(vec![Outgoing::Close(close_frame(reason))], limit).await;
+            }
+        };
+        let (outlet, link) = socket.split(link, early);
+        let seat = Seat { path: &path, principal };
+        open(shared, seat, connection, protocol.format(), outlet, |cell| handler.spawn(cell, Some(link)));
+    }
+
+    async fn resume(self, socket: WebSocket, offer: Offer, format: &'static dyn WireFormat, early: Early) {
+        let shared = &self.place.0;
+        let cell = match find(shared, &self.path, self.principal.as_deref(), offer.session, &offer.token) {
+            Ok(cell) if cell.speaks(self.protocol.into(), format, true) => cell,
+            Err(refusal) if refusal.name() == Some(Reason::UnknownSession.name()) => {
+                let reset = Frame::Reset { text: Text::from_static("unknown session") };
+                return self.refuse(socket, data(reset, format), Reason::UnknownSession).await;
+            }
+            _ => return self.refuse(socket, None, Reason::Forbidden).await,
+        };
+        let link = shared.next_link();
+        let attach = Attach {
+            link,
+            transport: Transport::WebSocket,
+            attachment: Some(offer.attachment),
+            received: Some(offer.received),
+        };
+        let (outlet, link) = socket.split(link, early);
+        if let Err(refused) = cell.attach_websocket(attach, format, outlet, link) {
+            let (outlet, link, rest) = *refused;
+            if let Some(socket) = WebSocket::join(outlet, link) {
+                socket.linger(rest, self.linger_limit()).await;
+            }
+        }
+    }
+
+    async fn refuse(self, socket: WebSocket, words: Option<Outgoing>, reason: Reason) {
+        let words = words.into_iter().chain([Outgoing::Close(close_frame(reason))]).collect();
+        socket.linger(words, self.linger_limit()).await;
+    }
+
+    fn linger_limit(&self) -> Duration {
+        self.place.0.config.session.close_timeout
+    }
+}
+
+/// What a native client says first.
+enum FirstWords {
+    /// A WebSocket close, or a broken frame; the answer is queued.
+    Close,
+    Fault(Reason),
+    Open(Open, Early),
+    Resume(Offer, Early),
+}
+
+/// Reads until it is known what the client wants. `None`: the socket is gone.
+async fn first_words(
+    socket: &mut WebSocket,
+    greeting: &mut Greeting,
+    format: &'static dyn WireFormat,
+) -> Option<FirstWords> {
+    let mut items = Vec::new();
+    loop {
+        let outcome = socket.read(&mut items).await.ok()?;
+        let mut arrived = items.drain(..);
+        while let Some(item) = arrived.next() {
+            let unit = match item {
+                Item::Text(text) => Unit::Text(text),
+                Item::Binary(bytes) => Unit::Binary(bytes),
+                Item::Ping(payload) => {
+                    socket.writer().pong(payload);
+                    continue;
+                }
+                Item::Pong(_) => continue,
+                Item::Close(close) => {
+                    socket.writer().handle_close(&close);
+                    return Some(FirstWords::Close);
+                }
+            };
+            match greeting.handle_frame(format.decode(unit)) {
+                Greeted::Open(open) => return Some(FirstWords::Open(open, Some((arrived.collect(), outcome)))),
+                Greeted::Resume(offer) => return Some(FirstWords::Resume(offer, Some((arrived.collect(), outcome)))),
+                Greeted::Fault(reason) => return Some(FirstWords::Fault(reason)),
+                Greeted::Reply(frame) => socket.write(data(frame, format)).await.ok()?,
+            }
+        }
+        match outcome {
+            ReadOutcome::Items => {}
+            ReadOutcome::End => return None,
+            ReadOutcome::Error(error) => {
+                socket.writer().handle_error(error);
+                return Some(FirstWords::Close);
+            }
+        }
+        socket.write(None).await.ok()?;
+    }
+}
+
+fn data(frame: Frame, format: &dyn WireFormat) -> Option<Outgoing> {
+    format.encode(frame).ok().map(|unit| Outgoing::Data(Encoded::new(unit)))
+}
+
+/// One of the places for WebSockets that are not open yet; given back when dropped.
+struct Place(Arc<Shared>);
+
+impl Place {
+    fn take(shared: &Arc<Shared>) -> Option<Self> {
+        let more = |count| (count < shared.config.max_unopened).then_some(count + 1);
+        let taken = shared.unopened.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        taken.ok().map(|_| Self(Arc::clone(shared)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.unopened.fetch_sub(1, Ordering::Relaxed);
+    }
+}

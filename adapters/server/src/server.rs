@@ -1,0 +1,197 @@
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use nosphere_core::{Reason, WireFormat};
+use nosphere_wire::negotiation::{Formats, OriginPolicy};
+use tower_service::Service;
+
+use crate::endpoint::{BuildError, Endpoint, IntoHandler};
+use crate::head::Principal;
+use crate::shared::Shared;
+use crate::{Body, Broadcaster, RequestHead, ServerConfig, topic};
+
+/// Endpoints on paths, as a tower service: mount it under hyper, axum, or anything else that serves `http` requests.
+///
+/// Clones share everything. The service never fails, and answers 404 to what is not for an endpoint.
+///
+/// ```
+/// use nosphere::{Client, Error, Event, Handler, Server};
+///
+/// struct Chat;
+///
+/// impl Handler for Chat {
+///     async fn receive(&mut self, client: &Client, event: Event) -> Result<(), Error> {
+///         if let Event::Json(line) = event {
+///             client.broadcast(line); // to everyone but the sender
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let server = Server::builder().endpoint("/the-chat", |_request| Chat).build()?;
+/// # Ok::<(), nosphere::BuildError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+}
+
+impl Server {
+    /// Describes a server.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// A handle for broadcasting from anywhere.
+    pub fn broadcaster(&self) -> Broadcaster {
+        Broadcaster::new(Arc::clone(&self.shared))
+    }
+
+    /// How many sessions are open or suspended.
+    pub fn sessions(&self) -> usize {
+        self.shared.table.living()
+    }
+
+    /// How many sessions are on a path or beneath it.
+    pub fn sessions_on(&self, path: &str) -> usize {
+        self.shared.topics.beneath(topic::normal(path)).iter().map(|topic| topic.len()).sum()
+    }
+
+    /// Ends all sessions with `going-away`, after what is queued for them, and refuses new ones. Done when all have ended,
+    /// or after twice the close timeout, whatever handlers still do.
+    pub async fn shutdown(&self) {
+        self.shared.closing.store(true, Ordering::Relaxed);
+        for cell in self.shared.table.all() {
+            cell.close(Reason::GoingAway);
+        }
+        // Sessions end by deadlines of their own, but one whose handler never returns would hold this up for ever.
+        let limit = self.shared.config.session.close_timeout * 2;
+        let ended = async {
+            // Looking is simpler than being told, and happens once in a server's life.
+            while self.sessions() > 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(limit, ended).await.is_err() {
+            tracing::warn!(sessions = self.sessions(), "some handlers did not end in time");
+        }
+    }
+}
+
+impl<B> Service<Request<B>> for Server
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Respond;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Respond {
+        let shared = Arc::clone(&self.shared);
+        Respond(Box::pin(crate::request::respond(shared, request)))
+    }
+}
+
+/// The answer to a request, when it is there.
+pub struct Respond(Pin<Box<dyn Future<Output = Response<Body>> + Send>>);
+
+impl Future for Respond {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx).map(Ok)
+    }
+}
+
+impl std::fmt::Debug for Respond {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Respond")
+    }
+}
+
+/// Describes a [`Server`].
+#[derive(Debug, Default)]
+pub struct Builder {
+    config: ServerConfig,
+    formats: Formats,
+    origins: OriginPolicy,
+    principal: Option<Principal>,
+    endpoints: matchit::Router<Endpoint>,
+    problem: Option<BuildError>,
+}
+
+impl Builder {
+    /// Mounts an endpoint on a path, `/the-chat` or `/rooms/{id}`.
+    ///
+    /// The factory makes a handler for each session, or refuses: it is the admission too, and therefore asked again when
+    /// a client resumes, though the handler of that is not used. What should happen once belongs into `Connected`.
+    #[must_use]
+    pub fn endpoint<I: IntoHandler>(
+        mut self,
+        path: &str,
+        factory: impl Fn(&RequestHead<'_>) -> I + Send + Sync + 'static,
+    ) -> Self {
+        if let Err(error) = self.endpoints.insert(topic::normal(path), Endpoint::new(factory)) {
+            let problem = BuildError::Path { path: path.into(), problem: error.to_string() };
+            self.problem.get_or_insert(problem);
+        }
+        self
+    }
+
+    /// Sets the limits.
+    #[must_use]
+    pub fn config(mut self, config: ServerConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Adds a wire format of your own to the native protocol.
+    #[must_use]
+    pub fn format(mut self, format: &'static dyn WireFormat) -> Self {
+        if let Err(error) = self.formats.register(format) {
+            self.problem.get_or_insert_with(|| error.into());
+        }
+        self
+    }
+
+    /// Says which pages may connect; by default those of the server's own origin.
+    #[must_use]
+    pub fn origins(mut self, origins: OriginPolicy) -> Self {
+        self.origins = origins;
+        self
+    }
+
+    /// Says who makes a request: a user's name, say, that middleware has put into the request's extensions.
+    ///
+    /// A session belongs to whoever opened it. Every later request about it, with the right token or not, is refused with
+    /// `forbidden` if this gives something else.
+    #[must_use]
+    pub fn principal(mut self, of: impl Fn(&RequestHead<'_>) -> Option<String> + Send + Sync + 'static) -> Self {
+        self.principal = Some(Principal::new(of));
+        self
+    }
+
+    /// The server.
+    ///
+    /// # Errors
+    ///
+    /// When an endpoint or a format cannot be had as it was described.
+    pub fn build(self) -> Result<Server, BuildError> {
+        if let Some(problem) = self.problem {
+            return Err(problem);
+        }
+        let shared = Shared::new(self.config, self.formats, self.origins, self.principal, self.endpoints);
+        Ok(Server { shared: Arc::new(shared) })
+    }
+}

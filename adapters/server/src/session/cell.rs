@@ -1,0 +1,515 @@
+use std::fmt;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use nosphere_core::{
+    Action, Attach, Batch, BatchAnswer, Connection, Fault, LinkId, Message, Protocol, Reason, ResumeToken, SendError,
+    SessionId, State, Text, Time, Transport, Undelivered, WireFormat,
+};
+use nosphere_websocket::{Close, CloseState, Flush, Outgoing, Writer};
+use tokio::net::tcp::OwnedWriteHalf;
+
+use super::{Link, Sink};
+use crate::dirty;
+use crate::shared::Shared;
+use crate::topic::Topic;
+
+/// A session of this node, shared by its task, its links and everybody who broadcasts to it.
+pub(crate) struct Cell {
+    id: SessionId,
+    topic: Arc<Topic>,
+    shared: Arc<Shared>,
+    live: Mutex<Live>,
+    /// Bodies that are being read.
+    bodies: AtomicUsize,
+    /// Who opened the session, where the application says.
+    principal: Option<Box<str>>,
+}
+
+/// What changes. No handler, predicate or filter runs under this lock, and nothing waits under it; wire formats do
+/// run.
+pub(crate) struct Live {
+    pub(crate) connection: Connection,
+    /// The wire format of the current link.
+    pub(crate) format: &'static dyn WireFormat,
+    pub(crate) outlet: Outlet,
+    /// A WebSocket that the task has not seen yet.
+    pub(crate) arrived: Option<Link>,
+    /// The socket took no more; the task waits until it does.
+    pub(crate) blocked: bool,
+    /// The session's task.
+    task: Option<Waker>,
+    /// Whoever carries an event stream or a poll.
+    carrier: Option<Waker>,
+    /// The earliest time at which the deadlines will call.
+    scheduled: Time,
+    /// On some thread's list of sessions to flush.
+    dirty: bool,
+    ended: bool,
+}
+
+/// Where units go.
+pub(crate) enum Outlet {
+    Direct {
+        link: LinkId,
+        half: OwnedWriteHalf,
+        writer: Writer,
+    },
+    /// The session's task writes to the WebSocket of this link.
+    Task(LinkId),
+    /// A response body or a poll's future pulls.
+    Carrier,
+    None,
+}
+
+const NEVER: Time = Time(u64::MAX);
+
+impl Cell {
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        topic: Arc<Topic>,
+        connection: Connection,
+        format: &'static dyn WireFormat,
+        outlet: Outlet,
+        principal: Option<Box<str>>,
+    ) -> Option<Arc<Self>> {
+        let id = connection.session()?;
+        let live = Live {
+            connection,
+            format,
+            outlet,
+            arrived: None,
+            blocked: false,
+            task: None,
+            carrier: None,
+            scheduled: NEVER,
+            dirty: false,
+            ended: false,
+        };
+        let cell = Arc::new(Self {
+            id,
+            topic,
+            shared: Arc::clone(shared),
+            live: Mutex::new(live),
+            bodies: AtomicUsize::new(0),
+            principal,
+        });
+        cell.shared.table.insert(&cell);
+        cell.topic.join(&cell);
+        // What the new session has to say first: `opened`.
+        cell.change(|_, _| ());
+        Some(cell)
+    }
+
+    pub(crate) fn id(&self) -> SessionId {
+        self.id
+    }
+
+    pub(crate) fn principal(&self) -> Option<&str> {
+        self.principal.as_deref()
+    }
+
+    /// How many messages the client has acknowledged.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.lock().connection.acknowledged()
+    }
+
+    pub(crate) fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn transport(&self) -> Transport {
+        self.lock().connection.transport()
+    }
+
+    pub(crate) fn sink(&self) -> Sink {
+        match self.lock().outlet {
+            Outlet::Direct { .. } => Sink::Direct,
+            Outlet::Task(_) | Outlet::Carrier => Sink::Queued,
+            Outlet::None => Sink::None,
+        }
+    }
+
+    /// For plain HTTP, which has no frame to tell it.
+    pub(crate) fn token(&self) -> Option<ResumeToken> {
+        self.lock().connection.token()
+    }
+
+    pub(crate) fn verifies(&self, token: &ResumeToken) -> bool {
+        self.lock().connection.verifies(token)
+    }
+
+    pub(crate) fn take_undelivered(&self) -> Undelivered {
+        self.lock().connection.take_undelivered()
+    }
+
+    /// Sends a message from the application.
+    pub(crate) fn send(self: &Arc<Self>, message: Message) -> Result<(), SendError> {
+        let result = {
+            let mut live = self.lock();
+            let result = live.connection.send(message, self.shared.clock.now());
+            self.mark(&mut live);
+            result
+        };
+        dirty::flush_outside();
+        result
+    }
+
+    /// Appends a broadcast. Whether it was queued. The caller flushes.
+    pub(crate) fn append(self: &Arc<Self>, message: &Message) -> bool {
+        let mut live = self.lock();
+        let queued = live.connection.send(message.clone(), self.shared.clock.now()).is_ok();
+        // A refusal may have ended the session.
+        self.mark(&mut live);
+        queued
+    }
+
+    pub(crate) fn close(self: &Arc<Self>, reason: Reason) {
+        self.change(|live, now| live.connection.close(reason, now));
+    }
+
+    /// A client comes back over HTTP, or with its next poll.
+    pub(crate) fn attach(
+        self: &Arc<Self>,
+        attach: Attach,
+        format: &'static dyn WireFormat,
+    ) -> Result<(), (Fault, u64)> {
+        self.change(|live, now| {
+            let answer = live.connection.handle_attach(attach, now);
+            if let Err(fault) = answer {
+                return Err((fault, live.connection.report_received()));
+            }
+            live.replace_outlet(Outlet::Carrier);
+            live.format = format;
+            Ok(())
+        })
+    }
+
+    /// Whether a request with this attachment begins a new one, and is not the next poll of a run.
+    pub(crate) fn begins(&self, transport: Transport, attachment: Option<u64>) -> bool {
+        let live = self.lock();
+        let polling = Transport::LongPolling;
+        match attachment {
+            Some(attachment) => attachment != live.connection.attachment(),
+            None => transport != polling || live.connection.transport() != polling,
+        }
+    }
+
+    /// Whether the session talks in this protocol, and, within a run of polls, in this format.
+    pub(crate) fn speaks(&self, protocol: Protocol, format: &dyn WireFormat, begins: bool) -> bool {
+        let live = self.lock();
+        live.connection.protocol() == protocol && (begins || live.format.name() == format.name())
+    }
+
+    /// A client comes back over a WebSocket. Gives the socket back if it may not, or if the session is closed, with what is
+    /// to be said then.
+    pub(crate) fn attach_websocket(
+        self: &Arc<Self>,
+        attach: Attach,
+        format: &'static dyn WireFormat,
+        outlet: Outlet,
+        link: Link,
+    ) -> Result<(), Box<(Outlet, Link, Vec<Outgoing>)>> {
+        self.change(|live, now| match live.connection.handle_attach(attach, now) {
+            Err(fault) => {
+                let rest = vec![Outgoing::Close(close_frame(fault.reason()))];
+                Err(Box::new((outlet, link, rest)))
+            }
+            Ok(()) if live.connection.state() == State::Closed => {
+                let rest = live.last_words(link.id, format, now);
+                Err(Box::new((outlet, link, rest)))
+            }
+            Ok(()) => {
+                live.replace_outlet(outlet);
+                live.format = format;
+                live.arrived = Some(link);
+                live.wake_task();
+                Ok(())
+            }
+        })
+    }
+
+    /// Takes one of the places for bodies that are read at a time, until it is dropped.
+    pub(crate) fn body(&self, limit: usize) -> Option<BodyPlace<'_>> {
+        let more = |count| (count < limit).then_some(count + 1);
+        self.bodies.fetch_update(Relaxed, Relaxed, more).ok().map(|_| BodyPlace(&self.bodies))
+    }
+
+    pub(crate) fn handle_batch(self: &Arc<Self>, batch: Batch, format: &dyn WireFormat) -> BatchAnswer {
+        self.change(|live, now| live.connection.handle_batch(batch, format, now))
+    }
+
+    pub(crate) fn report_received(&self) -> u64 {
+        self.lock().connection.report_received()
+    }
+
+    /// Pulls the next action for an event stream or a poll.
+    pub(crate) fn poll_action(
+        self: &Arc<Self>,
+        link: LinkId,
+        format: &dyn WireFormat,
+        cx: &mut Context<'_>,
+    ) -> Poll<Action> {
+        let mut live = self.lock();
+        let now = self.shared.clock.now();
+        match live.connection.poll_transmit(link, format, now) {
+            Some(action) => {
+                self.settle(&mut live);
+                Poll::Ready(action)
+            }
+            None => {
+                if !live.carrier.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                    live.carrier = Some(cx.waker().clone());
+                }
+                self.settle(&mut live);
+                Poll::Pending
+            }
+        }
+    }
+
+    pub(crate) fn detach(self: &Arc<Self>, link: LinkId, reason: Reason) {
+        self.change(|live, now| {
+            live.connection.handle_detach(link, reason, now);
+            if matches!(live.outlet, Outlet::Carrier) && live.connection.link().is_none() {
+                live.outlet = Outlet::None;
+            }
+        });
+    }
+
+    /// The deadline `at` that this session announced has come; perhaps it has moved since.
+    pub(crate) fn handle_deadline(self: &Arc<Self>, at: Time, now: Time) {
+        self.change(|live, _| {
+            if live.scheduled != at {
+                // An entry that a sooner one overtook. That one was followed by others, which see to the rest.
+                return;
+            }
+            live.scheduled = NEVER;
+            if live.connection.poll_timeout().is_some_and(|at| at <= now) {
+                live.connection.handle_timeout(now);
+            }
+        });
+        let live = self.lock();
+        if live.connection.state() == State::Closed && live.ended && live.connection.poll_timeout().is_none() {
+            drop(live);
+            self.shared.table.forget(self.id);
+        }
+    }
+
+    /// The handler is about to see `Disconnected`.
+    pub(crate) fn end(&self) {
+        let mut live = self.lock();
+        if !std::mem::replace(&mut live.ended, true) {
+            let remembered = live.connection.poll_timeout().is_some();
+            live.task = None;
+            drop(live);
+            self.topic.leave(self.id);
+            self.shared.table.end(self.id, remembered);
+        }
+    }
+
+    /// The task is gone. If it did not come to the end of the session, the session is over and forgotten.
+    pub(crate) fn abandon(self: &Arc<Self>) {
+        if !self.lock().ended {
+            self.close(Reason::Internal);
+            self.end();
+            self.shared.table.forget(self.id);
+        }
+    }
+
+    /// Writes out what the session has to say, or wakes who does.
+    pub(crate) fn flush(self: &Arc<Self>) {
+        let mut live = self.lock();
+        live.dirty = false;
+        live.write(self.shared.clock.now());
+        if live.blocked || matches!(live.outlet, Outlet::Task(_)) || live.is_closing_socket() {
+            self.wake_task(&live);
+        }
+        self.settle(&mut live);
+    }
+
+    /// There may be something to write, now that events were taken.
+    pub(crate) fn touch(self: &Arc<Self>) {
+        self.mark(&mut self.lock());
+    }
+
+    /// Takes the link away, after something went wrong while it was written to. The client may resume.
+    pub(crate) fn cut(self: &Arc<Self>) {
+        let mut live = self.lock();
+        live.dirty = false;
+        live.outlet = Outlet::None;
+        if let Some(link) = live.connection.link() {
+            live.connection.handle_detach(link, Reason::Internal, self.shared.clock.now());
+        }
+        if let Some(carrier) = live.carrier.take() {
+            carrier.wake();
+        }
+        if let Some(task) = &live.task {
+            task.wake_by_ref();
+        }
+        self.settle(&mut live);
+    }
+
+    /// Changes the connection, and does what follows from that.
+    pub(crate) fn change<R>(self: &Arc<Self>, change: impl FnOnce(&mut Live, Time) -> R) -> R {
+        let result = {
+            let mut live = self.lock();
+            let result = change(&mut live, self.shared.clock.now());
+            self.mark(&mut live);
+            self.settle(&mut live);
+            result
+        };
+        dirty::flush_outside();
+        result
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The task of the session, to be woken.
+    pub(crate) fn set_task(&self, waker: &Waker) {
+        let mut live = self.lock();
+        // A session that is over has nothing to wake its task for, and may be remembered for long.
+        if !live.ended {
+            live.task = Some(waker.clone());
+        }
+    }
+
+    /// There may be something to write.
+    fn mark(self: &Arc<Self>, live: &mut Live) {
+        if !std::mem::replace(&mut live.dirty, true) {
+            dirty::push(self);
+        }
+    }
+
+    /// Wakes the task if there are events for it, and keeps the deadline.
+    pub(crate) fn settle(self: &Arc<Self>, live: &mut Live) {
+        if live.connection.has_events() {
+            self.wake_task(live);
+        }
+        if let Some(at) = live.connection.poll_timeout()
+            && at < live.scheduled
+        {
+            live.scheduled = at;
+            self.shared.deadlines.schedule(at, self);
+        }
+    }
+
+    fn wake_task(&self, live: &Live) {
+        if let Some(task) = live.task.as_ref().filter(|_| !dirty::is_current(self)) {
+            task.wake_by_ref();
+        }
+    }
+}
+
+impl Live {
+    /// Writes as much as the socket takes, or wakes whoever carries the link.
+    pub(crate) fn write(&mut self, now: Time) {
+        let Self { connection, format, outlet, .. } = self;
+        match outlet {
+            Outlet::Direct { link, half, writer } => {
+                let link = *link;
+                match writer.flush(half, || outgoing(connection, link, *format, now)) {
+                    Ok(Flush::Done) => self.blocked = false,
+                    Ok(Flush::Blocked) => self.blocked = true,
+                    Err(_) => {
+                        connection.handle_detach(link, Reason::Lost, now);
+                        self.outlet = Outlet::None;
+                    }
+                }
+            }
+            Outlet::Carrier => {
+                if let Some(carrier) = self.carrier.take() {
+                    carrier.wake();
+                }
+            }
+            Outlet::Task(_) | Outlet::None => {}
+        }
+    }
+
+    /// The WebSocket is in its closing handshake, which the task sees to.
+    pub(crate) fn is_closing_socket(&self) -> bool {
+        matches!(&self.outlet, Outlet::Direct { writer, .. } if writer.state() != CloseState::Open)
+    }
+
+    /// What is left to say on the link of a closed session.
+    pub(crate) fn last_words(&mut self, link: LinkId, format: &dyn WireFormat, now: Time) -> Vec<Outgoing> {
+        let mut words = Vec::new();
+        while let Some(next) = outgoing(&mut self.connection, link, format, now) {
+            let last = matches!(next, Outgoing::Close(_));
+            words.push(next);
+            if last {
+                break;
+            }
+        }
+        words
+    }
+
+    fn wake_task(&self) {
+        if let Some(task) = &self.task {
+            task.wake_by_ref();
+        }
+    }
+
+    fn replace_outlet(&mut self, outlet: Outlet) {
+        match std::mem::replace(&mut self.outlet, outlet) {
+            Outlet::Direct { half, mut writer, .. } => {
+                // The client has moved on, and most likely this socket is dead: what it does not take now is dropped.
+                writer.close(close_frame(Reason::Fenced));
+                drop(writer.flush(&half, || None));
+                self.wake_task();
+            }
+            // The task has the socket, and ends it.
+            Outlet::Task(_) => self.wake_task(),
+            Outlet::Carrier | Outlet::None => {}
+        }
+        self.blocked = false;
+        if let Some(carrier) = self.carrier.take() {
+            carrier.wake();
+        }
+    }
+}
+
+/// A place for a body; see [`Cell::body`].
+pub(crate) struct BodyPlace<'a>(&'a AtomicUsize);
+
+impl Drop for BodyPlace<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The next thing to write to a WebSocket.
+pub(crate) fn outgoing(
+    connection: &mut Connection,
+    link: LinkId,
+    format: &dyn WireFormat,
+    now: Time,
+) -> Option<Outgoing> {
+    loop {
+        return Some(match connection.poll_transmit(link, format, now)? {
+            Action::Send { unit, .. } => Outgoing::Data(unit),
+            Action::Ping => Outgoing::Ping(Bytes::new()),
+            Action::Close { reason } => Outgoing::Close(close_frame(reason)),
+            // The rest is for other carriers.
+            Action::Attach(_) | Action::Finish | Action::Lost { .. } | _ => continue,
+        });
+    }
+}
+
+pub(crate) fn close_frame(reason: Reason) -> Close {
+    Close::new(reason.code(), Text::from_static(reason.name()))
+}
+
+impl fmt::Debug for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cell").field("id", &self.id).finish_non_exhaustive()
+    }
+}

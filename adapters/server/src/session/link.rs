@@ -1,0 +1,32 @@
+use std::fmt;
+
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use nosphere_core::LinkId;
+use nosphere_websocket::{Item, ReadOutcome, Reader, Writer};
+use tokio::net::tcp::OwnedReadHalf;
+
+/// A session's WebSocket, as far as its task owns it.
+pub(crate) struct Link {
+    pub(crate) id: LinkId,
+    pub(crate) reader: Reader,
+    pub(crate) io: LinkIo,
+    /// What arrived together with the frame that opened or resumed the session.
+    pub(crate) early: Early,
+}
+
+/// The rest of a read, and how that read ended.
+pub(crate) type Early = Option<(Vec<Item>, ReadOutcome)>;
+
+/// What the task reads from, and writes to unless others do.
+pub(crate) enum LinkIo {
+    /// The write half is in the session's [`Outlet`](super::Outlet).
+    Direct(OwnedReadHalf),
+    Queued(Box<(TokioIo<Upgraded>, Writer)>),
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("id", &self.id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,21 @@
+//! One session on this node: its state behind one lock, and the task that feeds its handler.
+
+mod cell;
+mod link;
+mod task;
+
+pub(crate) use cell::{Cell, Outlet, close_frame};
+pub(crate) use link::{Early, Link, LinkIo};
+pub(crate) use task::run;
+
+/// How a session writes to its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Sink {
+    /// Whoever sends writes to the socket: a WebSocket on plaintext HTTP/1.1.
+    Direct,
+    /// The connection's own task writes, woken once for each burst: TLS, HTTP/2, event streams and polls.
+    Queued,
+    /// There is no link now.
+    None,
+}

@@ -1,0 +1,376 @@
+use std::cell::Cell as Slot;
+use std::future::Future as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use nosphere_core::{Event, Reason, Unit};
+use nosphere_websocket::{Close, CloseState, Item, Outgoing, ProtocolError, ReadOutcome, Writer};
+
+use super::cell::{Live, close_frame, outgoing};
+use super::{Cell, Link, LinkIo, Outlet};
+use crate::dirty::{self, Scope};
+use crate::websocket::WebSocket;
+use crate::{Client, Error, Handler};
+
+/// The task of a session: gives events to its handler, one after the other, and reads the session's WebSocket, if it has
+/// one, meanwhile too.
+pub(crate) async fn run<H: Handler>(cell: Arc<Cell>, mut handler: H, link: Option<Link>) {
+    let client = Client::new(Arc::clone(&cell));
+    let mut driver = Driver { cell, link, end: None, took: 0, waker: None };
+    let mut failed = false;
+    loop {
+        let event = std::future::poll_fn(|cx| driver.poll_event(cx)).await;
+        let last = matches!(event, Event::Disconnected { .. });
+        if failed && !last {
+            continue;
+        }
+        if failed {
+            break;
+        }
+        // Within a block of its own, so that what `receive` does before it gives its future may panic too.
+        let mut future = pin!(async { handler.receive(&client, event).await });
+        let result = std::future::poll_fn(|cx| {
+            let _scope = Scope::enter(&driver.cell);
+            // A handler that panics is not called again, so what it left half done is never seen.
+            match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+                Ok(Poll::Ready(result)) => Poll::Ready(Some(result)),
+                Err(_) => Poll::Ready(None),
+                Ok(Poll::Pending) => {
+                    driver.poll_background(cx);
+                    Poll::Pending
+                }
+            }
+        })
+        .await;
+        failed = result.is_none();
+        driver.note(result, last);
+        if last {
+            break;
+        }
+    }
+    driver.finish();
+}
+
+/// Moves what arrives on a WebSocket into the connection, and events out of it.
+struct Driver {
+    cell: Arc<Cell>,
+    link: Option<Link>,
+    /// The WebSocket has ended, in whatever way; what came before it is handled first.
+    end: Option<End>,
+    /// How many events were taken since everything was written out.
+    took: u32,
+    /// The waker that the session knows.
+    waker: Option<Waker>,
+}
+
+enum End {
+    Close(Close),
+    Fault(ProtocolError),
+    Lost,
+}
+
+impl Driver {
+    /// Lets others on this thread have their turn after many events.
+    fn poll_turn(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if self.took < YIELD_AFTER {
+            return Poll::Ready(());
+        }
+        self.flush();
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// The next event. Everything that handling the one before has sent is written first.
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        let cell = Arc::clone(&self.cell);
+        let _scope = Scope::enter(&cell);
+        self.register(cx);
+        ready!(self.poll_turn(cx));
+        loop {
+            let event = cell.lock().connection.poll_event();
+            if let Some(event) = event {
+                self.took += 1;
+                if self.took.is_multiple_of(FLUSH_EVERY) {
+                    // A burst must not fill the queues of those who read well.
+                    cell.touch();
+                    dirty::flush();
+                }
+                if matches!(event, Event::Disconnected { .. }) {
+                    cell.end();
+                }
+                return Poll::Ready(event);
+            }
+            self.flush();
+            if self.poll_io(cx).is_pending() {
+                self.flush();
+                // A flush may have brought an event, and does not wake the task that it runs in.
+                if !cell.lock().connection.has_events() {
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Writes out what the handler has sent, and the acknowledgements of what it took.
+    fn flush(&mut self) {
+        if std::mem::take(&mut self.took) > 0 {
+            self.cell.touch();
+        }
+        dirty::flush();
+    }
+
+    /// Reads and writes while the handler waits.
+    fn poll_background(&mut self, cx: &mut Context<'_>) {
+        self.register(cx);
+        self.flush();
+        while self.poll_io(cx).is_ready() {}
+        self.flush();
+    }
+
+    /// One step on the WebSocket. Ready if it got on.
+    fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut live = self.cell.lock();
+        if let Some(link) = live.arrived.take() {
+            if let Some(mut old) = self.link.replace(link)
+                && let LinkIo::Queued(queued) = &mut old.io
+            {
+                queued.1.close(close_frame(Reason::Fenced));
+                linger(&self.cell, Outlet::None, old, Vec::new());
+            }
+            self.end = None;
+        }
+        let Some(link) = &mut self.link else { return Poll::Pending };
+        let now = self.cell.shared().clock.now();
+        // Out.
+        let mut closing = live.is_closing_socket();
+        match &mut link.io {
+            LinkIo::Direct(_) => {
+                if let Outlet::Direct { half, .. } = &live.outlet
+                    && live.blocked
+                    && half.as_ref().poll_write_ready(cx).is_ready()
+                {
+                    live.write(now);
+                    if live.blocked {
+                        // Readiness was stale, and is clear now: this registers for the next.
+                        if let Outlet::Direct { half, .. } = &live.outlet
+                            && half.as_ref().poll_write_ready(cx).is_ready()
+                        {
+                            cx.waker().wake_by_ref();
+                        }
+                    }
+                }
+                // The write half is gone: the socket broke, or another link has the session.
+                closing |= !matches!(&live.outlet, Outlet::Direct { link: id, .. } if *id == link.id);
+            }
+            LinkIo::Queued(queued) => {
+                let (io, writer) = &mut **queued;
+                let Live { connection, format, outlet, .. } = &mut *live;
+                let flushed = writer.poll_flush(Pin::new(io), cx, || outgoing(connection, link.id, *format, now));
+                if matches!(flushed, Poll::Ready(Err(_))) {
+                    connection.handle_detach(link.id, Reason::Lost, now);
+                    *outlet = Outlet::None;
+                }
+                closing |= writer.state() != CloseState::Open;
+            }
+        }
+        self.cell.settle(&mut live);
+        if let Some(end) = self.end.take() {
+            drop(live);
+            self.finish_link(&end);
+            return Poll::Ready(());
+        }
+        if closing {
+            drop(live);
+            self.retire(Vec::new());
+            return Poll::Ready(());
+        }
+        let wants_read = live.connection.wants_read();
+        drop(live);
+        if wants_read { self.poll_read(cx) } else { Poll::Pending }
+    }
+
+    /// One read, and what it brought.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(link) = &mut self.link else { return Poll::Pending };
+        let mut items = ITEMS.take();
+        let outcome = if let Some((mut early, outcome)) = link.early.take() {
+            items.append(&mut early);
+            Ok(outcome)
+        } else {
+            let outcome = match &mut link.io {
+                LinkIo::Direct(half) => link.reader.poll_read_items(Pin::new(half), cx, &mut items),
+                LinkIo::Queued(queued) => link.reader.poll_read_items(Pin::new(&mut queued.0), cx, &mut items),
+            };
+            let Poll::Ready(outcome) = outcome else {
+                ITEMS.set(items);
+                return Poll::Pending;
+            };
+            outcome
+        };
+        self.end = match outcome {
+            Ok(ReadOutcome::Items) => None,
+            Ok(ReadOutcome::End) | Err(_) => Some(End::Lost),
+            Ok(ReadOutcome::Error(error)) => Some(End::Fault(error)),
+        };
+        let mut live = self.cell.lock();
+        let now = self.cell.shared().clock.now();
+        for item in items.drain(..) {
+            let unit = match item {
+                Item::Text(text) => Unit::Text(text),
+                Item::Binary(bytes) => Unit::Binary(bytes),
+                Item::Close(close) => {
+                    self.end = Some(End::Close(close));
+                    break;
+                }
+                Item::Ping(payload) => {
+                    if let Some(writer) = writer(&mut live.outlet, link) {
+                        writer.pong(payload);
+                    }
+                    live.connection.handle_alive(link.id, now);
+                    continue;
+                }
+                Item::Pong(_) => {
+                    live.connection.handle_alive(link.id, now);
+                    continue;
+                }
+            };
+            let format = live.format;
+            live.connection.handle_unit(link.id, unit, format, now);
+        }
+        ITEMS.set(items);
+        live.write(now);
+        self.cell.settle(&mut live);
+        Poll::Ready(())
+    }
+
+    /// The WebSocket has ended: the connection learns it, and the peer gets its answer.
+    fn finish_link(&mut self, end: &End) {
+        let Some(link) = &mut self.link else { return };
+        let mut live = self.cell.lock();
+        let now = self.cell.shared().clock.now();
+        // What was sent before goes out before the answer to the close.
+        live.write(now);
+        let writer = writer(&mut live.outlet, link);
+        let reason = match end {
+            End::Close(close) => {
+                if let Some(writer) = writer {
+                    writer.handle_close(close);
+                }
+                Reason::Closed
+            }
+            End::Fault(error) => {
+                if let Some(writer) = writer {
+                    writer.handle_error(*error);
+                }
+                if error.close_code() == Reason::TooLarge.code() { Reason::TooLarge } else { Reason::Malformed }
+            }
+            End::Lost => {
+                if let Some(writer) = writer {
+                    writer.handle_end();
+                }
+                Reason::Lost
+            }
+        };
+        live.connection.handle_detach(link.id, reason, now);
+        self.cell.settle(&mut live);
+        drop(live);
+        self.retire(Vec::new());
+    }
+
+    /// Takes the WebSocket away from the session, and sees its closing handshake through elsewhere, after `rest`.
+    fn retire(&mut self, rest: Vec<Outgoing>) {
+        let Some(link) = self.link.take() else { return };
+        let mut live = self.cell.lock();
+        let current = match &live.outlet {
+            Outlet::Direct { link: id, .. } | Outlet::Task(id) => *id == link.id,
+            Outlet::Carrier | Outlet::None => false,
+        };
+        let outlet = if current {
+            live.blocked = false;
+            std::mem::replace(&mut live.outlet, Outlet::None)
+        } else {
+            Outlet::None
+        };
+        let now = self.cell.shared().clock.now();
+        live.connection.handle_detach(link.id, Reason::Lost, now);
+        self.cell.settle(&mut live);
+        drop(live);
+        linger(&self.cell, outlet, link, rest);
+    }
+
+    fn register(&mut self, cx: &Context<'_>) {
+        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.waker = Some(cx.waker().clone());
+            self.cell.set_task(cx.waker());
+        }
+    }
+
+    /// What the handler made of an event.
+    fn note(&self, result: Option<Result<(), Error>>, last: bool) {
+        let session = self.cell.id();
+        match result {
+            Some(Ok(())) => return,
+            Some(Err(error)) => tracing::warn!(%session, %error, "the handler failed; its session ends"),
+            None => tracing::error!(%session, "the handler panicked; its session ends"),
+        }
+        if !last {
+            self.cell.close(Reason::Internal);
+        }
+    }
+
+    /// The handler is done: the last words go out, and the socket is closed.
+    fn finish(mut self) {
+        let cell = Arc::clone(&self.cell);
+        let _scope = Scope::enter(&cell);
+        let now = cell.shared().clock.now();
+        let mut live = cell.lock();
+        if let Some(link) = live.arrived.take() {
+            self.link = Some(link);
+        }
+        live.write(now);
+        let format = live.format;
+        let rest = self.link.as_ref().map(|link| live.last_words(link.id, format, now)).unwrap_or_default();
+        // The handler has had its chance; what is remembered of the session holds no messages.
+        let undelivered = live.connection.take_undelivered();
+        drop(live);
+        drop(undelivered);
+        self.retire(rest);
+        // What the handler sent to others in its last event.
+        dirty::flush();
+    }
+}
+
+impl Drop for Driver {
+    /// Whatever ended the task, a panic of a format or the end of the runtime: nobody takes the session's events any more.
+    fn drop(&mut self) {
+        self.cell.abandon();
+    }
+}
+
+/// A link's writer, unless another link has the session by now.
+fn writer<'a>(outlet: &'a mut Outlet, link: &'a mut Link) -> Option<&'a mut Writer> {
+    match (outlet, &mut link.io) {
+        (_, LinkIo::Queued(queued)) => Some(&mut queued.1),
+        (Outlet::Direct { link: id, writer, .. }, LinkIo::Direct(_)) if *id == link.id => Some(writer),
+        _ => None,
+    }
+}
+
+fn linger(cell: &Cell, outlet: Outlet, link: Link, rest: Vec<Outgoing>) {
+    if let Some(socket) = WebSocket::join(outlet, link) {
+        tokio::spawn(socket.linger(rest, cell.shared().config.session.close_timeout));
+    }
+}
+
+/// After how many events what they led to is written out, though more are waiting.
+const FLUSH_EVERY: u32 = 64;
+
+/// After how many events a task gives up its thread, though more are waiting.
+const YIELD_AFTER: u32 = 512;
+
+thread_local! {
+    /// What a read brought, until it is handled.
+    static ITEMS: Slot<Vec<Item>> = const { Slot::new(Vec::new()) };
+}

@@ -1,0 +1,65 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use nosphere_core::{Config, LinkId};
+use nosphere_wire::negotiation::{Formats, OriginPolicy};
+
+use crate::ServerConfig;
+use crate::clock::Clock;
+use crate::deadlines::Deadlines;
+use crate::endpoint::Endpoint;
+use crate::head::Principal;
+use crate::table::Table;
+use crate::topic::Topics;
+
+/// What all clones of a server share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: ServerConfig,
+    /// A copy of `config.session` that sessions can hold on to.
+    pub(crate) session_config: Arc<Config>,
+    pub(crate) formats: Formats,
+    pub(crate) origins: OriginPolicy,
+    pub(crate) principal: Option<Principal>,
+    pub(crate) endpoints: matchit::Router<Endpoint>,
+    pub(crate) table: Table,
+    pub(crate) topics: Topics,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) clock: Clock,
+    /// WebSockets that have not said which session they are for.
+    pub(crate) unopened: AtomicUsize,
+    /// Set when the server shuts down: no new sessions.
+    pub(crate) closing: std::sync::atomic::AtomicBool,
+    links: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        config: ServerConfig,
+        formats: Formats,
+        origins: OriginPolicy,
+        principal: Option<Principal>,
+        endpoints: matchit::Router<Endpoint>,
+    ) -> Self {
+        Self {
+            session_config: Arc::new(config.session.clone()),
+            table: Table::new(config.max_sessions, config.max_tombstones),
+            config,
+            formats,
+            origins,
+            principal,
+            endpoints,
+            topics: Topics::new(),
+            deadlines: Deadlines::new(),
+            clock: Clock::start(),
+            unopened: AtomicUsize::new(0),
+            closing: std::sync::atomic::AtomicBool::new(false),
+            links: AtomicU64::new(0),
+        }
+    }
+
+    /// A number for a link that no other has.
+    pub(crate) fn next_link(&self) -> LinkId {
+        LinkId(self.links.fetch_add(1, Ordering::Relaxed))
+    }
+}

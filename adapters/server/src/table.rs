@@ -1,0 +1,91 @@
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use nosphere_core::SessionId;
+
+use crate::session::Cell;
+
+/// All sessions by id, living and remembered.
+#[derive(Debug)]
+pub(crate) struct Table {
+    shards: [RwLock<HashMap<SessionId, Arc<Cell>>>; SHARDS],
+    living: AtomicUsize,
+    tombstones: Mutex<VecDeque<SessionId>>,
+    max_living: usize,
+    max_tombstones: usize,
+}
+
+impl Table {
+    pub(crate) fn new(max_living: usize, max_tombstones: usize) -> Self {
+        Self {
+            shards: std::array::from_fn(|_| RwLock::default()),
+            living: AtomicUsize::new(0),
+            tombstones: Mutex::default(),
+            max_living,
+            max_tombstones,
+        }
+    }
+
+    /// Takes a place for a session, if there is one. Whoever gets it calls [`Table::end`] at last.
+    pub(crate) fn reserve(&self) -> bool {
+        let more = |living| (living < self.max_living).then_some(living + 1);
+        self.living.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    /// Gives a place back that no session came to.
+    pub(crate) fn release(&self) {
+        self.living.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.living() >= self.max_living
+    }
+
+    pub(crate) fn insert(&self, cell: &Arc<Cell>) {
+        self.write(cell.id()).insert(cell.id(), Arc::clone(cell));
+    }
+
+    pub(crate) fn get(&self, session: SessionId) -> Option<Arc<Cell>> {
+        self.shard(session).read().unwrap_or_else(PoisonError::into_inner).get(&session).cloned()
+    }
+
+    /// A session has ended; `remembered` as a tombstone, until [`Table::forget`].
+    pub(crate) fn end(&self, session: SessionId, remembered: bool) {
+        self.release();
+        if !remembered {
+            return self.forget(session);
+        }
+        let oldest = {
+            let mut tombstones = self.tombstones.lock().unwrap_or_else(PoisonError::into_inner);
+            tombstones.push_back(session);
+            if tombstones.len() > self.max_tombstones { tombstones.pop_front() } else { None }
+        };
+        if let Some(oldest) = oldest {
+            self.forget(oldest);
+        }
+    }
+
+    pub(crate) fn forget(&self, session: SessionId) {
+        self.write(session).remove(&session);
+    }
+
+    pub(crate) fn living(&self) -> usize {
+        self.living.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Cell>> {
+        let shards = self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner));
+        shards.flat_map(|shard| shard.values().cloned().collect::<Vec<_>>()).collect()
+    }
+
+    fn write(&self, session: SessionId) -> std::sync::RwLockWriteGuard<'_, HashMap<SessionId, Arc<Cell>>> {
+        self.shard(session).write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shard(&self, session: SessionId) -> &RwLock<HashMap<SessionId, Arc<Cell>>> {
+        &self.shards[usize::from(session.as_bytes()[0]) % SHARDS]
+    }
+}
+
+const SHARDS: usize = 16;

@@ -1,0 +1,109 @@
+use std::collections::HashMap;
+use std::hash::BuildHasher as _;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+
+use indexmap::IndexMap;
+use nosphere_core::{Message, SessionId};
+
+use crate::Audience;
+use crate::session::Cell;
+
+type Members = IndexMap<SessionId, Arc<Cell>>;
+
+/// The sessions on one concrete path.
+///
+/// Members are read as a snapshot, so that a broadcast never holds up those who come and go; `order` is held while a
+/// message is appended to its recipients, never while it is written, and makes all of them see the same order.
+#[derive(Debug)]
+pub(crate) struct Topic {
+    path: Box<str>,
+    order: Mutex<()>,
+    members: RwLock<Arc<Members>>,
+}
+
+impl Topic {
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub(crate) fn join(&self, cell: &Arc<Cell>) {
+        let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(&mut members).insert(cell.id(), Arc::clone(cell));
+    }
+
+    pub(crate) fn leave(&self, session: SessionId) {
+        let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(&mut members).swap_remove(&session);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.members.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Queues a message for the members of an audience; returns for how many.
+    pub(crate) fn broadcast(&self, message: &Message, audience: &Audience, sender: Option<SessionId>) -> usize {
+        let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        let members = Arc::clone(&self.members.read().unwrap_or_else(PoisonError::into_inner));
+        let recipients = members.iter().filter(|(session, _)| audience.includes(**session, sender));
+        recipients.filter(|(_, cell)| cell.append(message)).count()
+    }
+}
+
+/// All topics by path. A topic lives as long as somebody is on it.
+#[derive(Debug)]
+pub(crate) struct Topics {
+    shards: [RwLock<HashMap<Box<str>, Weak<Topic>>>; SHARDS],
+    hasher: std::hash::RandomState,
+}
+
+impl Topics {
+    pub(crate) fn new() -> Self {
+        Self { shards: std::array::from_fn(|_| RwLock::default()), hasher: std::hash::RandomState::new() }
+    }
+
+    /// The topic of a path, made if there is none.
+    pub(crate) fn enter(&self, path: &str) -> Arc<Topic> {
+        let mut shard = self.shard(path).write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(topic) = shard.get(path).and_then(Weak::upgrade) {
+            return topic;
+        }
+        if shard.len() == shard.capacity() {
+            shard.retain(|_, topic| topic.strong_count() > 0);
+        }
+        let topic = Arc::new(Topic { path: path.into(), order: Mutex::default(), members: RwLock::default() });
+        shard.insert(path.into(), Arc::downgrade(&topic));
+        topic
+    }
+
+    /// Every topic at a path or beneath it: `/a` is above `/a/b`, and `/` above all.
+    pub(crate) fn beneath(&self, path: &str) -> Vec<Arc<Topic>> {
+        let prefix = path.trim_end_matches('/');
+        let is_beneath =
+            |other: &str| other.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let mut found: Vec<_> = self
+            .shards
+            .iter()
+            .flat_map(|shard| {
+                let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+                let topics = shard.iter().filter(|(path, _)| is_beneath(path));
+                topics.filter_map(|(_, topic)| topic.upgrade()).collect::<Vec<_>>()
+            })
+            .collect();
+        found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        found
+    }
+
+    fn shard(&self, path: &str) -> &RwLock<HashMap<Box<str>, Weak<Topic>>> {
+        &self.shards[self.hasher.hash_one(path) as usize % SHARDS]
+    }
+}
+
+/// A path as topics are named by it: with a leading slash, and without one at the end.
+pub(crate) fn normal(path: &str) -> &str {
+    match path.trim_end_matches('/') {
+        "" => "/",
+        path => path,
+    }
+}
+
+const SHARDS: usize = 16;

@@ -1,0 +1,158 @@
+//! A WebSocket between its upgrade and its session, and between its session and its end.
+
+use std::io;
+use std::pin::Pin;
+use std::time::Duration;
+
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto;
+use nosphere_core::LinkId;
+use nosphere_websocket::{CloseState, Decoder, Flush, Item, Outgoing, ReadOutcome, Reader, Role, Writer};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use crate::session::{Early, Link, LinkIo, Outlet};
+
+/// A WebSocket that one task has all of.
+pub(crate) struct WebSocket {
+    io: Io,
+    reader: Reader,
+    writer: Writer,
+}
+
+enum Io {
+    /// Plaintext HTTP/1.1: the socket itself.
+    Direct(OwnedReadHalf, OwnedWriteHalf),
+    /// TLS, HTTP/2, and whatever else hyper serves.
+    Upgraded(TokioIo<Upgraded>),
+}
+
+impl WebSocket {
+    /// Takes the socket out of hyper where that is possible: under hyper itself, and under hyper-util's `auto` connection,
+    /// which axum uses.
+    pub(crate) fn new(upgraded: Upgraded, max_message_size: usize) -> Self {
+        let (io, leftover) = match upgraded.downcast::<TokioIo<TcpStream>>() {
+            Ok(parts) => (direct(parts.io.into_inner()), parts.read_buf),
+            Err(upgraded) => match auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
+                Ok(parts) => (direct(parts.io.into_inner()), parts.read_buf),
+                Err(upgraded) => (Io::Upgraded(TokioIo::new(upgraded)), bytes::Bytes::new()),
+            },
+        };
+        // Even an empty rest would hold on to hyper's read buffer.
+        let leftover = if leftover.is_empty() { bytes::Bytes::new() } else { leftover };
+        let reader = Reader::new(Decoder::new(Role::Server, max_message_size), leftover);
+        Self { io, reader, writer: Writer::server() }
+    }
+
+    /// Reads once.
+    pub(crate) async fn read(&mut self, items: &mut Vec<Item>) -> io::Result<ReadOutcome> {
+        match &mut self.io {
+            Io::Direct(read, _) => self.reader.read_items(read, items).await,
+            Io::Upgraded(io) => self.reader.read_items(io, items).await,
+        }
+    }
+
+    /// Writes everything.
+    pub(crate) async fn write(&mut self, outgoing: impl IntoIterator<Item = Outgoing>) -> io::Result<()> {
+        let mut outgoing = outgoing.into_iter();
+        match &mut self.io {
+            Io::Direct(_, write) => loop {
+                match self.writer.flush(write, || outgoing.next())? {
+                    Flush::Done => return Ok(()),
+                    Flush::Blocked => write.writable().await?,
+                }
+            },
+            Io::Upgraded(io) => {
+                let writer = &mut self.writer;
+                std::future::poll_fn(|cx| writer.poll_flush(Pin::new(io), cx, || outgoing.next())).await
+            }
+        }
+    }
+
+    /// The writer, for the closing handshake.
+    pub(crate) fn writer(&mut self) -> &mut Writer {
+        &mut self.writer
+    }
+
+    /// What a session needs: where it writes, and what its task reads.
+    pub(crate) fn split(self, id: LinkId, early: Early) -> (Outlet, Link) {
+        let Self { io, reader, writer } = self;
+        match io {
+            Io::Direct(read, half) => {
+                let link = Link { id, reader, io: LinkIo::Direct(read), early };
+                (Outlet::Direct { link: id, half, writer }, link)
+            }
+            Io::Upgraded(io) => {
+                (Outlet::Task(id), Link { id, reader, io: LinkIo::Queued(Box::new((io, writer))), early })
+            }
+        }
+    }
+
+    /// The reverse of [`split`](Self::split). `None` if the write half is gone.
+    pub(crate) fn join(outlet: Outlet, link: Link) -> Option<Self> {
+        match (link.io, outlet) {
+            (LinkIo::Direct(read), Outlet::Direct { half, writer, .. }) => {
+                Some(Self { io: Io::Direct(read, half), reader: link.reader, writer })
+            }
+            (LinkIo::Queued(queued), _) => {
+                let (io, writer) = *queued;
+                Some(Self { io: Io::Upgraded(io), reader: link.reader, writer })
+            }
+            (LinkIo::Direct(_), _) => None,
+        }
+    }
+
+    /// Writes the last words, and waits for the peer's close, within a time.
+    pub(crate) async fn linger(mut self, rest: Vec<Outgoing>, limit: Duration) {
+        let handshake = async {
+            self.write(rest).await?;
+            let mut items = Vec::new();
+            while self.writer.state() == CloseState::Waiting {
+                match self.read(&mut items).await? {
+                    ReadOutcome::Items => {}
+                    ReadOutcome::End | ReadOutcome::Error(_) => break,
+                }
+                let closed = items.drain(..).any(|item| matches!(item, Item::Close(_)));
+                if closed {
+                    break;
+                }
+            }
+            // What the peer still sends is read and dropped: to close a socket with unread data resets it, and the close frame
+            // may be lost with that.
+            match self.io {
+                Io::Direct(mut read, write) => {
+                    drop(write);
+                    discard(&mut read).await
+                }
+                Io::Upgraded(mut io) => {
+                    // TLS and HTTP/2 say goodbye too.
+                    std::future::poll_fn(|cx| tokio::io::AsyncWrite::poll_shutdown(Pin::new(&mut io), cx)).await?;
+                    discard(&mut io).await
+                }
+            }
+        };
+        // Whatever goes wrong now, the socket is dropped.
+        drop(tokio::time::timeout(limit, handshake).await);
+    }
+}
+
+/// Reads to the end.
+async fn discard(io: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
+    let mut scratch = vec![0; 16 * 1024];
+    loop {
+        let mut buffer = ReadBuf::new(&mut scratch);
+        std::future::poll_fn(|cx| Pin::new(&mut *io).poll_read(cx, &mut buffer)).await?;
+        if buffer.filled().is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+fn direct(stream: TcpStream) -> Io {
+    // Only latency depends on it.
+    drop(stream.set_nodelay(true));
+    let (read, write) = stream.into_split();
+    Io::Direct(read, write)
+}

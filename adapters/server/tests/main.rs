@@ -1,0 +1,11 @@
+//! The server over real sockets, judged by clients that share no code with it but the wire formats.
+
+#![expect(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "what is not expected fails the test")]
+
+mod abuse;
+mod bad_input;
+mod broadcast;
+mod lifecycle;
+mod sinks;
+mod support;
+mod transports;
