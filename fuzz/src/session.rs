@@ -1,0 +1,157 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use nosphere_core::{
+    Action, Attach, Batch, Config, Connection, Event, LinkId, Message, Opening, Protocol, Reason, ResumeToken,
+    SessionId, State, Text, Time, Transport, Unit, Window, WireFormat,
+};
+use nosphere_wire::{JSON, PLAIN};
+
+/// Any operations on one server session: the event grammar, one `Disconnected` and nothing after it, limits, deadlines that
+/// get on, and transmits only for the current link.
+pub fn session(data: &[u8]) {
+    let mut bytes = data.iter().copied();
+    let mut next = move || bytes.next();
+    let Some(choice) = next() else { return };
+    let transport = transport(choice);
+    let protocol = if choice & 0x80 == 0 { Protocol::Native } else { Protocol::Plain };
+    let format: &dyn WireFormat = if protocol == Protocol::Native { &JSON } else { &PLAIN };
+    let mut config = Config::default();
+    config.max_queued_messages = 8;
+    config.window = Window { messages: 4, bytes: 256 };
+    config.heartbeat = Duration::from_secs(2);
+    let config = Arc::new(config);
+    let opening = Opening {
+        session: SessionId::from([1; 16]),
+        token: ResumeToken::from_random([2; 16]),
+        attachment: 1,
+        window: Window { messages: 4, bytes: 256 },
+        link: LinkId(0),
+        transport,
+    };
+    let mut now = Time::ZERO;
+    let mut connection = Connection::server(&config, protocol, opening, now);
+    let mut links = 0;
+    let mut grammar = Grammar::default();
+    while let Some(operation) = next() {
+        let argument = next().unwrap_or_default();
+        let number = u64::from(argument & 0x0f);
+        match operation % 12 {
+            0 => drop(connection.send(Message::text("x".repeat(usize::from(argument))), now)),
+            1 => connection.close(Reason::Closed, now),
+            2 => {
+                links += 1;
+                let attachment = (argument & 0x40 == 0).then_some(number);
+                let received = (argument & 0x20 == 0).then_some(number);
+                let attach = Attach { link: LinkId(links), transport: self::transport(argument), attachment, received };
+                let before = connection.clone();
+                if connection.handle_attach(attach, now).is_err() {
+                    assert_eq!(connection, before, "a refused request had an effect");
+                }
+            }
+            3 => connection.handle_detach(LinkId(number), Reason::Lost, now),
+            4 => connection.handle_detach(LinkId(links), Reason::Closed, now),
+            5 | 6 => connection.handle_unit(LinkId(links), unit(argument), format, now),
+            7 => {
+                let units = (0..number % 4).map(|_| unit(argument)).collect();
+                let batch = Batch { attachment: None, base: Some(number), received: Some(number), units };
+                let answer = connection.handle_batch(batch, format, now);
+                assert!(answer.received <= 1 << 53);
+            }
+            8 => now = now + Duration::from_millis(u64::from(argument) * 100),
+            9 => {
+                if let Some(at) = connection.poll_timeout() {
+                    now = now.max(at);
+                    let before = connection.clone();
+                    connection.handle_timeout(now);
+                    assert_ne!(connection, before, "a deadline came and nothing happened");
+                }
+            }
+            10 => {
+                for _ in 0..=number {
+                    match connection.poll_transmit(LinkId(links), format, now) {
+                        Some(Action::Close { .. }) | None => break,
+                        Some(_) => {}
+                    }
+                }
+            }
+            _ => {
+                while let Some(event) = connection.poll_event() {
+                    grammar.check(&event);
+                }
+            }
+        }
+        assert!(connection.queued() <= config.max_queued_messages);
+        assert_eq!(connection.acknowledged().min(1 << 53), connection.acknowledged());
+    }
+    end(&mut connection, &mut grammar, now);
+}
+
+/// However it stood, the session ends if nobody does anything any more.
+fn end(connection: &mut Connection, grammar: &mut Grammar, mut now: Time) {
+    connection.close(Reason::GoingAway, now);
+    for _ in 0..64 {
+        while let Some(event) = connection.poll_event() {
+            grammar.check(&event);
+        }
+        let Some(at) = connection.poll_timeout() else { break };
+        now = now.max(at);
+        connection.handle_timeout(now);
+    }
+    assert_eq!(connection.state(), State::Closed);
+    assert!(grammar.ended, "no Disconnected");
+    assert_eq!(connection.poll_timeout(), None);
+    drop(connection.take_undelivered());
+    assert_eq!(connection.queued(), 0);
+}
+
+fn transport(choice: u8) -> Transport {
+    match choice % 3 {
+        0 => Transport::WebSocket,
+        1 => Transport::ServerSentEvents,
+        _ => Transport::LongPolling,
+    }
+}
+
+fn unit(argument: u8) -> Unit {
+    let number = argument & 0x0f;
+    let text = match argument % 7 {
+        0 => format!(r#"{{"text":"{number}"}}"#),
+        1 => format!(r#"{{"ack":{number}}}"#),
+        2 => format!(r#"{{"ping":{number}}}"#),
+        3 => format!(r#"{{"pong":{number}}}"#),
+        4 => format!(r#"{{"close":{{"code":1000,"reason":"","received":{number}}}}}"#),
+        5 => r#"{"json":[}"#.to_owned(),
+        _ => return Unit::Binary(Bytes::from(vec![argument; usize::from(argument)])),
+    };
+    Unit::Text(Text::from(text))
+}
+
+/// `Connected ( … | Suspended Resumed )* Disconnected`
+#[derive(Default)]
+struct Grammar {
+    connected: bool,
+    suspended: bool,
+    ended: bool,
+}
+
+impl Grammar {
+    fn check(&mut self, event: &Event) {
+        assert!(!self.ended, "{event:?} after Disconnected");
+        assert_eq!(self.connected, !matches!(event, Event::Connected { .. }), "{event:?} out of place");
+        match event {
+            Event::Connected { .. } => self.connected = true,
+            Event::Suspended => assert!(!std::mem::replace(&mut self.suspended, true), "suspended twice"),
+            Event::Resumed { .. } => assert!(std::mem::replace(&mut self.suspended, false), "resumed, not suspended"),
+            Event::Disconnected { .. } => self.ended = true,
+            Event::Binary(_)
+            | Event::Error(_)
+            | Event::Heartbeat
+            | Event::Json(_)
+            | Event::Text(_)
+            | Event::Writable
+            | _ => {}
+        }
+    }
+}
