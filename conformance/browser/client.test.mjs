@@ -1,0 +1,344 @@
+// The client over transports that are made up here, with a clock that the tests turn: when it falls back, gives up on a
+// silent link, waits longer, ignores what is old, and opens anew.
+
+import assert from 'node:assert/strict';
+import { beforeEach, mock, test } from 'node:test';
+
+const CLIENT = new URL('../../adapters/server/examples/chat/', import.meta.url);
+const { Client } = await import(new URL('nosphere.js', CLIENT));
+const { CODES } = await import(new URL('nosphere/session.js', CLIENT));
+
+const GRANT = {
+  session: '24f98d6b-c271-4169-8f9c-217343b62aa7', token: '00112233445566778899aabbccddeeff', heartbeat: 1000, timeout: 500,
+  proof: 10000, resume: 120000, window: { messages: 256, bytes: 1 << 20 },
+};
+
+class FakeSocket {
+  static all = [];
+  static get last() { return FakeSocket.all.at(-1); }
+
+  readyState = 0;
+  protocol = 'nosphere.v1.json';
+  sent = [];
+
+  constructor(url, protocols) {
+    Object.assign(this, { url, protocols });
+    FakeSocket.all.push(this);
+  }
+
+  send(unit) { this.sent.push(JSON.parse(unit)); }
+  close(code) { this.closed ??= code; this.readyState = 3; }
+
+  opens() { this.readyState = 1; this.onopen(); }
+  brings(frame) { this.onmessage({ data: JSON.stringify(frame) }); }
+  fails(code = 1006) { this.readyState = 3; this.onclose({ code, reason: '' }); }
+  grants(grant) { this.opens(); this.brings({ opened: { ...GRANT, ...grant } }); }
+  resumes(received = 0) { this.opens(); this.brings({ resumed: { received } }); }
+}
+
+/** Every request stays open until a test answers it. */
+class FakeFetch {
+  requests = [];
+  fetch = (url, { method, headers, signal, body }) => new Promise((resolve, reject) => {
+    const request = { url, method, headers, body, answer: (status, head, text = null) => resolve(new Response(text, { status, headers: head })), fail: () => reject(new TypeError('network')) };
+    signal?.addEventListener('abort', () => reject(new DOMException('aborted', 'AbortError')));
+    this.requests.push(request);
+  });
+}
+
+const turn = async () => { for (let index = 0; index < 20; index += 1) await Promise.resolve(); };
+
+beforeEach(() => {
+  mock.timers.reset();
+  mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 1_000_000 });
+  FakeSocket.all = [];
+});
+
+function client(options = {}) {
+  const http = new FakeFetch();
+  const made = new Client('http://chat.test/the-chat', { WebSocket: FakeSocket, fetch: http.fetch, random: () => 1, ...options });
+  made.events = [];
+  for (const type of ['connected', 'message', 'error', 'suspended', 'resumed', 'moved', 'failed', 'disconnected', 'refused', 'acknowledged']) {
+    made.addEventListener(type, ({ detail }) => made.events.push({ type, ...detail }));
+  }
+  made.saw = (type) => made.events.filter((event) => event.type === type);
+  made.http = http;
+  made.open();
+  return made;
+}
+
+test('WebSocket is asked for first, with the subprotocol, and acknowledges opened at once [SES-6]', () => {
+  const made = client();
+  const socket = FakeSocket.last;
+  assert.equal(socket.url, 'ws://chat.test/the-chat');
+  assert.deepEqual(socket.protocols, ['nosphere.v1.json']);
+  made.text('early');
+  socket.grants();
+  assert.deepEqual(socket.sent, [{ open: { attachment: 1, window: { messages: 256, bytes: 1048576 } } }, { ack: 0 }, { text: 'early' }]);
+  assert.equal(made.state, 'open');
+  assert.equal(made.saw('connected').length, 1);
+});
+
+test('a server without the subprotocol is not talked to', () => {
+  const made = client({ transport: 'websocket' });
+  FakeSocket.last.protocol = '';
+  FakeSocket.last.opens();
+  assert.deepEqual(FakeSocket.last.sent, []);
+  assert.equal(made.saw('failed').length, 1);
+});
+
+test('what cannot be opened is replaced at once by the next, and after the last the client waits and begins anew', async () => {
+  const made = client();
+  FakeSocket.last.fails();
+  await turn();
+  const [stream] = made.http.requests;
+  assert.equal(stream.headers['Nosphere-Transport'], 'sse');
+  assert.equal(stream.headers['Nosphere-Window'], '256/1048576');
+  stream.answer(200, { 'Content-Type': 'text/html' }, '<p>a captive portal</p>');
+  await turn();
+  const [, poll] = made.http.requests;
+  assert.equal(poll.headers['Nosphere-Transport'], 'long-polling');
+  poll.fail();
+  await turn();
+  assert.deepEqual(made.saw('failed').map(({ transport }) => transport), ['websocket', 'sse', 'long-polling']);
+  assert.equal(FakeSocket.all.length, 1);
+  mock.timers.tick(249);
+  assert.equal(FakeSocket.all.length, 1, 'not at once');
+  mock.timers.tick(1);
+  assert.equal(FakeSocket.all.length, 2);
+});
+
+test('a transport that hangs is given up after the open timeout', async () => {
+  const made = client();
+  mock.timers.tick(9_999);
+  assert.equal(made.transport, 'websocket');
+  mock.timers.tick(1);
+  assert.equal(made.transport, 'sse');
+  assert.equal(FakeSocket.last.closed, 1000);
+});
+
+test('delays grow, are bounded, and begin small again only after a link that lasted', () => {
+  const made = client({ transport: 'websocket' });
+  const delay = () => {
+    const before = FakeSocket.all.length;
+    let waited = 0;
+    for (; FakeSocket.all.length === before; waited += 50) mock.timers.tick(50);
+    return waited;
+  };
+  const delays = Array.from({ length: 9 }, () => { FakeSocket.last.fails(); return delay(); });
+  assert.deepEqual(delays, [250, 500, 1000, 2000, 4000, 8000, 16000, 30000, 30000]);
+  FakeSocket.last.grants({ heartbeat: 0 });
+  FakeSocket.last.fails();
+  assert.equal(delay(), 30000, 'accepted and dropped at once: no reason to hurry');
+  FakeSocket.last.resumes();
+  mock.timers.tick(6000);
+  FakeSocket.last.fails();
+  assert.equal(delay(), 250);
+  assert.equal(made.saw('suspended').length, 2);
+  assert.equal(made.saw('resumed').length, 1);
+});
+
+test('a link that is silent for heartbeat + timeout is lost, and any traffic is a sign of life [HB-4]', () => {
+  const made = client();
+  const socket = FakeSocket.last;
+  socket.grants();
+  mock.timers.tick(1400);
+  socket.brings({ ping: 0 });
+  assert.deepEqual(socket.sent.at(-1), { pong: 0 });
+  mock.timers.tick(1400);
+  assert.equal(made.state, 'open');
+  mock.timers.tick(100);
+  assert.equal(made.state, 'suspended');
+  assert.equal(socket.closed, CODES.timeout);
+  mock.timers.tick(250);
+  assert.equal(FakeSocket.all.length, 2);
+  FakeSocket.last.opens();
+  assert.deepEqual(FakeSocket.last.sent, [{ resume: { session: GRANT.session, token: GRANT.token, attachment: 2, received: 0 } }]);
+});
+
+test('without heartbeat silence is no fault [HB-1]', () => {
+  const made = client();
+  FakeSocket.last.grants({ heartbeat: 0 });
+  mock.timers.tick(3_600_000);
+  assert.equal(made.state, 'open');
+});
+
+test('nothing from an older link is taken after the resume was sent [ATT-4]', () => {
+  const made = client();
+  const old = FakeSocket.last;
+  old.grants();
+  old.brings({ text: 'one' });
+  old.fails();
+  mock.timers.tick(250);
+  const socket = FakeSocket.last;
+  socket.resumes();
+  old.brings({ text: 'late' });
+  old.brings({ close: { code: 1000, reason: '', received: 0 } });
+  old.fails();
+  socket.brings({ text: 'two' });
+  assert.deepEqual(made.saw('message').map(({ value }) => value), ['one', 'two']);
+  assert.equal(made.state, 'open');
+});
+
+test('a fault of the server ends the link with its code and keeps the session [FRM-2]', () => {
+  const made = client();
+  FakeSocket.last.grants();
+  FakeSocket.last.brings({ ack: 5 });
+  assert.equal(FakeSocket.last.closed, CODES.unexpected);
+  assert.equal(made.state, 'suspended');
+  mock.timers.tick(250);
+  FakeSocket.last.resumes();
+  FakeSocket.last.onmessage({ data: 'nonsense' });
+  assert.equal(FakeSocket.last.closed, CODES.malformed);
+  assert.equal(made.saw('disconnected').length, 0);
+});
+
+test('reset ends the session once, hands back what is unknown and what is unsent, and opens the next without sending again [SES-1, SES-3]', () => {
+  const made = client();
+  FakeSocket.last.grants({ window: { messages: 1, bytes: 1000 } });
+  made.text('perhaps');
+  made.text('not sent');
+  FakeSocket.last.fails();
+  mock.timers.tick(250);
+  FakeSocket.last.opens();
+  FakeSocket.last.brings({ reset: 'unknown session' });
+  const [end, ...more] = made.saw('disconnected');
+  assert.deepEqual(more, []);
+  assert.deepEqual([end.by, end.code, end.reopens], ['network', CODES['unknown-session'], true]);
+  assert.deepEqual([end.unknown, end.unsent].map((list) => list.map(({ data }) => data)), [['perhaps'], ['not sent']]);
+  mock.timers.tick(1000);
+  FakeSocket.last.grants({ session: '00000000-0000-4000-8000-000000000000' });
+  assert.deepEqual(FakeSocket.last.sent.map((frame) => Object.keys(frame)[0]), ['open', 'ack']);
+  assert.equal(FakeSocket.last.sent[0].open.attachment, 1);
+  assert.equal(made.saw('connected').length, 2);
+});
+
+test('a close of the server is answered, and what was not acknowledged comes back; nothing is opened anew [CLS-2, CLS-3]', () => {
+  const made = client();
+  FakeSocket.last.grants();
+  made.text('perhaps');
+  FakeSocket.last.brings({ text: 'bye' });
+  FakeSocket.last.brings({ close: { code: 3000, reason: 'enough', received: 0 } });
+  assert.deepEqual(FakeSocket.last.sent.at(-1), { close: { code: 3000, reason: '', received: 1 } });
+  const [end] = made.saw('disconnected');
+  assert.deepEqual([end.by, end.code, end.reason, end.reopens, end.unknown.length], ['server', 3000, 'enough', false, 1]);
+  assert.equal(made.state, 'closed');
+  mock.timers.tick(3_600_000);
+  assert.equal(FakeSocket.all.length, 1);
+  assert.throws(() => made.text('too late'), /closed/);
+});
+
+test('a server that goes away is come back to, with a new session', () => {
+  const made = client();
+  FakeSocket.last.grants();
+  FakeSocket.last.brings({ close: { code: CODES['going-away'], reason: '', received: 0 } });
+  assert.equal(made.saw('disconnected')[0].reopens, true);
+  mock.timers.tick(250);
+  FakeSocket.last.opens();
+  assert.deepEqual(Object.keys(FakeSocket.last.sent[0]), ['open']);
+});
+
+test('the end of a WebSocket, with whatever code, suspends; only a close frame ends the session [§5]', () => {
+  const made = client({ transport: 'websocket' });
+  FakeSocket.last.grants();
+  for (const code of [1000, 1001, 1006, 1011, 3000, CODES.timeout, CODES.fenced]) {
+    FakeSocket.last.fails(code);
+    assert.equal(made.state, 'suspended', String(code));
+    mock.timers.tick(30_000);
+    FakeSocket.last.resumes();
+  }
+  assert.equal(made.saw('disconnected').length, 0);
+});
+
+test('who is forbidden is told so and does not try again [SES-4]', () => {
+  const made = client();
+  FakeSocket.last.opens();
+  FakeSocket.last.fails(CODES.forbidden);
+  assert.deepEqual(made.saw('refused').map(({ code }) => code), [CODES.forbidden]);
+  assert.equal(made.saw('disconnected').length, 0, 'there was no session');
+  mock.timers.tick(3_600_000);
+  assert.equal(FakeSocket.all.length, 1);
+});
+
+test('close waits for its answer, over a lost link too, but no longer than the close timeout [CLS-1, CLS-2]', () => {
+  const made = client();
+  FakeSocket.last.grants();
+  made.text('last words');
+  made.close({ code: 3001, reason: 'done' });
+  assert.deepEqual(FakeSocket.last.sent.slice(-2), [{ text: 'last words' }, { close: { code: 3001, reason: 'done', received: 0 } }]);
+  assert.equal(made.state, 'closing');
+  FakeSocket.last.fails();
+  mock.timers.tick(250);
+  FakeSocket.last.resumes(1);
+  assert.deepEqual(Object.keys(FakeSocket.last.sent.at(-1)), ['close']);
+  FakeSocket.last.brings({ close: { code: 3001, reason: 'done', received: 1 } });
+  assert.deepEqual(made.saw('disconnected').map(({ by, code, unknown }) => [by, code, unknown.length]), [['client', 3001, 0]]);
+
+  const other = client();
+  FakeSocket.last.grants();
+  other.text('perhaps');
+  other.close();
+  mock.timers.tick(5_000);
+  assert.deepEqual(other.saw('disconnected').map(({ by, unknown }) => [by, unknown.length]), [['client', 1]]);
+});
+
+test('one POST is in flight at most; without an answer it is repeated as it was, and the next goes on behind it [PST-4]', async () => {
+  const made = client({ transport: 'sse' });
+  await turn();
+  const stream = new TransformStream();
+  const writer = stream.writable.getWriter();
+  const write = async (frame) => { await writer.write(new TextEncoder().encode(`data: ${JSON.stringify(frame)}\n\n`)); await turn(); };
+  made.http.requests[0].answer(200, { 'Content-Type': 'text/event-stream' }, stream.readable);
+  await turn();
+  await write({ opened: { ...GRANT, heartbeat: 60_000 } });
+  const posts = () => made.http.requests.filter(({ method }) => method === 'POST');
+  const settled = async (count) => { for (let index = 0; posts().length < count && index < 200; index += 1) { mock.timers.tick(10); await new Promise(setImmediate); } };
+  await settled(1);
+  assert.deepEqual([posts()[0].body, posts()[0].headers['Nosphere-Base']], ['{"ack":0}', 0]);
+  made.text('a');
+  made.text('b');
+  for (let index = 0; index < 20; index += 1) await new Promise(setImmediate);
+  assert.equal(posts().length, 1, 'the first is not answered');
+  posts()[0].answer(204, { 'Nosphere-Received': '0' });
+  await settled(2);
+  made.text('c');
+  posts()[1].fail();
+  await settled(3);
+  assert.deepEqual(posts().slice(1).map(({ body, headers }) => [body, headers['Nosphere-Base']]), [
+    ['{"text":"a"}\n{"text":"b"}', 0], ['{"text":"a"}\n{"text":"b"}', 0],
+  ]);
+  posts()[2].answer(204, { 'Nosphere-Received': '2' });
+  await settled(4);
+  assert.deepEqual([posts()[3].body, posts()[3].headers['Nosphere-Base']], ['{"text":"c"}', 2]);
+  assert.deepEqual(made.saw('acknowledged').flatMap(({ messages }) => messages.map(({ data }) => data)), ['a', 'b']);
+  for (const { headers, url } of made.http.requests) {
+    assert.doesNotMatch(url, new RegExp(GRANT.token), 'the token is in no URL [SEC-1]');
+    assert.equal(headers['Nosphere-Attachment'], 1);
+  }
+  made.close({ now: true });
+});
+
+test('a candidate for climbing is proved by a ping before it gets the session, and costs nothing when it fails [§9.1]', async () => {
+  const made = client({ transports: ['long-polling', 'websocket'], climbAfter: 5000 });
+  await turn();
+  made.http.requests[0].answer(200, {}, `${JSON.stringify({ opened: GRANT })}\n`);
+  for (let index = 0; made.http.requests.length < 2 && index < 100; index += 1) await new Promise(setImmediate);
+  assert.equal(made.transport, 'long-polling');
+  mock.timers.tick(5000);
+  await turn();
+  FakeSocket.last.opens();
+  assert.deepEqual(FakeSocket.last.sent, [{ ping: 0 }]);
+  FakeSocket.last.fails();
+  await turn();
+  assert.equal(made.state, 'open');
+  const climbed = made.climb();
+  assert.equal(made.climb(), climbed, 'one at a time');
+  FakeSocket.last.opens();
+  assert.equal(made.transport, 'long-polling', 'until it is proved');
+  FakeSocket.last.brings({ pong: 0 });
+  assert.deepEqual(FakeSocket.last.sent[1].resume.attachment, 2);
+  FakeSocket.last.brings({ resumed: { received: 0 } });
+  assert.equal(await climbed, true);
+  assert.deepEqual(made.events.map(({ type }) => type), ['connected', 'moved']);
+  made.close({ now: true });
+});
