@@ -780,14 +780,7 @@ async fn a_client_that_goes_away_at_any_step_leaves_nothing() {
         // In the middle of a POST's body.
         let client = Native::open(addr, "/echo", Transport::ServerSentEvents, FORMATS[0]).await;
         let mut raw = Raw::connect(addr).await;
-        raw.write(format!(
-            "POST /echo HTTP/1.1\r\nHost: x\r\nNosphere-Session: {}\r\nNosphere-Token: {}\r\nNosphere-Attachment: 1\r\n\
-             Nosphere-Received: 0\r\nNosphere-Base: 0\r\nContent-Type: application/vnd.nosphere.v1.json\r\n\
-             Content-Length: 100\r\n\r\n{{\"text\":\"ha",
-            client.session,
-            client.token.reveal()
-        ))
-        .await;
+        raw.write(head_of_a_hundred_bytes(&client) + "\r\n{\"text\":\"ha").await;
         left.push(client.session);
         drop((raw, client));
         // While a poll waits, over both versions of HTTP.
@@ -830,30 +823,28 @@ async fn a_body_that_never_ends_is_given_up() {
     let server = TestServer::start(config).await;
     let client = Native::open(server.addr, "/echo", Transport::ServerSentEvents, FORMATS[0]).await;
     let mut raw = Raw::connect(server.addr).await;
-    raw.write(format!(
-        "POST /echo HTTP/1.1\r\nHost: x\r\nNosphere-Session: {}\r\nNosphere-Token: {}\r\nNosphere-Attachment: 1\r\n\
-         Nosphere-Received: 0\r\nNosphere-Base: 0\r\nContent-Type: application/vnd.nosphere.v1.json\r\n\
-         Content-Length: 100\r\n\r\n{{\"text\":\"ha",
-        client.session,
-        client.token.reveal()
-    ))
-    .await;
+    raw.write(head_of_a_hundred_bytes(&client) + "\r\n{\"text\":\"ha").await;
     let answer = raw.read_until("\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("nosphere-error: timeout"), "{answer}");
     still_there(client).await;
+}
+
+/// The head of a POST whose body is to have 100 bytes, but for the empty line.
+fn head_of_a_hundred_bytes(client: &Native) -> String {
+    format!(
+        "POST /echo HTTP/1.1\r\nHost: x\r\nNosphere-Session: {}\r\nNosphere-Token: {}\r\nNosphere-Attachment: 1\r\n\
+         Nosphere-Received: 0\r\nNosphere-Base: 0\r\nContent-Type: application/vnd.nosphere.v1.json\r\n\
+         Content-Length: 100\r\n",
+        client.session,
+        client.token.reveal()
+    )
 }
 
 #[tokio::test]
 async fn bodies_that_one_session_sends_at_once_are_bounded() {
     let server = TestServer::start(ServerConfig::default()).await;
     let client = Native::open(server.addr, "/echo", Transport::ServerSentEvents, FORMATS[0]).await;
-    let head = format!(
-        "POST /echo HTTP/1.1\r\nHost: x\r\nNosphere-Session: {}\r\nNosphere-Token: {}\r\nNosphere-Attachment: 1\r\n\
-         Nosphere-Received: 0\r\nNosphere-Base: 0\r\nContent-Type: application/vnd.nosphere.v1.json\r\n\
-         Content-Length: 100\r\n",
-        client.session,
-        client.token.reveal()
-    );
+    let head = head_of_a_hundred_bytes(&client);
     let mut open = Vec::new();
     for _ in 0..4 {
         let mut raw = Raw::connect(server.addr).await;

@@ -4,14 +4,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
 use nosphere_core::{
     Action, Attach, Batch, BatchAnswer, Connection, Fault, LinkId, Message, Protocol, Reason, ResumeToken, SendError,
-    SessionId, State, Text, Time, Transport, Undelivered, WireFormat,
+    SessionId, State, Time, Transport, Undelivered, WireFormat,
 };
-use nosphere_websocket::{Close, CloseState, Flush, Outgoing, Writer};
-use tokio::net::tcp::OwnedWriteHalf;
+use nosphere_websocket::Outgoing;
 
+use super::live::{Live, NEVER, Outlet, close_frame};
 use super::{Link, Sink};
 use crate::dirty;
 use crate::shared::Shared;
@@ -28,44 +27,6 @@ pub(crate) struct Cell {
     /// Who opened the session, where the application says.
     principal: Option<Box<str>>,
 }
-
-/// What changes. No handler, predicate or filter runs under this lock, and nothing waits under it; wire formats do
-/// run.
-pub(crate) struct Live {
-    pub(crate) connection: Connection,
-    /// The wire format of the current link.
-    pub(crate) format: &'static dyn WireFormat,
-    pub(crate) outlet: Outlet,
-    /// A WebSocket that the task has not seen yet.
-    pub(crate) arrived: Option<Link>,
-    /// The socket took no more; the task waits until it does.
-    pub(crate) blocked: bool,
-    /// The session's task.
-    task: Option<Waker>,
-    /// Whoever carries an event stream or a poll.
-    carrier: Option<Waker>,
-    /// The earliest time at which the deadlines will call.
-    scheduled: Time,
-    /// On some thread's list of sessions to flush.
-    dirty: bool,
-    ended: bool,
-}
-
-/// Where units go.
-pub(crate) enum Outlet {
-    Direct {
-        link: LinkId,
-        half: OwnedWriteHalf,
-        writer: Writer,
-    },
-    /// The session's task writes to the WebSocket of this link.
-    Task(LinkId),
-    /// A response body or a poll's future pulls.
-    Carrier,
-    None,
-}
-
-const NEVER: Time = Time(u64::MAX);
 
 impl Cell {
     pub(crate) fn new(
@@ -409,74 +370,6 @@ impl Cell {
     }
 }
 
-impl Live {
-    /// Writes as much as the socket takes, or wakes whoever carries the link.
-    pub(crate) fn write(&mut self, now: Time) {
-        let Self { connection, format, outlet, .. } = self;
-        match outlet {
-            Outlet::Direct { link, half, writer } => {
-                let link = *link;
-                match writer.flush(half, || outgoing(connection, link, *format, now)) {
-                    Ok(Flush::Done) => self.blocked = false,
-                    Ok(Flush::Blocked) => self.blocked = true,
-                    Err(_) => {
-                        connection.handle_detach(link, Reason::Lost, now);
-                        self.outlet = Outlet::None;
-                    }
-                }
-            }
-            Outlet::Carrier => {
-                if let Some(carrier) = self.carrier.take() {
-                    carrier.wake();
-                }
-            }
-            Outlet::Task(_) | Outlet::None => {}
-        }
-    }
-
-    /// The WebSocket is in its closing handshake, which the task sees to.
-    pub(crate) fn is_closing_socket(&self) -> bool {
-        matches!(&self.outlet, Outlet::Direct { writer, .. } if writer.state() != CloseState::Open)
-    }
-
-    /// What is left to say on the link of a closed session.
-    pub(crate) fn last_words(&mut self, link: LinkId, format: &dyn WireFormat, now: Time) -> Vec<Outgoing> {
-        let mut words = Vec::new();
-        while let Some(next) = outgoing(&mut self.connection, link, format, now) {
-            let last = matches!(next, Outgoing::Close(_));
-            words.push(next);
-            if last {
-                break;
-            }
-        }
-        words
-    }
-
-    fn wake_task(&self) {
-        if let Some(task) = &self.task {
-            task.wake_by_ref();
-        }
-    }
-
-    fn replace_outlet(&mut self, outlet: Outlet) {
-        match std::mem::replace(&mut self.outlet, outlet) {
-            Outlet::Direct { half, mut writer, .. } => {
-                // The client has moved on, and most likely this socket is dead: what it does not take now is dropped.
-                writer.close(close_frame(Reason::Fenced));
-                drop(writer.flush(&half, || None));
-                self.wake_task();
-            }
-            // The task has the socket, and ends it.
-            Outlet::Task(_) => self.wake_task(),
-            Outlet::Carrier | Outlet::None => {}
-        }
-        self.blocked = false;
-        if let Some(carrier) = self.carrier.take() {
-            carrier.wake();
-        }
-    }
-}
-
 /// A place for a body; see [`Cell::body`].
 pub(crate) struct BodyPlace<'a>(&'a AtomicUsize);
 
@@ -484,28 +377,6 @@ impl Drop for BodyPlace<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }
-}
-
-/// The next thing to write to a WebSocket.
-pub(crate) fn outgoing(
-    connection: &mut Connection,
-    link: LinkId,
-    format: &dyn WireFormat,
-    now: Time,
-) -> Option<Outgoing> {
-    loop {
-        return Some(match connection.poll_transmit(link, format, now)? {
-            Action::Send { unit, .. } => Outgoing::Data(unit),
-            Action::Ping => Outgoing::Ping(Bytes::new()),
-            Action::Close { reason } => Outgoing::Close(close_frame(reason)),
-            // The rest is for other carriers.
-            Action::Attach(_) | Action::Finish | Action::Lost { .. } | _ => continue,
-        });
-    }
-}
-
-pub(crate) fn close_frame(reason: Reason) -> Close {
-    Close::new(reason.code(), Text::from_static(reason.name()))
 }
 
 impl fmt::Debug for Cell {

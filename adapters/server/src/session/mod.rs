@@ -2,10 +2,12 @@
 
 mod cell;
 mod link;
+mod live;
 mod task;
 
-pub(crate) use cell::{Cell, Outlet, close_frame};
+pub(crate) use cell::Cell;
 pub(crate) use link::{Early, Link, LinkIo};
+pub(crate) use live::{Outlet, close_frame};
 pub(crate) use task::run;
 
 /// How a session writes to its client.

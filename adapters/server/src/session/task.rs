@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker, ready};
 use nosphere_core::{Event, Reason, Unit};
 use nosphere_websocket::{Close, CloseState, Item, Outgoing, ProtocolError, ReadOutcome, Writer};
 
-use super::cell::{Live, close_frame, outgoing};
+use super::live::{Live, close_frame, outgoing};
 use super::{Cell, Link, LinkIo, Outlet};
 use crate::dirty::{self, Scope};
 use crate::websocket::WebSocket;

@@ -1,0 +1,137 @@
+use std::task::Waker;
+
+use bytes::Bytes;
+use nosphere_core::{Action, Connection, LinkId, Reason, Text, Time, WireFormat};
+use nosphere_websocket::{Close, CloseState, Flush, Outgoing, Writer};
+use tokio::net::tcp::OwnedWriteHalf;
+
+use super::Link;
+
+/// What changes. No handler, predicate or filter runs under this lock, and nothing waits under it; wire formats do
+/// run.
+pub(crate) struct Live {
+    pub(crate) connection: Connection,
+    /// The wire format of the current link.
+    pub(crate) format: &'static dyn WireFormat,
+    pub(crate) outlet: Outlet,
+    /// A WebSocket that the task has not seen yet.
+    pub(crate) arrived: Option<Link>,
+    /// The socket took no more; the task waits until it does.
+    pub(crate) blocked: bool,
+    /// The session's task.
+    pub(super) task: Option<Waker>,
+    /// Whoever carries an event stream or a poll.
+    pub(super) carrier: Option<Waker>,
+    /// The earliest time at which the deadlines will call.
+    pub(super) scheduled: Time,
+    /// On some thread's list of sessions to flush.
+    pub(super) dirty: bool,
+    pub(super) ended: bool,
+}
+
+/// Where units go.
+pub(crate) enum Outlet {
+    Direct {
+        link: LinkId,
+        half: OwnedWriteHalf,
+        writer: Writer,
+    },
+    /// The session's task writes to the WebSocket of this link.
+    Task(LinkId),
+    /// A response body or a poll's future pulls.
+    Carrier,
+    None,
+}
+
+/// There is no deadline.
+pub(super) const NEVER: Time = Time(u64::MAX);
+
+impl Live {
+    /// Writes as much as the socket takes, or wakes whoever carries the link.
+    pub(crate) fn write(&mut self, now: Time) {
+        let Self { connection, format, outlet, .. } = self;
+        match outlet {
+            Outlet::Direct { link, half, writer } => {
+                let link = *link;
+                match writer.flush(half, || outgoing(connection, link, *format, now)) {
+                    Ok(Flush::Done) => self.blocked = false,
+                    Ok(Flush::Blocked) => self.blocked = true,
+                    Err(_) => {
+                        connection.handle_detach(link, Reason::Lost, now);
+                        self.outlet = Outlet::None;
+                    }
+                }
+            }
+            Outlet::Carrier => {
+                if let Some(carrier) = self.carrier.take() {
+                    carrier.wake();
+                }
+            }
+            Outlet::Task(_) | Outlet::None => {}
+        }
+    }
+
+    /// The WebSocket is in its closing handshake, which the task sees to.
+    pub(crate) fn is_closing_socket(&self) -> bool {
+        matches!(&self.outlet, Outlet::Direct { writer, .. } if writer.state() != CloseState::Open)
+    }
+
+    /// What is left to say on the link of a closed session.
+    pub(crate) fn last_words(&mut self, link: LinkId, format: &dyn WireFormat, now: Time) -> Vec<Outgoing> {
+        let mut words = Vec::new();
+        while let Some(next) = outgoing(&mut self.connection, link, format, now) {
+            let last = matches!(next, Outgoing::Close(_));
+            words.push(next);
+            if last {
+                break;
+            }
+        }
+        words
+    }
+
+    pub(super) fn wake_task(&self) {
+        if let Some(task) = &self.task {
+            task.wake_by_ref();
+        }
+    }
+
+    pub(super) fn replace_outlet(&mut self, outlet: Outlet) {
+        match std::mem::replace(&mut self.outlet, outlet) {
+            Outlet::Direct { half, mut writer, .. } => {
+                // The client has moved on, and most likely this socket is dead: what it does not take now is dropped.
+                writer.close(close_frame(Reason::Fenced));
+                drop(writer.flush(&half, || None));
+                self.wake_task();
+            }
+            // The task has the socket, and ends it.
+            Outlet::Task(_) => self.wake_task(),
+            Outlet::Carrier | Outlet::None => {}
+        }
+        self.blocked = false;
+        if let Some(carrier) = self.carrier.take() {
+            carrier.wake();
+        }
+    }
+}
+
+/// The next thing to write to a WebSocket.
+pub(crate) fn outgoing(
+    connection: &mut Connection,
+    link: LinkId,
+    format: &dyn WireFormat,
+    now: Time,
+) -> Option<Outgoing> {
+    loop {
+        return Some(match connection.poll_transmit(link, format, now)? {
+            Action::Send { unit, .. } => Outgoing::Data(unit),
+            Action::Ping => Outgoing::Ping(Bytes::new()),
+            Action::Close { reason } => Outgoing::Close(close_frame(reason)),
+            // The rest is for other carriers.
+            Action::Attach(_) | Action::Finish | Action::Lost { .. } | _ => continue,
+        });
+    }
+}
+
+pub(crate) fn close_frame(reason: Reason) -> Close {
+    Close::new(reason.code(), Text::from_static(reason.name()))
+}
