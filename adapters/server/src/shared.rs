@@ -63,3 +63,9 @@ impl Shared {
         LinkId(self.links.fetch_add(1, Ordering::Relaxed))
     }
 }
+
+/// Counts one more, unless there are as many as may be. Whoever gets a place counts one less at last.
+pub(crate) fn take_place(count: &AtomicUsize, limit: usize) -> bool {
+    let more = |count| (count < limit).then_some(count + 1);
+    count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+}

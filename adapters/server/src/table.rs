@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use nosphere_core::SessionId;
 
 use crate::session::Cell;
+use crate::shared::take_place;
 
 /// All sessions by id, living and remembered.
 #[derive(Debug)]
@@ -29,8 +30,7 @@ impl Table {
 
     /// Takes a place for a session, if there is one. Whoever gets it calls [`Table::end`] at last.
     pub(crate) fn reserve(&self) -> bool {
-        let more = |living| (living < self.max_living).then_some(living + 1);
-        self.living.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+        take_place(&self.living, self.max_living)
     }
 
     /// Gives a place back that no session came to.

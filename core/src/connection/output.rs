@@ -118,10 +118,10 @@ impl Connection {
 
     /// `close`, unless the current link was told. It counts as told.
     pub(super) fn close_frame(&mut self) -> Option<Frame> {
-        let received = if self.state == State::Closed { 0 } else { self.report() };
-        let closing = self.closing.as_mut().filter(|closing| !closing.sent)?;
+        let last = self.closing.as_ref().filter(|closing| !closing.sent)?.received;
+        let received = if self.state == State::Closed { last } else { self.report() };
+        let closing = self.closing.as_mut()?;
         closing.sent = true;
-        let received = if self.state == State::Closed { closing.received } else { received };
         let (code, reason) = (closing.reason.code(), Text::from_static(closing.reason.name()));
         Some(Frame::Close(Close { code, reason, received }))
     }

@@ -9,7 +9,7 @@ use nosphere_long_polling::Answer;
 use nosphere_sse::{EventStream, EventWriter};
 use nosphere_wire::negotiation::{Dialect, Refusal, SessionRequest, headers};
 
-use super::{OpenRequest, Route, Seat, find, open, refusal, reserve};
+use super::{OpenRequest, Route, Seat, find, no_content, open, refusal, reserve};
 use crate::Body;
 use crate::session::{Cell, Outlet};
 use crate::shared::Shared;
@@ -23,18 +23,19 @@ pub(super) async fn attach(
 ) -> Result<Response<Body>, Refusal> {
     let plain_stream = protocol.is_plain() && transport == Transport::ServerSentEvents;
     let link = shared.next_link();
+    let principal = route.principal(shared);
     let opening = |attachment, window| {
         let handler = route.admit()?;
         let request = OpenRequest { protocol, attachment, window, link, transport };
         let connection = reserve(shared, &request).map_err(|reason| Refusal::new(reason, "no new sessions now"))?;
         let launch = |cell| handler.spawn(cell, None);
-        let seat = Seat { path: route.path, principal: route.principal(shared) };
+        let seat = Seat { path: route.path, principal: principal.clone() };
         open(shared, seat, connection, protocol.format(), Outlet::Carrier, launch).ok_or_else(Refusal::internal)
     };
     let (cell, count, reset, opened) = match request {
         SessionRequest::Open { attachment, window } => (opening(attachment, window)?, 0, false, true),
         SessionRequest::Resume { session, token, attachment, received } => {
-            match find(shared, route.path, route.principal(shared).as_deref(), session, &token) {
+            match find(shared, route.path, principal.as_deref(), session, &token) {
                 Ok(cell) => {
                     let attach = Attach { link, transport, attachment, received };
                     match resume(&cell, route, protocol, attach) {
@@ -117,13 +118,6 @@ async fn poll(guard: Guard, protocol: Dialect, opened: bool) -> Result<Response<
         Answer::Ended(reason) => Err(Refusal::new(reason, "the poll was ended").with_received(received)),
         _ => Err(Refusal::internal()),
     }
-}
-
-fn no_content() -> Response<Body> {
-    let mut response = Response::new(Body::from(bytes::Bytes::new()));
-    *response.status_mut() = http::StatusCode::NO_CONTENT;
-    response.headers_mut().insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 /// Tells the session when its stream or poll is gone.

@@ -8,8 +8,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
+use http::header::CACHE_CONTROL;
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use nosphere_core::{Connection, LinkId, Reason, WireFormat};
 use nosphere_core::{Fault, Opening, ResumeToken, SessionId, Transport, Window};
 use nosphere_long_polling::discard_body;
@@ -192,6 +194,14 @@ fn refusal(fault: Fault, received: u64) -> Refusal {
 /// What a page that shares the endpoint's path would be asked for.
 fn is_ordinary(method: &Method) -> bool {
     [Method::GET, Method::HEAD, Method::OPTIONS, Method::POST].contains(method)
+}
+
+/// 204: there is nothing to say but in headers.
+fn no_content() -> Response<Body> {
+    let mut response = Response::new(Body::from(Bytes::new()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 fn not_found() -> Response<Body> {

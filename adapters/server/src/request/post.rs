@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode};
+use http::Response;
 use nosphere_core::{Batch, DecodeError, EncodeError, Frame, Kind, Text, Unit, WireFormat};
 use nosphere_long_polling::{BodyError, read_body};
 use nosphere_wire::PLAIN;
 use nosphere_wire::batch::decode_batch;
 use nosphere_wire::negotiation::{Dialect, Post, Refusal, headers};
 
-use super::{Route, find, refusal};
+use super::{Route, find, no_content, refusal};
 use crate::Body;
 use crate::patient::{Patient, Stalled};
 use crate::shared::Shared;
@@ -58,10 +58,8 @@ where
     if let Err(fault) = answer.outcome {
         return Err(refusal(fault, answer.received));
     }
-    let mut response = Response::new(Body::from(Bytes::new()));
-    *response.status_mut() = StatusCode::NO_CONTENT;
+    let mut response = no_content();
     response.headers_mut().insert(headers::RECEIVED, answer.received.into());
-    response.headers_mut().insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 

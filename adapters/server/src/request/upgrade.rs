@@ -17,7 +17,7 @@ use super::{OpenRequest, Route, Seat, find, open, reserve};
 use crate::Body;
 use crate::endpoint::Launch;
 use crate::session::{Early, close_frame};
-use crate::shared::Shared;
+use crate::shared::{Shared, take_place};
 use crate::websocket::WebSocket;
 
 pub(super) fn upgrade(
@@ -202,9 +202,7 @@ struct Place(Arc<Shared>);
 
 impl Place {
     fn take(shared: &Arc<Shared>) -> Option<Self> {
-        let more = |count| (count < shared.config.max_unopened).then_some(count + 1);
-        let taken = shared.unopened.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        taken.ok().map(|_| Self(Arc::clone(shared)))
+        take_place(&shared.unopened, shared.config.max_unopened).then(|| Self(Arc::clone(shared)))
     }
 }
 

@@ -13,7 +13,7 @@ use nosphere_websocket::Outgoing;
 use super::live::{Live, NEVER, Outlet, close_frame};
 use super::{Link, Sink};
 use crate::dirty;
-use crate::shared::Shared;
+use crate::shared::{Shared, take_place};
 use crate::topic::Topic;
 
 /// A session of this node, shared by its task, its links and everybody who broadcasts to it.
@@ -199,8 +199,7 @@ impl Cell {
 
     /// Takes one of the places for bodies that are read at a time, until it is dropped.
     pub(crate) fn body(&self, limit: usize) -> Option<BodyPlace<'_>> {
-        let more = |count| (count < limit).then_some(count + 1);
-        self.bodies.fetch_update(Relaxed, Relaxed, more).ok().map(|_| BodyPlace(&self.bodies))
+        take_place(&self.bodies, limit).then(|| BodyPlace(&self.bodies))
     }
 
     pub(crate) fn handle_batch(self: &Arc<Self>, batch: Batch, format: &dyn WireFormat) -> BatchAnswer {
@@ -308,12 +307,8 @@ impl Cell {
         if let Some(link) = live.connection.link() {
             live.connection.handle_detach(link, Reason::Internal, self.shared.clock.now());
         }
-        if let Some(carrier) = live.carrier.take() {
-            carrier.wake();
-        }
-        if let Some(task) = &live.task {
-            task.wake_by_ref();
-        }
+        live.wake_carrier();
+        live.wake_task();
         self.settle(&mut live);
     }
 

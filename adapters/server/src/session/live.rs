@@ -62,11 +62,7 @@ impl Live {
                     }
                 }
             }
-            Outlet::Carrier => {
-                if let Some(carrier) = self.carrier.take() {
-                    carrier.wake();
-                }
-            }
+            Outlet::Carrier => self.wake_carrier(),
             Outlet::Task(_) | Outlet::None => {}
         }
     }
@@ -95,6 +91,12 @@ impl Live {
         }
     }
 
+    pub(super) fn wake_carrier(&mut self) {
+        if let Some(carrier) = self.carrier.take() {
+            carrier.wake();
+        }
+    }
+
     pub(super) fn replace_outlet(&mut self, outlet: Outlet) {
         match std::mem::replace(&mut self.outlet, outlet) {
             Outlet::Direct { half, mut writer, .. } => {
@@ -108,9 +110,7 @@ impl Live {
             Outlet::Carrier | Outlet::None => {}
         }
         self.blocked = false;
-        if let Some(carrier) = self.carrier.take() {
-            carrier.wake();
-        }
+        self.wake_carrier();
     }
 }
 
