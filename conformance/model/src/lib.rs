@@ -1,0 +1,1 @@
+//! Both roles of nosphere-core and a network that fails, as one state.
