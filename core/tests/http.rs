@@ -1,8 +1,10 @@
 //! Polls and POSTs that are lost, late or repeated.
 
-use nosphere_core::{Event, Fault, Json, Reason, State};
+use nosphere_core::{Action, Event, Fault, Json, LinkId, Reason, State};
 
-use super::support::{Dir, POLL, Packet, Pair, SSE, Solo, ack, config, defaults, text, texts, window};
+use super::support::{
+    Dir, POLL, Packet, Pair, SSE, Sent, Solo, WS, ack, closed, config, defaults, resumed, text, texts, window,
+};
 
 fn suspended(event: &Event) -> bool {
     *event == Event::Suspended
@@ -205,4 +207,145 @@ fn a_message_that_the_next_poll_cannot_express_is_told_and_has_no_number_any_mor
     solo.end.connection.close(Reason::Closed, solo.now);
     solo.advance(5_000);
     assert!(solo.end.undelivered().unknown.is_empty());
+}
+
+/// A client whose first poll has brought a message that its application has not taken.
+fn busy(client: &mut Solo) {
+    client.frame(text("a"));
+    client.end.connection.handle_detach(client.link, Reason::Closed, client.now);
+    client.link = LinkId(2);
+    client.end.connection.attach(client.link, POLL, client.now);
+}
+
+#[test]
+fn a_poll_is_held_back_for_half_the_gap_at_most_so_that_the_session_is_not_suspended() {
+    // SPEC POL-1, SES-2
+    let mut solo = Solo::client(POLL, &defaults());
+    busy(&mut solo);
+    solo.advance(4_999);
+    assert_eq!(solo.actions(), []);
+    solo.advance(1);
+    assert!(matches!(solo.actions()[..], [Action::Attach(_)]));
+    let mut solo = Solo::client(POLL, &defaults());
+    busy(&mut solo);
+    solo.events();
+    assert!(matches!(solo.actions()[..], [Action::Attach(_)]), "at once, when the application has taken it");
+}
+
+#[test]
+fn a_poll_that_breaks_suspends_the_client_at_once_and_one_that_was_answered_does_not() {
+    // SPEC SES-2
+    let mut solo = Solo::client(POLL, &defaults());
+    let mut answered = solo.end.connection.clone();
+    answered.handle_detach(solo.link, Reason::Closed, solo.now);
+    assert_eq!(answered.state(), State::Open);
+    solo.end.connection.handle_detach(solo.link, Reason::Lost, solo.now);
+    assert_eq!(solo.events(), [Event::Suspended]);
+    solo.end.connection.attach(LinkId(2), POLL, solo.now);
+    solo.link = LinkId(2);
+    assert!(matches!(solo.actions()[..], [Action::Attach(_)]));
+    solo.frame(resumed(0));
+    assert_eq!(solo.events(), [Event::Resumed { transport: POLL }]);
+    solo.end.connection.attach(LinkId(3), SSE, solo.now);
+    solo.link = LinkId(3);
+    solo.actions();
+    solo.end.connection.attach(LinkId(4), POLL, solo.now);
+    solo.end.connection.handle_detach(LinkId(4), Reason::Closed, solo.now);
+    assert_eq!(solo.events(), [Event::Suspended], "it had not been granted");
+}
+
+#[test]
+fn a_closing_client_is_not_held_back_on_a_new_transport_by_what_its_last_poll_brought() {
+    let mut solo = Solo::client(POLL, &defaults());
+    solo.end.connection.close(Reason::Closed, solo.now);
+    solo.frame(text("too late"));
+    solo.end.connection.handle_detach(solo.link, Reason::Lost, solo.now);
+    solo.end.connection.attach(LinkId(2), SSE, solo.now);
+    solo.link = LinkId(2);
+    assert!(matches!(solo.actions()[..], [Action::Attach(_)]));
+}
+
+#[test]
+fn a_header_count_is_taken_from_the_current_link_once_it_is_granted() {
+    // SPEC ATT-4, DLV-3
+    let mut solo = Solo::client(SSE, &defaults());
+    solo.send("a");
+    assert!(solo.end.connection.poll_post(solo.format).is_some());
+    let count = |solo: &mut Solo, link| {
+        solo.end.connection.handle_received(LinkId(link), 1, solo.now);
+        solo.end.connection.acknowledged()
+    };
+    assert_eq!(count(&mut solo, 9), 0, "another link");
+    solo.end.connection.attach(LinkId(2), POLL, solo.now);
+    solo.link = LinkId(2);
+    solo.actions();
+    assert_eq!(count(&mut solo, 1), 0, "the link before");
+    assert_eq!(count(&mut solo, 2), 0, "the server has not said yet what it has");
+    solo.frame(resumed(0));
+    assert_eq!(count(&mut solo, 2), 0, "nothing was sent again yet");
+    assert_eq!(solo.end.connection.state(), State::Suspended, "so that is a count that cannot be");
+    let mut solo = Solo::client(SSE, &defaults());
+    solo.send("a");
+    assert!(solo.end.connection.poll_post(solo.format).is_some());
+    assert_eq!(count(&mut solo, 1), 1);
+}
+
+#[test]
+fn a_post_that_acknowledges_more_does_not_move_the_start_of_a_waiting_polls_answer() {
+    // SPEC POL-1
+    let mut solo = Solo::proven(POLL, &defaults());
+    ["a", "b"].map(|message| solo.send(message));
+    assert_eq!(solo.sent(), [text("a"), text("b")]);
+    solo.poll(1).unwrap();
+    assert_eq!(solo.post(0, vec![ack(2)]).outcome, Ok(()));
+    solo.send("c");
+    assert_eq!(solo.sent(), [text("b"), text("c")], "the client counts from what its poll named");
+    assert_eq!(solo.end.connection.acknowledged(), 1);
+    solo.poll(3).unwrap();
+    assert_eq!((solo.end.connection.acknowledged(), solo.sent()), (3, vec![]));
+    solo.send("d");
+    assert_eq!(solo.post(0, vec![closed(3)]).outcome, Ok(()), "the last count of all is not held back");
+}
+
+#[test]
+fn the_second_copy_of_a_poll_that_resumed_is_answered_in_a_way_that_its_client_understands() {
+    // SPEC POL-2
+    let mut pair = Pair::open(SSE);
+    pair.transport = POLL;
+    pair.auto = false;
+    pair.client_sends("up");
+    pair.cut_current();
+    let link = pair.attach();
+    pair.transmit();
+    let request = pair.flight.iter().find(|sent| sent.link == link).cloned().unwrap();
+    pair.hold(|sent| sent.link == link);
+    let copy = Sent { link: LinkId(99), ..request };
+    pair.flight.push(copy);
+    pair.deliver(pair.flight.len() - 1);
+    pair.transmit();
+    pair.lose(|sent| sent.link == LinkId(99));
+    pair.release();
+    pair.server_sends("down");
+    pair.auto = true;
+    pair.drive();
+    assert_eq!((texts(&pair.client.got), texts(&pair.servers[0].got)), (vec!["down".into()], vec!["up".into()]));
+    assert!(!pair.client.saw(|event| matches!(event, Event::Error(_))), "{:?}", pair.client.events);
+}
+
+#[test]
+fn only_the_head_of_an_answer_to_its_own_poll_stands_for_the_grant() {
+    // SPEC POL-2, FRM-2
+    for (transport, head) in [(POLL, None), (SSE, Some(2)), (WS, Some(2))] {
+        let mut solo = Solo::client(transport, &defaults());
+        solo.end.connection.handle_detach(LinkId(1), Reason::Lost, solo.now);
+        solo.end.connection.attach(LinkId(2), transport, solo.now);
+        solo.link = LinkId(2);
+        solo.actions();
+        if let Some(link) = head {
+            solo.end.connection.handle_received(LinkId(link), 0, solo.now);
+        }
+        solo.frame(text("a"));
+        assert_eq!(solo.end.connection.state(), State::Suspended, "{transport}");
+        assert_eq!(solo.end.connection.link(), None, "{transport}");
+    }
 }

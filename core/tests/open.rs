@@ -1,8 +1,10 @@
 //! Opening a session, and proving it.
 
+use std::time::Duration;
+
 use nosphere_core::{
     Action, AttachRequest, Config, Connection, DecodeError, Event, Fault, Frame, Greeted, Greeting, LinkId, MAX_COUNT,
-    Open, Reason, Side, State, Time, Window,
+    Open, Reason, ResumeToken, Side, State, Time, Window,
 };
 
 use super::support::{
@@ -84,10 +86,10 @@ fn the_server_says_opened_before_anything_else() {
 #[test]
 fn opened_states_what_is_configured() {
     let config = config(|config| {
-        config.heartbeat = std::time::Duration::from_millis(1);
-        config.timeout = std::time::Duration::from_millis(2);
-        config.proof = std::time::Duration::from_millis(3);
-        config.resume = std::time::Duration::from_millis(4);
+        config.heartbeat = Duration::from_millis(1);
+        config.timeout = Duration::from_millis(2);
+        config.proof = Duration::from_millis(3);
+        config.resume = Duration::from_millis(4);
         config.window = Window { messages: 5, bytes: 6 };
     });
     let mut solo = Solo::server(WS, &config);
@@ -95,7 +97,7 @@ fn opened_states_what_is_configured() {
     let [Frame::Opened(opened)] = &sent[..] else { panic!("{sent:?}") };
     assert_eq!((opened.heartbeat, opened.timeout), (config.heartbeat, config.timeout));
     assert_eq!((opened.proof, opened.resume), (config.proof, config.resume));
-    assert_eq!(opened.window, config.window);
+    assert_eq!((opened.window, solo.end.connection.window()), (config.window, config.window));
     assert_eq!(Some(opened.session), solo.end.connection.session());
     assert!(solo.end.connection.verifies(&opened.token));
 }
@@ -134,7 +136,7 @@ fn a_client_that_lost_its_link_before_opened_asks_again_with_a_higher_attachment
 #[test]
 fn a_client_that_cannot_open_in_time_gives_up_and_ends_its_link() {
     for transport in TRANSPORTS {
-        let mut pair = Pair::new(transport, &config(|c| c.timeout = std::time::Duration::from_secs(60)), &defaults());
+        let mut pair = Pair::new(transport, &config(|c| c.timeout = Duration::from_secs(60)), &defaults());
         let link = pair.attach();
         pair.swallow(link);
         pair.advance(30_000);
@@ -202,6 +204,7 @@ fn a_refused_client_ends_or_tries_again_as_the_refusal_tells() {
         assert_eq!(connection.link(), Some(LinkId(1)), "another link was refused");
         connection.handle_refused(LinkId(1), reason, Time::ZERO);
         assert_eq!(connection.state(), state, "{reason}");
+        assert_eq!(connection.link(), None, "{reason}: the refused link is over");
     }
 }
 
@@ -233,4 +236,30 @@ fn the_network_of_these_tests_really_carries_what_the_transports_carry() {
     pair.deliver(0);
     pair.transmit();
     assert!(matches!(pair.flying(Dir::Up)[..], [Packet::Request(..), Packet::Post(_)]));
+}
+
+#[test]
+fn no_token_but_the_sessions_own_verifies() {
+    // SPEC SES-4, SEC-1
+    let solo = Solo::server(WS, &defaults());
+    let token = solo.end.connection.token().unwrap();
+    assert!(solo.end.connection.verifies(&token));
+    for at in 0..16 {
+        let mut bytes = *token.as_bytes();
+        bytes[at] ^= 1;
+        assert!(!solo.end.connection.verifies(&ResumeToken::from_random(bytes)), "byte {at}");
+    }
+    assert!(!Connection::client(&defaults(), Time::ZERO).verifies(&token), "there is no session yet");
+}
+
+#[test]
+fn a_poll_that_ends_before_it_granted_the_session_is_a_lost_link() {
+    let mut connection = Connection::client(&config(|config| config.timeout = Duration::from_secs(60)), Time::ZERO);
+    connection.attach(LinkId(1), POLL, Time::ZERO);
+    let mut solo = Solo::of(connection);
+    assert_eq!(solo.actions(), [Action::Attach(AttachRequest::Open(OPEN))]);
+    let waits = solo.end.connection.poll_timeout();
+    solo.end.connection.handle_detach(LinkId(1), Reason::Closed, solo.now);
+    assert_eq!(waits, Some(Time(30_000)));
+    assert_eq!(solo.end.connection.poll_timeout(), waits, "no gap between two polls begins");
 }

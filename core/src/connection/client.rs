@@ -34,6 +34,8 @@ pub(super) struct Client {
     owes: bool,
     /// The session has ended, and the server is to be told by POST.
     farewell: bool,
+    /// What the head of the answer said that the server has taken, while the grant is awaited.
+    answered: Option<u64>,
     /// A poll brought messages that the closing session ignores, so the next one will bring them again.
     ignores: bool,
 }
@@ -88,6 +90,7 @@ impl Connection {
             granted: false,
             owes: false,
             farewell: false,
+            answered: None,
             ignores: false,
         }));
         connection.timers.set(Timer::Connect, now + config.connect_timeout);
@@ -113,6 +116,9 @@ impl Connection {
                 (client.post, client.repeat, client.granted) = (None, false, false);
             }
         }
+        if let Some(client) = &mut self.client {
+            client.answered = None;
+        }
         self.set_link(link, transport, FirstWords::Attach);
         self.expect_life(now);
         if run && self.session.inbox.has_untaken() {
@@ -125,9 +131,22 @@ impl Connection {
     /// What the server has taken, as the header of an HTTP answer on this link says (SPEC §4): the answer to a poll, for
     /// one. The answer to a POST has its own [place](PostAnswer::Accepted) for it.
     pub fn handle_received(&mut self, link: LinkId, received: u64, now: Time) {
-        let able = matches!(self.state, State::Open | State::Closing) && self.is_granted();
-        if able && self.link_is(link) {
+        if !self.link_is(link) || self.state == State::Closed {
+            return;
+        }
+        if self.is_granted() {
             self.acknowledged_by_peer(received, now);
+        } else if let Some(client) = &mut self.client {
+            client.answered = Some(received);
+        }
+    }
+
+    /// The answer to a poll begins without a grant. If it has a head, a proxy has repeated the request that resumed, and
+    /// this is the answer to the copy that came second: its head says what `resumed` would (POL-2).
+    pub(super) fn grant_by_head(&mut self, now: Time) {
+        let known = self.session.key.is_some() && self.transport == Transport::LongPolling;
+        if known && let Some(received) = self.client.as_mut().and_then(|client| client.answered.take()) {
+            self.resumed(received, now);
         }
     }
 
@@ -148,6 +167,11 @@ impl Connection {
     pub fn handle_refused(&mut self, link: LinkId, reason: Reason, now: Time) {
         if self.link_is(link) && self.role == Role::Client {
             self.refused(reason, now);
+            // Nothing is left to be said on it.
+            if self.link_is(link) {
+                self.link = None;
+                self.ended_link = Some((link, reason));
+            }
         }
     }
 

@@ -4,7 +4,9 @@ use super::{Connection, FirstWords, Role};
 use crate::rules::Heartbeat;
 use crate::session::Arrived;
 use crate::timers::Timer;
-use crate::{Close, DecodeError, Event, Frame, LinkId, Reason, SessionError, State, Time, Transport, Unit, WireFormat};
+use crate::{
+    Close, DecodeError, Event, Frame, LinkId, MAX_COUNT, Reason, SessionError, State, Time, Transport, Unit, WireFormat,
+};
 
 impl Connection {
     /// A unit arrived over a link. Nothing happens if the link is not the current one, or the client's candidate.
@@ -83,7 +85,7 @@ impl Connection {
         if self.role == Role::Client && self.handle_grant(&frame, now) {
             return;
         }
-        if self.state == State::Connecting || self.awaits_greeting() {
+        if self.state == State::Connecting || self.is_ungranted(now) {
             return self.fault(Reason::Unexpected, "a frame before the session was granted", now);
         }
         match frame {
@@ -118,7 +120,7 @@ impl Connection {
             State::Closing | State::Closed => return self.ignore(true),
             State::Connecting => return self.fault(Reason::Unexpected, "a message before `opened`", now),
         }
-        if self.awaits_greeting() {
+        if self.is_ungranted(now) {
             return self.fault(Reason::Unexpected, "a message before the session was granted", now);
         }
         match self.session.inbox.arrive(event, length, self.rules().frames) {
@@ -129,6 +131,9 @@ impl Connection {
     }
 
     pub(super) fn handle_close(&mut self, close: &Close, now: Time) {
+        if let Some(link) = &mut self.link {
+            link.behind = MAX_COUNT;
+        }
         if !self.acknowledged_by_peer(close.received, now) {
             return;
         }
@@ -139,10 +144,12 @@ impl Connection {
 
     /// Takes note of the peer's count. False if it cannot be, which is a fault.
     pub(super) fn acknowledged_by_peer(&mut self, received: u64, now: Time) -> bool {
-        if self.session.outbox.acknowledge(received).is_none() {
+        if received > self.session.outbox.highest_number() {
             self.fault(Reason::Unexpected, "a count of what was never sent", now);
             return false;
         }
+        let kept = self.link.as_ref().map_or(MAX_COUNT, |link| link.behind);
+        self.session.outbox.acknowledge(received.min(kept));
         self.notice_room();
         self.close_if_flushed(now);
         true
@@ -152,6 +159,13 @@ impl Connection {
         if self.state == State::Open {
             self.session.inbox.push(Event::Heartbeat);
         }
+    }
+
+    fn is_ungranted(&mut self, now: Time) -> bool {
+        if self.awaits_greeting() {
+            self.grant_by_head(now);
+        }
+        self.awaits_greeting()
     }
 
     pub(super) fn awaits_greeting(&self) -> bool {

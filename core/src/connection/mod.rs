@@ -15,7 +15,8 @@ use crate::rules::Rules;
 use crate::session::{Inbox, Outbox, Session};
 use crate::timers::{Timer, Timers};
 use crate::{
-    Config, Event, LinkId, Protocol, Reason, SessionError, Side, State, Time, Transport, Undeliverable, Window,
+    Config, Event, LinkId, MAX_COUNT, Protocol, Reason, SessionError, Side, State, Time, Transport, Undeliverable,
+    Window,
 };
 
 pub use action::{Action, AttachRequest, Undelivered};
@@ -75,6 +76,8 @@ struct Link {
     carried: bool,
     /// The poll is to be answered, with whatever there is.
     finish: bool,
+    /// A poll's answer begins behind the count that the poll named, so nothing behind it may be forgotten before (POL-1).
+    behind: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -243,7 +246,7 @@ impl Connection {
             self.ended_link = Some((old.id, Reason::Fenced));
         }
         self.transport = transport;
-        self.link = Some(Link { id, greeting, used: false, carried: false, finish: false });
+        self.link = Some(Link { id, greeting, used: false, carried: false, finish: false, behind: MAX_COUNT });
         for timer in [Timer::Ping, Timer::Liveness, Timer::PollTime, Timer::PollGap] {
             self.timers.stop(timer);
         }

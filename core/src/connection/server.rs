@@ -163,6 +163,9 @@ impl Connection {
             closing.sent = false;
         }
         self.set_link(link, transport, greeting);
+        if let Some(link) = self.link.as_mut().filter(|_| polling) {
+            link.behind = self.session.outbox.acknowledged();
+        }
         self.prove();
         self.timers.stop(Timer::Resume);
         self.step(Input::LinkGained);

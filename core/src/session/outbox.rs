@@ -158,15 +158,12 @@ impl Outbox {
         self.set_aside.push(message);
     }
 
-    /// The peer says what it has taken. `None` if it cannot be (DLV-4).
-    pub(crate) fn acknowledge(&mut self, received: u64) -> Option<()> {
-        if received > self.highest_number() {
-            return None;
-        }
+    /// The peer has taken as many, which is not more than [`highest_number`](Self::highest_number) (DLV-4).
+    pub(crate) fn acknowledge(&mut self, received: u64) {
+        debug_assert!(received <= self.highest_number());
         while self.acknowledged < received {
             self.pop();
         }
-        Some(())
     }
 
     /// Starts again behind `received`, on the same attachment: numbers stay.
