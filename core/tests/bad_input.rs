@@ -258,3 +258,16 @@ fn every_frame_in_every_state_leaves_a_session_that_can_be_used() {
         }
     }
 }
+
+#[test]
+fn faults_are_told_however_often_links_came_and_went_while_nobody_looked() {
+    // SPEC FRM-2
+    let mut solo = Solo::proven(WS, &defaults());
+    for _ in 0..200 {
+        solo.end.connection.handle_detach(solo.link, Reason::Lost, solo.now);
+        solo.resume(WS, 0).unwrap();
+    }
+    solo.raw("noise");
+    let events = solo.events();
+    assert!(matches!(events[..], [Event::Suspended, Event::Resumed { .. }, Event::Error(_), Event::Suspended]));
+}

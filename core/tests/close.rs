@@ -479,28 +479,6 @@ impl Solo {
 }
 
 #[test]
-fn a_closing_server_says_close_again_on_every_new_link() {
-    // SPEC CLS-1
-    let mut solo = Solo::proven(WS, &defaults());
-    solo.end.connection.close(Reason::Closed, solo.now);
-    assert_eq!(solo.sent(), [closed(0)]);
-    solo.resume(WS, 0).unwrap();
-    assert_eq!(solo.sent(), [resumed(0), closed(0)]);
-}
-
-#[test]
-fn a_suspended_session_that_is_closed_waits_for_the_close_timeout_and_no_longer_for_the_resume_window() {
-    // SPEC CLS-1
-    let mut solo = Solo::proven(WS, &config(|config| config.resume = std::time::Duration::from_secs(1)));
-    solo.end.connection.handle_detach(solo.link, Reason::Lost, solo.now);
-    solo.end.connection.close(Reason::Closed, solo.now);
-    solo.advance(4_999);
-    assert_eq!(solo.end.connection.state(), State::Closing);
-    solo.advance(1);
-    assert_eq!(solo.end.connection.state(), State::Closed);
-}
-
-#[test]
 fn an_answer_to_close_that_fails_after_the_close_timeout_is_given_up() {
     // SPEC CLS-1
     let mut solo = Solo::client(SSE, &defaults());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nosphere_core::{Action, Event, LinkId, Reason, State, Time};
+use nosphere_core::{Action, Event, Heartbeat, LinkId, Protocol, Reason, State, Time};
 
 use super::support::{
     POLL, Packet, Pair, SSE, Solo, TRANSPORTS, WS, ack, config, defaults, ping, pong, resumed, text, texts, window,
@@ -225,4 +225,15 @@ fn the_first_ping_that_is_not_answered_counts_and_not_the_last() {
     assert_eq!(solo.end.connection.state(), State::Open);
     solo.advance(1);
     assert_eq!(solo.end.connection.state(), State::Suspended);
+}
+
+#[test]
+fn each_protocol_keeps_a_link_alive_by_what_its_carrier_has() {
+    // SPEC HB-1
+    for (protocol, heartbeats) in [
+        (Protocol::Native, [Heartbeat::Frames, Heartbeat::Frames, Heartbeat::None]),
+        (Protocol::Plain, [Heartbeat::CarrierAnswered, Heartbeat::Carrier, Heartbeat::None]),
+    ] {
+        assert_eq!(TRANSPORTS.map(|transport| protocol.rules(transport).heartbeat), heartbeats, "{protocol:?}");
+    }
 }

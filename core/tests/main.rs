@@ -8,13 +8,20 @@
 
 mod bad_input;
 mod close;
+mod closing;
 mod fuzz;
 mod heartbeat;
 mod http;
+mod json;
+mod lifecycle;
 mod limits;
+mod messages;
+mod names;
 mod open;
 mod plain;
+mod posts;
 mod property;
 mod resume;
 mod support;
+mod vectors;
 mod window;

@@ -128,6 +128,8 @@ fn an_event_stream_is_replayed_from_the_ring_behind_last_event_id() {
     solo.end.connection.handle_detach(solo.link, Reason::Lost, solo.now);
     solo.send("d");
     solo.attach(SSE, None, Some(1)).unwrap();
+    let first = solo.end.connection.clone().poll_transmit(solo.link, solo.format, solo.now);
+    assert!(matches!(first, Some(Action::Send { .. })), "nothing is lost, so nothing is told of it");
     assert_eq!(numbers(&mut solo), [2, 3, 4]);
     let resumed = [Event::Connected { transport: SSE }, Event::Suspended, Event::Resumed { transport: SSE }];
     assert_eq!(solo.events(), resumed);
@@ -317,4 +319,16 @@ fn what_no_stream_has_carried_yet_makes_no_room_for_new_messages() {
     solo.send("c");
     assert_eq!(numbers(&mut solo), [3]);
     assert_eq!(solo.events(), [Event::Connected { transport: SSE }, Event::Writable]);
+}
+
+#[test]
+fn a_closing_session_whose_last_message_no_link_can_carry_ends_at_once() {
+    // SPEC PLN-5, CLS-1, CLS-3
+    let mut solo = Solo::plain(POLL, &defaults());
+    solo.actions();
+    solo.send("a\rb");
+    solo.end.connection.close(Reason::Closed, solo.now);
+    solo.attach(SSE, None, None).unwrap();
+    assert_eq!(solo.actions(), [Action::Close { reason: Reason::Closed }]);
+    assert_eq!(texts(&solo.end.undelivered().unsent), ["a\\rb"]);
 }

@@ -1,8 +1,10 @@
 //! Moving a session from link to link without losing or repeating anything.
 
-use nosphere_core::{Action, AttachRequest, Event, Fault, LinkId, Offer, Reason, Side, State};
+use nosphere_core::{Action, AttachRequest, Event, Fault, Frame, LinkId, MAX_COUNT, Offer, Reason, Side, State};
 
-use super::support::{POLL, Pair, SSE, Solo, TRANSPORTS, WS, ack, config, defaults, ping, pong, resumed, text, texts};
+use super::support::{
+    POLL, Pair, SSE, Solo, TRANSPORTS, WS, ack, config, defaults, opened, ping, pong, resumed, text, texts,
+};
 
 fn suspended(event: &Event) -> bool {
     *event == Event::Suspended
@@ -392,4 +394,43 @@ fn a_suspended_session_waits_for_nothing_but_its_client() {
         let expires = solo.now + std::time::Duration::from_secs(120);
         assert_eq!(solo.end.connection.poll_timeout(), Some(expires));
     }
+}
+
+#[test]
+fn a_server_that_says_anything_before_it_resumes_loses_its_link_and_the_session_stays_as_it_is() {
+    // SPEC WS-2
+    for frame in [text("a"), ack(0), ping(0), pong(0), Frame::Opened(opened())] {
+        let mut solo = Solo::client(WS, &defaults());
+        let session = solo.end.connection.session();
+        solo.end.connection.attach(LinkId(2), WS, solo.now);
+        solo.link = LinkId(2);
+        assert!(matches!(solo.actions()[..], [Action::Attach(AttachRequest::Resume(_))]));
+        let mut other = opened();
+        other.session = [9; 16].into();
+        solo.frame(if matches!(frame, Frame::Opened(_)) { Frame::Opened(other) } else { frame.clone() });
+        assert_eq!(solo.actions(), [Action::Close { reason: Reason::Unexpected }], "{frame:?}");
+        assert_eq!((solo.end.connection.session(), solo.end.connection.received()), (session, 0), "{frame:?}");
+        assert!(matches!(solo.events()[..], [Event::Error(_), Event::Suspended]), "{frame:?}");
+    }
+}
+
+#[test]
+fn an_attachment_number_is_at_most_2_to_the_53_minus_1() {
+    // SPEC TRM-1
+    let mut solo = Solo::proven(WS, &defaults());
+    let before = solo.end.connection.clone();
+    for number in [MAX_COUNT + 1, MAX_COUNT + 2, u64::MAX] {
+        assert_eq!(solo.attach(WS, Some(number), Some(0)), Err(Fault::Unexpected), "{number}");
+    }
+    assert_eq!(before, solo.end.connection);
+    assert_eq!(solo.attach(WS, Some(MAX_COUNT), Some(0)), Ok(()));
+}
+
+#[test]
+fn a_client_accepts_no_attachment_and_no_body() {
+    let mut solo = Solo::client(SSE, &defaults());
+    let before = solo.end.connection.clone();
+    assert_eq!(solo.attach(SSE, Some(7), Some(0)), Err(Fault::Unexpected));
+    assert_eq!(solo.post(0, vec![text("a")]).outcome, Err(Fault::Unexpected));
+    assert_eq!(before, solo.end.connection);
 }

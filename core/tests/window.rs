@@ -244,3 +244,28 @@ fn a_client_does_not_put_more_into_one_body_than_a_server_takes() {
     assert!(bytes <= 2 << 20, "{bytes} bytes");
     assert_eq!(solo.events(), Vec::<Event>::new());
 }
+
+#[test]
+fn what_is_taken_frees_its_own_bytes_of_the_window_and_no_more() {
+    // SPEC DLV-2, DLV-3
+    let mut solo = Solo::proven(WS, &window(99, 100));
+    let message = || text(&"x".repeat(50));
+    solo.frame(message());
+    solo.frame(message());
+    solo.end.take_one();
+    assert_eq!(solo.sent(), [ack(1)]);
+    solo.frame(message());
+    assert_eq!(solo.end.connection.state(), State::Open);
+    solo.frame(message());
+    assert_eq!(solo.actions(), [Action::Close { reason: Reason::Window }]);
+}
+
+#[test]
+fn what_waits_to_be_taken_does_not_hasten_an_ack() {
+    // SPEC DLV-3
+    let mut solo = Solo::proven(WS, &window(99, 1_000));
+    solo.frame(text(&"x".repeat(170)));
+    solo.frame(text(&"x".repeat(170)));
+    solo.end.take_one();
+    assert_eq!(solo.sent(), []);
+}

@@ -211,6 +211,13 @@ mod tests {
         }
     }
 
+    /// SPEC PLN-6.
+    #[test]
+    fn a_body_says_which_kind_of_message_it_holds() {
+        let types = [Kind::Text, Kind::Json, Kind::Binary].map(|kind| PLAIN.content_type(kind));
+        assert_eq!(types, ["text/plain;charset=utf-8", "application/json", "application/octet-stream"]);
+    }
+
     /// SPEC PLN-7.
     #[test]
     fn the_content_type_tells_the_kind_of_a_body() {

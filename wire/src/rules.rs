@@ -35,9 +35,10 @@ pub(crate) fn duration(millis: u64) -> Option<Duration> {
 }
 
 /// The window that a peer wrote. It is a permission, so one too large for us is used as far as we can.
-pub(crate) fn window(messages: u64, bytes: u64) -> Window {
+pub(crate) fn window(messages: u64, bytes: u64) -> Option<Window> {
     let clamp = |n| u32::try_from(n).unwrap_or(u32::MAX);
-    Window { messages: clamp(messages), bytes: clamp(bytes) }
+    let possible = messages <= MAX_COUNT && bytes <= MAX_COUNT;
+    possible.then(|| Window { messages: clamp(messages), bytes: clamp(bytes) })
 }
 
 fn attachment_fault(attachment: u64) -> Option<&'static str> {

@@ -251,6 +251,9 @@ impl Connection {
             // The farewell itself, or a body that delayed it.
             if answer == PostAnswer::Failed {
                 client.farewell = self.timers.is_set(Timer::Close);
+                if let Some(closing) = &mut self.closing {
+                    closing.sent = false;
+                }
             } else if !client.farewell {
                 self.timers.stop(Timer::Close);
             }

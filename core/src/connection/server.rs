@@ -208,6 +208,8 @@ impl Connection {
         if attachment.is_some_and(|number| number != self.attachment) || self.transport == Transport::WebSocket {
             return Err(Fault::Fenced);
         }
+        // Refused or not, it is a sign of life (HB-3).
+        self.heard(now);
         let counts = frames.iter().filter_map(|(frame, _)| match frame {
             Ok(Frame::Ack { received } | Frame::Ping { received } | Frame::Pong { received }) => Some(*received),
             Ok(Frame::Close(close)) => Some(close.received),
@@ -221,7 +223,6 @@ impl Connection {
             self.make_way(base, &frames)?;
         }
         self.wake(now);
-        self.heard(now);
         if let Some(received) = received {
             self.acknowledged_by_peer(received, now);
         }

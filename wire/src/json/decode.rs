@@ -156,7 +156,7 @@ fn id<T: FromStr>(text: &str) -> Result<T, DecodeError> {
 
 fn read_window(body: &RawValue) -> Result<Window, DecodeError> {
     let WindowBody { messages, bytes } = object(body.get())?;
-    Ok(rules::window(messages, bytes))
+    rules::window(messages, bytes).ok_or(DecodeError::Malformed("a window beyond 2^53-1"))
 }
 
 /// Reads a body that must be an object: serde would take an array of the fields as well.

@@ -85,6 +85,20 @@ fn white_space_is_allowed_wherever_json_allows_it() {
     }
 }
 
+#[test]
+fn a_payload_is_kept_without_the_white_space_around_it() {
+    for space in [" ", "\t", "\n", "\r", " \r\n\t "] {
+        for unit in [
+            format!(r#"{{"json":[1]{space}}}"#),
+            format!(r#"{{"json":{space}[1]}}"#),
+            format!(r#"{{ "json":[1]{space}}}"#),
+        ] {
+            let Ok(Frame::Message(Payload::Json(json))) = decode(&unit) else { panic!("{unit:?}") };
+            assert_eq!(json.bytes(), "[1]", "{unit:?}");
+        }
+    }
+}
+
 /// SPEC FRM-1.
 #[test]
 fn unknown_fields_are_ignored() {
@@ -211,6 +225,10 @@ fn a_value_too_deep_for_the_peer_is_refused_when_it_is_sent() {
     let encode = |n| JSON.encode(Frame::Message(Message::from(nested(n)).into_payload()));
     assert!(encode(64).is_ok());
     assert!(encode(65).is_err());
+    let objects = |n| (0..n).fold("{}".to_owned(), |inner, _| format!(r#"{{"":{inner}}}"#));
+    let encode = |text: String| JSON.encode(message(Json::from_checked(text.into(), JsonEncoding::Text)));
+    assert!(encode(objects(63)).is_ok());
+    assert!(encode(objects(64)).is_err(), "objects nest as arrays do");
     let wide = serde_json::Value::from(vec![serde_json::json!({"[": "{"}); 100]);
     assert!(JSON.encode(Frame::Message(Message::from(wide).into_payload())).is_ok());
 }

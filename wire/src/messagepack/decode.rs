@@ -113,7 +113,8 @@ impl<'a> Fields<'a> {
     }
 
     fn window(&mut self) -> Result<Window, DecodeError> {
-        Ok(rules::window(self.integer()?, self.integer()?))
+        let window = rules::window(self.integer()?, self.integer()?);
+        window.ok_or(DecodeError::Malformed("a window beyond 2^53-1"))
     }
 
     fn id(&mut self) -> Result<[u8; 16], DecodeError> {

@@ -48,6 +48,32 @@ fn every_kind_is_the_array_of_the_specification() {
     assert_eq!(unit.as_bytes(), b"\x92\x06\x81\xa1a\x91\x01");
 }
 
+/// SPEC §3.2.
+#[test]
+fn text_and_bytes_of_any_length_have_the_shortest_head() {
+    for (length, str_head, bin_head) in [
+        (0, &b"\xa0"[..], &b"\xc4\x00"[..]),
+        (31, b"\xbf", b"\xc4\x1f"),
+        (32, b"\xd9\x20", b"\xc4\x20"),
+        (255, b"\xd9\xff", b"\xc4\xff"),
+        (256, b"\xda\x01\x00", b"\xc5\x01\x00"),
+        (65_535, b"\xda\xff\xff", b"\xc5\xff\xff"),
+        (65_536, b"\xdb\x00\x01\x00\x00", b"\xc6\x00\x01\x00\x00"),
+    ] {
+        let content = "x".repeat(length);
+        for (kind, head, frame) in
+            [(5, str_head, message(content.as_str())), (7, bin_head, message(Bytes::from(content.clone())))]
+        {
+            let unit = [&[0x92, kind], head, content.as_bytes()].concat();
+            assert_eq!(decode(&unit), Ok(frame.clone()), "{length}");
+            let Ok(Unit::Binary(written)) = MESSAGEPACK.encode(frame) else { panic!() };
+            assert_eq!(written, unit, "{length}");
+            let memory = written.try_into_mut().unwrap().capacity();
+            assert_eq!(memory, unit.len(), "a unit that is kept holds no more than itself");
+        }
+    }
+}
+
 /// SPEC FRM-1, MSP-1.
 #[test]
 fn further_elements_are_ignored_whatever_they_are() {
@@ -58,7 +84,10 @@ fn further_elements_are_ignored_whatever_they_are() {
         b"\xd4\x01a",
         b"\xd8\x010123456789abcdef",
         b"\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00",
+        b"\x80",
         b"\x81\xc0\xc4\x01a",
+        b"\x83\x01\x02\x03\x04\x05\x80",
+        b"\xde\x00\x02\x01\x90\x02\x92\x03\x04",
         b"\xa1\xff",
         &deep,
     ] {

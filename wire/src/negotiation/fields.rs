@@ -89,7 +89,7 @@ fn count(text: &str) -> Option<u64> {
 
 fn window(text: &str) -> Option<Window> {
     let (messages, bytes) = text.split_once('/')?;
-    let window = rules::window(digits(messages)?, digits(bytes)?);
+    let window = rules::window(digits(messages)?, digits(bytes)?)?;
     (window.messages > 0 && window.bytes > 0).then_some(window)
 }
 

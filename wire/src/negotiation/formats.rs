@@ -138,3 +138,24 @@ impl PartialEq for Dialect {
 }
 
 impl Eq for Dialect {}
+
+#[cfg(test)]
+mod tests {
+    use nosphere_core::Protocol;
+
+    use super::*;
+
+    const DIALECTS: [Dialect; 3] = [Dialect::Native(&JSON), Dialect::Native(&MESSAGEPACK), Dialect::Plain];
+
+    #[test]
+    fn dialects_are_told_apart_by_their_formats_and_plain_is_none_of_them() {
+        for (i, a) in DIALECTS.iter().enumerate() {
+            for (j, b) in DIALECTS.iter().enumerate() {
+                assert_eq!(a == b, i == j, "{a:?}, {b:?}");
+            }
+        }
+        assert_ne!(Dialect::Native(&PLAIN), Dialect::Plain, "an envelope around it would be another thing");
+        assert_eq!(DIALECTS.map(Dialect::is_plain), [false, false, true]);
+        assert_eq!(DIALECTS.map(Protocol::from), [Protocol::Native, Protocol::Native, Protocol::Plain]);
+    }
+}
