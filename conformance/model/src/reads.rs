@@ -1,0 +1,503 @@
+//! What happens when something arrives, or does not, and when an application or a clock moves.
+
+use nosphere_core::{
+    Attach, AttachRequest, Batch, BatchAnswer, Connection, Fault, Frame, Greeted, Greeting, LinkId, Opening,
+    PostAnswer, Protocol, Reason, ResumeToken, SendError, SessionId, State, Text, Transport, WireFormat as _,
+};
+use nosphere_wire::JSON;
+
+use crate::end::Taken;
+use crate::network::{PostReply, Posting, Stage};
+use crate::writes::unit;
+use crate::{Broken, Dir, End, Link, Packet, Rule, Sight, Step, Who, World};
+
+/// A connection that wants to be called more often than this in one moment never lets time go on.
+const MAX_TIMEOUTS: usize = 32;
+
+impl World {
+    pub(crate) fn try_step(&mut self, step: Step) -> Result<bool, Broken> {
+        match step {
+            Step::Answer(id) => Ok(self.post_at(id).is_some_and(|at| self.answer(at))),
+            Step::Attach(transport) => Ok(self.attach(transport)),
+            Step::Break(link, who) => Ok(self.lose(link, who)),
+            Step::Close(who) => Ok(self.close(who)),
+            Step::Deliver(link, dir) => self.deliver(link, dir),
+            Step::Duplicate(link) => Ok(self.duplicate(link)),
+            Step::Fail(id) => Ok(self.post_at(id).is_some_and(|at| self.fail(at))),
+            Step::Forget(id) => Ok(self.post_at(id).is_some_and(|at| {
+                let stray = !self.posts[at].awaited;
+                if stray {
+                    self.posts.remove(at);
+                }
+                stray
+            })),
+            Step::Post(id) => Ok(self.post_at(id).is_some_and(|at| self.post(at))),
+            Step::Repeat(id) => Ok(self.post_at(id).is_some_and(|at| self.repeat(at))),
+            Step::Restart => Ok(self.restart()),
+            Step::Send(who) => self.send(who),
+            Step::Take(who) => self.take(who),
+            Step::Timeout(who) => self.timeout(who),
+            Step::Try => Ok(self.try_link()),
+            Step::Write(who) => self.write(who),
+        }
+    }
+
+    fn post_at(&self, id: u64) -> Option<usize> {
+        self.posts.iter().position(|posting| posting.id == id)
+    }
+
+    /// Takes one of a kind of trouble out of the budget.
+    fn spend(count: &mut u8) -> bool {
+        let left = *count > 0;
+        *count -= u8::from(left);
+        left
+    }
+
+    fn attach(&mut self, transport: Transport) -> bool {
+        if self.client.is_over() || self.client.connection.state() == State::Closed {
+            return false;
+        }
+        let run = self.client.connection.state() == State::Open;
+        let moves = self.client.connection.link().is_some() || run && transport != self.transport;
+        if moves && !Self::spend(&mut self.budget.moves) {
+            return false;
+        }
+        let now = self.clock(Who::Client);
+        let id = self.begin(transport);
+        self.client.connection.attach(id, transport, now);
+        self.client.clockwork.observe(&self.client.connection, true, now);
+        self.transport = transport;
+        true
+    }
+
+    fn try_link(&mut self) -> bool {
+        let connection = &self.client.connection;
+        let able = connection.link().is_some() && connection.transport() != Transport::WebSocket;
+        if !able || !Self::spend(&mut self.budget.moves) {
+            return false;
+        }
+        let id = self.begin(Transport::WebSocket);
+        self.client.connection.try_link(id, Transport::WebSocket);
+        true
+    }
+
+    fn begin(&mut self, transport: Transport) -> LinkId {
+        self.numbers += 1;
+        let id = LinkId(self.numbers);
+        self.links.insert(id, Link::new(transport));
+        id
+    }
+
+    fn lose(&mut self, id: LinkId, who: Who) -> bool {
+        let now = self.clock(who);
+        let Some(link) = self.links.get_mut(&id) else { return false };
+        let (has, free) = match who {
+            Who::Client => (link.has_client, link.is_cut()),
+            Who::Server => (matches!(link.stage, Stage::Session(_) | Stage::Greeting(_)), !link.has_client),
+        };
+        if !has || !free && !Self::spend(&mut self.budget.breaks) {
+            return false;
+        }
+        match who {
+            Who::Client => {
+                link.has_client = false;
+                link.down.clear();
+                self.client.connection.handle_detach(id, Reason::Lost, now);
+                self.client.clockwork.observe(&self.client.connection, false, now);
+            }
+            Who::Server => {
+                let stage = std::mem::replace(&mut link.stage, Stage::Over);
+                link.up.clear();
+                if let Stage::Session(session) = stage {
+                    let server = &mut self.servers[session];
+                    server.connection.handle_detach(id, Reason::Lost, now);
+                    server.clockwork.observe(&server.connection, false, now);
+                }
+            }
+        }
+        true
+    }
+
+    fn close(&mut self, who: Who) -> bool {
+        let now = self.clock(who);
+        let at = self.mine();
+        let Some(end) = self.end(who, at) else { return false };
+        if end.dead || matches!(end.connection.state(), State::Closing | State::Closed) {
+            return false;
+        }
+        let reason = if who == Who::Client { Reason::Closed } else { Reason::GoingAway };
+        let spent = Self::spend(&mut self.budget.closes);
+        if spent && let Some(end) = self.end(who, at) {
+            end.connection.close(reason, now);
+            end.clockwork.observe(&end.connection, false, now);
+            self.excuses.closed.push(who);
+        }
+        spent
+    }
+
+    fn send(&mut self, who: Who) -> Result<bool, Broken> {
+        let now = self.clock(who);
+        let at = self.mine();
+        let left = if who == Who::Client { &mut self.budget.up } else { &mut self.budget.down };
+        if !Self::spend(left) {
+            return Ok(false);
+        }
+        let Some(end) = self.end(who, at).filter(|end| !end.dead) else { return Ok(false) };
+        let sent = end.send(now);
+        let waits = end.connection.queued() as u64 > u64::from(self.scope.window);
+        self.sights.see_if(Sight::WindowFull, waits);
+        match sent {
+            Ok(()) | Err(SendError::Full(_) | SendError::Closed(_)) => Ok(true),
+            Err(error) => Err(Broken::new(Rule::Account, format!("refused: {error}"))),
+        }
+    }
+
+    fn take(&mut self, who: Who) -> Result<bool, Broken> {
+        let at = self.mine();
+        let Some(end) = self.end(who, at).filter(|end| !end.dead) else { return Ok(false) };
+        let mut some = false;
+        loop {
+            match end.take()? {
+                Taken::Message => return Ok(true),
+                Taken::Nothing => return Ok(some),
+                Taken::Notice => some = true,
+            }
+        }
+    }
+
+    fn end(&mut self, who: Who, mine: Option<usize>) -> Option<&mut End> {
+        match who {
+            Who::Client => Some(&mut self.client),
+            Who::Server => mine.map(|at| &mut self.servers[at]),
+        }
+    }
+
+    fn timeout(&mut self, who: Who) -> Result<bool, Broken> {
+        if self.deadline(who).is_none() || !Self::spend(&mut self.budget.timeouts) {
+            return Ok(false);
+        }
+        self.excuses.late = true;
+        self.expire(who)?;
+        Ok(true)
+    }
+
+    /// A side's clock stands at its next deadline.
+    pub(crate) fn expire(&mut self, who: Who) -> Result<(), Broken> {
+        let Some(at) = self.deadline(who) else { return Ok(()) };
+        let now = &mut self.now[who.index()];
+        *now = at.max(*now);
+        let now = *now;
+        for link in self.links.values_mut().filter(|_| who == Who::Server) {
+            if matches!(&link.stage, Stage::Greeting(greeting) if greeting.poll_timeout() <= now) {
+                end_socket(link, Reason::Timeout);
+            }
+        }
+        let ends = match who {
+            Who::Client => std::slice::from_mut(&mut self.client),
+            Who::Server => &mut self.servers[..],
+        };
+        for end in ends.iter_mut().filter(|end| !end.dead) {
+            let mut calls = 0;
+            while end.connection.poll_timeout().is_some_and(|at| at <= now) {
+                let before = end.connection.clone();
+                end.connection.handle_timeout(now);
+                calls += 1;
+                if end.connection == before || calls > MAX_TIMEOUTS {
+                    return Err(Broken::new(Rule::Progress, format!("a deadline at {now}, and nothing gets on")));
+                }
+                end.clockwork.judge(who, &self.config, &end.connection, now)?;
+                let silent = before.link().is_some() && end.connection.link().is_none();
+                self.sights.see_if(Sight::Silence, silent);
+                end.clockwork.pass(&self.config, now);
+                end.clockwork.observe(&end.connection, false, now);
+            }
+        }
+        self.links.retain(|_, link| !link.is_over());
+        Ok(())
+    }
+
+    fn restart(&mut self) -> bool {
+        if !Self::spend(&mut self.budget.restarts) {
+            return false;
+        }
+        self.excuses.restarted = true;
+        self.servers.iter_mut().for_each(|server| server.dead = true);
+        for link in self.links.values_mut() {
+            if matches!(link.stage, Stage::Session(_) | Stage::Greeting(_)) {
+                (link.stage, link.up) = (Stage::Over, Default::default());
+            }
+        }
+        true
+    }
+
+    fn duplicate(&mut self, id: LinkId) -> bool {
+        let Some(link) = self.links.get(&id) else { return false };
+        let Some(request @ Packet::Request(_)) = link.up.front() else { return false };
+        let mut copy = Link::new(link.transport);
+        copy.up.push_back(request.clone());
+        copy.has_client = false;
+        if !Self::spend(&mut self.budget.repeats) {
+            return false;
+        }
+        self.numbers += 1;
+        self.links.insert(LinkId(self.numbers), copy);
+        true
+    }
+
+    fn repeat(&mut self, at: usize) -> bool {
+        if self.posts[at].answer.is_some() || !Self::spend(&mut self.budget.repeats) {
+            return false;
+        }
+        self.numbers += 1;
+        let copy = Posting { id: self.numbers, awaited: false, ..self.posts[at].clone() };
+        self.posts.push(copy);
+        true
+    }
+
+    fn fail(&mut self, at: usize) -> bool {
+        if !self.posts[at].awaited || !Self::spend(&mut self.budget.breaks) {
+            return false;
+        }
+        let posting = &mut self.posts[at];
+        posting.awaited = false;
+        let id = posting.post.id;
+        if posting.answer.is_some() {
+            self.posts.remove(at);
+        }
+        self.answered(id, PostAnswer::Failed);
+        true
+    }
+
+    fn post(&mut self, at: usize) -> bool {
+        if self.posts[at].answer.is_some() {
+            return false;
+        }
+        let now = self.clock(Who::Server);
+        let post = self.posts[at].post.clone();
+        let session = self.client.connection.session().and_then(|session| self.living(session));
+        let reply = match session {
+            None => PostReply::Unknown,
+            Some(session) => {
+                let server = &mut self.servers[session];
+                let batch = Batch {
+                    attachment: Some(post.attachment),
+                    base: Some(post.base),
+                    received: Some(post.received),
+                    units: post.units,
+                };
+                let known = server.connection.next_number() - 1;
+                self.sights.see_if(Sight::Overlap, post.base < known && !batch.units.is_empty());
+                let answer = server.connection.handle_batch(batch, &JSON, now);
+                self.sights.see_if(Sight::LatePost, !self.posts[at].awaited);
+                if let Err(fault) = answer.outcome {
+                    self.sights.see_fault(fault);
+                }
+                server.clockwork.observe(&server.connection, false, now);
+                if answer.outcome.is_ok() {
+                    server.clockwork.hear(now);
+                }
+                PostReply::Batch(answer)
+            }
+        };
+        if self.posts[at].awaited {
+            self.posts[at].answer = Some(reply);
+        } else {
+            self.posts.remove(at);
+        }
+        true
+    }
+
+    fn answer(&mut self, at: usize) -> bool {
+        let Some(reply) = self.posts[at].answer else { return false };
+        let posting = self.posts.remove(at);
+        let answer = match reply {
+            PostReply::Batch(BatchAnswer { received, outcome: Ok(()) }) => PostAnswer::Accepted { received },
+            PostReply::Batch(BatchAnswer { outcome: Err(Fault::Gap), .. }) => PostAnswer::Gap,
+            PostReply::Batch(BatchAnswer { outcome: Err(fault), .. }) => PostAnswer::Refused { reason: fault.reason() },
+            PostReply::Unknown => PostAnswer::Refused { reason: Reason::UnknownSession },
+        };
+        self.answered(posting.post.id, answer);
+        true
+    }
+
+    fn answered(&mut self, id: u64, answer: PostAnswer) {
+        let now = self.clock(Who::Client);
+        self.client.connection.handle_post_answer(id, answer, now);
+        self.client.clockwork.observe(&self.client.connection, false, now);
+    }
+
+    pub(crate) fn deliver(&mut self, id: LinkId, dir: Dir) -> Result<bool, Broken> {
+        let Some(link) = self.links.get_mut(&id) else { return Ok(false) };
+        let way = match dir {
+            Dir::Down => &mut link.down,
+            Dir::Up => &mut link.up,
+        };
+        let Some(packet) = way.pop_front() else { return Ok(false) };
+        match dir {
+            Dir::Down => self.client_reads(id, packet),
+            Dir::Up => self.server_reads(id, packet)?,
+        }
+        Ok(true)
+    }
+
+    fn client_reads(&mut self, id: LinkId, packet: Packet) {
+        let now = self.clock(Who::Client);
+        let Self { client, links, .. } = self;
+        let Some(link) = links.get_mut(&id) else { return };
+        let connection = &mut client.connection;
+        let current = connection.link();
+        let mut over = true;
+        match packet {
+            Packet::Unit(unit) => {
+                (link.heard, over) = (true, false);
+                connection.handle_unit(id, unit, &JSON, now);
+            }
+            Packet::Answer(units, received) => {
+                connection.handle_received(id, received, now);
+                units.into_iter().for_each(|unit| connection.handle_unit(id, unit, &JSON, now));
+                connection.handle_detach(id, Reason::Closed, now);
+            }
+            Packet::End(reason) if !link.heard => connection.handle_refused(id, reason, now),
+            Packet::End(_) | Packet::Replaced | Packet::Refused(Fault::Stale) => {
+                connection.handle_detach(id, Reason::Lost, now);
+            }
+            Packet::Refused(fault) => connection.handle_refused(id, fault.reason(), now),
+            Packet::Unknown => connection.handle_refused(id, Reason::UnknownSession, now),
+            Packet::Request(_) => {}
+        }
+        if over {
+            link.has_client = false;
+        }
+        let relinked = connection.link() != current && connection.link().is_some();
+        self.sights.see_if(Sight::Upgraded, relinked);
+        if current == Some(id) {
+            client.clockwork.hear(now);
+        }
+        client.clockwork.observe(&client.connection, relinked, now);
+    }
+
+    fn server_reads(&mut self, id: LinkId, packet: Packet) -> Result<(), Broken> {
+        let now = self.clock(Who::Server);
+        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
+        match packet {
+            Packet::Request(request) => {
+                self.sights.see_if(Sight::LateRequest, !link.has_client);
+                return self.asked(id, request);
+            }
+            Packet::Unit(unit) => {
+                if link.stage == Stage::New {
+                    link.stage = Stage::Greeting(Greeting::new(&self.config, now));
+                }
+                match &mut link.stage {
+                    Stage::Session(session) => {
+                        let server = &mut self.servers[*session];
+                        let current = server.connection.link() == Some(id);
+                        server.connection.handle_unit(id, unit, &JSON, now);
+                        if current {
+                            server.clockwork.hear(now);
+                        }
+                        server.clockwork.observe(&server.connection, false, now);
+                    }
+                    Stage::Greeting(greeting) => match greeting.handle_frame(JSON.decode(unit)) {
+                        Greeted::Reply(frame) => link.push(Dir::Down, crate::writes::unit(frame)?),
+                        Greeted::Fault(reason) => end_socket(link, reason),
+                        Greeted::Open(open) => return self.asked(id, AttachRequest::Open(open)),
+                        Greeted::Resume(offer) => return self.asked(id, AttachRequest::Resume(offer)),
+                    },
+                    Stage::New | Stage::Over => {}
+                }
+            }
+            Packet::End(_) => {
+                if let Stage::Session(session) = std::mem::replace(&mut link.stage, Stage::Over) {
+                    let server = &mut self.servers[session];
+                    server.connection.handle_detach(id, Reason::Lost, now);
+                    server.clockwork.observe(&server.connection, false, now);
+                }
+            }
+            Packet::Answer(..) | Packet::Refused(_) | Packet::Replaced | Packet::Unknown => {}
+        }
+        Ok(())
+    }
+
+    /// A session that the server still knows.
+    fn living(&self, session: SessionId) -> Option<usize> {
+        self.find(session).filter(|&at| !self.servers[at].dead && !self.servers[at].connection.is_finished())
+    }
+
+    /// A link wants a session, or its own again.
+    fn asked(&mut self, id: LinkId, request: AttachRequest) -> Result<(), Broken> {
+        let now = self.clock(Who::Server);
+        let (mut session, mut remembered) = (None, false);
+        if let AttachRequest::Resume(offer) = request {
+            session = self.living(offer.session);
+            let known = self.find(offer.session).map(|at| &self.servers[at]).filter(|server| !server.dead);
+            remembered = known.is_some_and(|server| server.clockwork.is_remembered(&self.config, now));
+        }
+        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
+        let transport = link.transport;
+        let at = match (request, session) {
+            (AttachRequest::Open(open), _) => {
+                let random = (self.servers.len() as u128 + 1).to_be_bytes();
+                let opening = Opening {
+                    session: SessionId::from_random(random),
+                    token: ResumeToken::from_random(random),
+                    attachment: open.attachment,
+                    window: open.window,
+                    link: id,
+                    transport,
+                };
+                let connection = Connection::server(&self.config, Protocol::Native, opening, now);
+                self.servers.push(End::new(connection, now));
+                self.servers.len() - 1
+            }
+            (AttachRequest::Resume(offer), Some(at)) => {
+                let server = &mut self.servers[at];
+                if !server.connection.verifies(&offer.token) {
+                    return Err(Broken::new(Rule::Peace, "a token is wrong".into()));
+                }
+                let (attachment, received) = (Some(offer.attachment), Some(offer.received));
+                let attach = Attach { link: id, transport, attachment, received };
+                let next = offer.attachment > server.connection.attachment();
+                self.sights.see_if(Sight::Tombstone, server.connection.state() == State::Closed);
+                self.sights.see_if(Sight::ReplayDown, next && server.connection.queued() > 0);
+                self.sights.see_if(Sight::ReplayUp, next && self.client.connection.queued() > 0);
+                if let Err(fault) = server.connection.handle_attach(attach, now) {
+                    self.sights.see_fault(fault);
+                    match transport {
+                        Transport::WebSocket => end_socket(link, fault.reason()),
+                        _ => refuse(link, Packet::Refused(fault)),
+                    }
+                    return Ok(());
+                }
+                self.sights.see_resume(transport);
+                server.clockwork.observe(&server.connection, true, now);
+                at
+            }
+            (AttachRequest::Resume(_), _) => {
+                if remembered {
+                    return Err(Broken::new(Rule::Clock, "a session is forgotten before its time".into()));
+                }
+                match transport {
+                    Transport::WebSocket => {
+                        let text = Text::from_static("unknown session");
+                        link.push(Dir::Down, unit(Frame::Reset { text })?);
+                        end_socket(link, Reason::UnknownSession);
+                    }
+                    _ => refuse(link, Packet::Unknown),
+                }
+                return Ok(());
+            }
+        };
+        link.stage = Stage::Session(at);
+        Ok(())
+    }
+}
+
+fn end_socket(link: &mut Link, reason: Reason) {
+    refuse(link, Packet::End(reason));
+}
+
+fn refuse(link: &mut Link, packet: Packet) {
+    link.push(Dir::Down, packet);
+    (link.stage, link.up) = (Stage::Over, Default::default());
+}
