@@ -48,6 +48,23 @@ test('an offer opens first and resumes later, each with a higher attachment [ATT
   assert.equal(session.offer().resume.attachment, 4);
 });
 
+test('the head of an answer to a poll stands for `resumed` where a proxy repeated the request, and nothing else does [POL-2]', () => {
+  for (const [polled, head] of [[true, 0], [false, 0], [true, undefined]]) {
+    const session = opened();
+    say(session, 'up');
+    session.collect();
+    session.offer();
+    if (head !== undefined) session.counted(head, polled);
+    if (!polled || head === undefined) {
+      assert.throws(() => session.receive(frame('text', 'down')), fault('unexpected'));
+      continue;
+    }
+    session.receive(frame('text', 'down'));
+    assert.equal(session.received, 1);
+    assert.deepEqual(texts(session.collect()), ['up']);
+  }
+});
+
 test('ack with 0 goes out right after opened, and nothing before it [SES-6]', () => {
   const session = new Session();
   session.offer();

@@ -69,7 +69,7 @@ export class Client extends EventTarget {
       started: (link) => this.#started(link),
       unit: (link, unit, number) => this.#unit(link, unit, number),
       heard: (link) => this.#alive(link),
-      counted: (link, count) => this.#guard(link, () => this.#session.acknowledge(count)),
+      counted: (link, count) => this.#guard(link, () => this.#session.counted(count, link.transport === PollLink.transport)),
       posted: (link, batch) => batch.close && link === this.#link && this.#over('client'),
       lost: (link, failure) => this.#lost(link, failure),
     };

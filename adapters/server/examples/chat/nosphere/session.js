@@ -52,6 +52,7 @@ export class Session {
   #told = 0; // the count that the server was last told
   #untoldBytes = 0;
   #awaits = null; // the answer that the current attachment still owes us
+  #head = null; // what the head of its answer said
   #due = new Set(); // of ack, ping, pong
   #close = null; // { code, reason } once we are closing
   #closeSent = false;
@@ -66,6 +67,7 @@ export class Session {
   offer() {
     this.attachment += 1; // [ATT-1]
     this.#awaits = this.grant ? 'resumed' : 'opened';
+    this.#head = null;
     this.#due.clear();
     if (!this.grant) return { open: { attachment: this.attachment, window: this.#window } };
     const { session, token } = this.grant;
@@ -140,6 +142,9 @@ export class Session {
   receive(unit, number) {
     const frame = decode(unit);
     const { kind, value } = frame;
+    if (this.#awaits === 'resumed' && this.#head !== null && !['resumed', 'close', 'reset'].includes(kind)) {
+      this.#resumed({ received: this.#head }); // [POL-2]
+    }
     if (this.#awaits && ![this.#awaits, 'close', ...(this.grant ? ['reset'] : [])].includes(kind)) {
       throw new Fault('unexpected', `${kind} before ${this.#awaits}`);
     }
@@ -203,6 +208,12 @@ export class Session {
     this.#sent = 0;
     this.#sentBytes = 0;
     this.#closeSent = false;
+  }
+
+  /** Takes the count of an answer's head, which stands for the `resumed` that the answer to a repeated poll lacks. */
+  counted(count, polled) {
+    this.acknowledge(count);
+    if (polled && this.#awaits === 'resumed') this.#head = count;
   }
 
   /** Drops what the server took. A lower count than before is old news [DLV-4]. */
