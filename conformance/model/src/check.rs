@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-use stateright::{Checker as _, Model, Property};
+use stateright::{Checker, Model, Property};
 
 use crate::{Broken, Rule, Scope, Sights, Step, World};
 
@@ -66,12 +66,37 @@ impl Model for Worlds {
     }
 }
 
-/// Explores every world within a scope, breadth first, so that a way to a broken rule is a shortest one.
-pub fn check(scope: &'static Scope, threads: usize) -> Report {
-    let started = Instant::now();
+/// In which order worlds are explored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there are no others")]
+pub enum Order {
+    /// By their distance from the first: a way to a broken rule is a shortest one.
+    Breadth,
+    /// Far ones first: only the worlds along one way are kept at a time, which takes far less memory.
+    Depth,
+}
+
+/// Explores every world within a scope.
+///
+/// There are not more than `most` steps: a scope allows so much trouble and no more, so what goes on without end turns in a
+/// circle.
+pub fn check(scope: &'static Scope, order: Order, threads: usize, most: usize) -> Report {
     let sights = Arc::new(AtomicU32::new(0));
     let worlds = Worlds { scope, sights: Arc::clone(&sights) };
-    let checker = worlds.checker().threads(threads).spawn_bfs().join();
+    let started = Instant::now();
+    let builder = worlds.checker().threads(threads).target_state_count(most);
+    let mut report = match order {
+        Order::Breadth => report(&builder.spawn_bfs().join()),
+        Order::Depth => report(&builder.spawn_dfs().join()),
+    };
+    report.seconds = started.elapsed().as_secs_f64();
+    report.sights = Sights::from_bits(sights.load(Ordering::Relaxed));
+    let endless = || (Broken::new(Rule::Progress, format!("{most} steps, and no end")), vec![]);
+    report.broken = report.broken.or_else(|| (report.steps >= most).then(endless));
+    report
+}
+
+fn report(checker: &impl Checker<Worlds>) -> Report {
     let broken = checker.discoveries().into_values().next().map(|path| {
         let broken = path.last_state().heal_caught().err();
         (broken.unwrap_or_else(|| Broken::new(Rule::Panic, "not again".into())), path.into_actions())
@@ -80,8 +105,8 @@ pub fn check(scope: &'static Scope, threads: usize) -> Report {
         states: checker.unique_state_count(),
         steps: checker.state_count(),
         depth: checker.max_depth(),
-        seconds: started.elapsed().as_secs_f64(),
-        sights: Sights::from_bits(sights.load(Ordering::Relaxed)),
+        seconds: 0.0,
+        sights: Sights::default(),
         broken,
     }
 }

@@ -32,11 +32,21 @@ impl World {
             if world.is_whole()? {
                 return Ok(world);
             }
+            if self.is_untroubled() {
+                let how = format!("nothing went wrong, yet this waits for a deadline: {}", world.brief());
+                return Err(Broken::new(Rule::Delivery, how));
+            }
             if !world.pass_time()? {
                 break;
             }
         }
         Err(Broken::new(Rule::Delivery, world.brief()))
+    }
+
+    /// Nothing has happened but messages.
+    fn is_untroubled(&self) -> bool {
+        let Budget { up, down, .. } = self.scope.budget;
+        Budget { up, down, ..self.budget } == self.scope.budget
     }
 
     fn brief(&self) -> String {

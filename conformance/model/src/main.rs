@@ -4,8 +4,9 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use nosphere_model::check::{self, Order};
 use nosphere_model::walk::{self, Walk};
-use nosphere_model::{Scope, Sight, Sights, check, scopes};
+use nosphere_model::{Scope, Sight, Sights, scopes};
 
 const HELP: &str = "\
 Both roles of nosphere-core, their applications, and a network that fails.
@@ -17,10 +18,15 @@ nosphere-model walk --seed SEED SCOPE     walks one, and says every step
 nosphere-model scopes                     lists the scopes
 
   --threads N   for check (2)
+  --most N      the most steps of a scope that a check follows; more is a rule broken (6,000,000; large: 2,000,000,000)
 
 Exits with 1 when a rule broke; the shortest way there is printed, and the command that goes it again.
 The last line is the sum: N passed, N failed.
 ";
+
+/// How many steps a scope may have, unless it is said: some four times what the largest has.
+const MOST: usize = 6_000_000;
+const MOST_LARGE: usize = 2_000_000_000;
 
 /// How far walks go, unless it is said.
 const STEPS: u64 = 300;
@@ -30,6 +36,7 @@ struct Arguments {
     scopes: Vec<&'static Scope>,
     large: bool,
     threads: usize,
+    most: Option<usize>,
     walks: u64,
     from: u64,
     seed: Option<u64>,
@@ -64,6 +71,7 @@ fn arguments() -> Result<Arguments, lexopt::Error> {
         scopes: vec![],
         large: false,
         threads: 2,
+        most: None,
         walks: 10_000,
         from: 0,
         seed: None,
@@ -75,6 +83,7 @@ fn arguments() -> Result<Arguments, lexopt::Error> {
         match argument {
             Long("from") => arguments.from = parser.value()?.parse()?,
             Long("large") => arguments.large = true,
+            Long("most") => arguments.most = Some(parser.value()?.parse()?),
             Long("seed") => arguments.seed = Some(parser.value()?.parse()?),
             Long("steps") => arguments.steps = parser.value()?.parse()?,
             Long("threads") => arguments.threads = parser.value()?.parse()?,
@@ -107,12 +116,14 @@ fn list() -> io::Result<bool> {
 
 fn check_all(arguments: &Arguments) -> io::Result<bool> {
     let all = if arguments.large { scopes::LARGE } else { scopes::SMALL };
+    let most = arguments.most.unwrap_or(if arguments.large { MOST_LARGE } else { MOST });
+    let order = if arguments.large { Order::Depth } else { Order::Breadth };
     let whole = arguments.scopes.is_empty() && !arguments.large;
     let chosen = if arguments.scopes.is_empty() { all.iter().collect() } else { arguments.scopes.clone() };
     let (mut passed, mut failed, mut states) = (0, 0, 0);
     let mut sights = Sights::default();
     for scope in chosen {
-        let report = check::check(scope, arguments.threads);
+        let report = check::check(scope, order, arguments.threads, most);
         sights = Sights::from_bits(sights.bits() | report.sights.bits());
         states += report.states;
         let mut out = io::stdout().lock();

@@ -9,8 +9,7 @@ const SSE: Transport = Transport::ServerSentEvents;
 const POLL: Transport = Transport::LongPolling;
 
 /// Nothing goes wrong, and nobody says anything.
-const QUIET: Budget =
-    Budget { up: 0, down: 0, breaks: 0, moves: 0, repeats: 0, timeouts: 0, closes: 0, restarts: 0 };
+const QUIET: Budget = Budget { up: 0, down: 0, breaks: 0, moves: 0, repeats: 0, timeouts: 0, closes: 0, restarts: 0 };
 
 /// A message each way.
 const TALK: Budget = Budget { up: 1, down: 1, ..QUIET };
@@ -28,6 +27,7 @@ pub static SMALL: &[Scope] = &[
     scope("websocket-breaks", &[WS], 1, Budget { up: 2, down: 2, breaks: 2, ..QUIET }),
     scope("websocket-deadlines", &[WS], 2, Budget { timeouts: 3, ..TALK }),
     scope("websocket-ends", &[WS], 2, Budget { breaks: 1, timeouts: 1, closes: 2, ..TALK }),
+    scope("websocket-flush", &[WS], 1, Budget { up: 3, down: 3, closes: 1, ..QUIET }),
     slow("websocket-slow", &[WS], 1, Budget { breaks: 1, ..TALK }),
     scope("stream-breaks", &[SSE], 2, Budget { breaks: 2, ..TALK }),
     scope("stream-window-up", &[SSE], 2, Budget { up: 3, breaks: 1, repeats: 1, ..QUIET }),
@@ -41,7 +41,7 @@ pub static SMALL: &[Scope] = &[
     scope("poll-window-down", &[POLL], 1, Budget { down: 2, breaks: 1, repeats: 1, ..QUIET }),
     scope("poll-deadlines", &[POLL], 2, Budget { down: 1, timeouts: 2, ..QUIET }),
     scope("poll-ends", &[POLL], 2, Budget { timeouts: 1, closes: 1, ..TALK }),
-    slow("poll-slow", &[POLL], 2, Budget { down: 2, timeouts: 1, ..QUIET }),
+    slow("poll-slow", &[POLL], 2, Budget { down: 3, timeouts: 1, ..QUIET }),
     scope("moves-up", &[WS, SSE, POLL], 2, Budget { up: 1, breaks: 1, moves: 1, ..QUIET }),
     scope("moves-down", &[WS, SSE, POLL], 2, Budget { down: 1, moves: 2, ..QUIET }),
     scope("restarts", &[WS, SSE, POLL], 2, Budget { restarts: 1, ..TALK }),
@@ -69,9 +69,9 @@ pub static WALKS: &[Scope] = &[
     slow("all-slow", &[WS, SSE, POLL], 2, FAR),
     scope("all-ends", &[WS, SSE, POLL], 2, Budget { closes: 2, ..FAR }),
     slow("all-slow-ends", &[WS, SSE, POLL], 2, Budget { closes: 1, restarts: 1, ..FAR }),
-    slow("poll-slow", &[POLL], 2, FAR),
-    slow("stream-slow", &[SSE], 2, FAR),
-    slow("websocket-slow", &[WS], 2, Budget { closes: 1, ..FAR }),
+    slow("poll-slow-far", &[POLL], 2, FAR),
+    slow("stream-slow-far", &[SSE], 2, FAR),
+    slow("websocket-slow-far", &[WS], 2, Budget { closes: 1, ..FAR }),
 ];
 
 const FAR: Budget = Budget { up: 30, down: 30, breaks: 8, moves: 6, repeats: 5, timeouts: 6, closes: 0, restarts: 0 };

@@ -23,12 +23,24 @@ pub struct Walk {
 /// Walks `length` steps at random, and then lets everything come to its end. The same seed walks the same way.
 pub fn walk(scope: &'static Scope, seed: u64, length: u64) -> Walk {
     let mut random = Random(seed);
+    drive(scope, |place, steps| if place < length { random.choose(steps) } else { None })
+}
+
+/// Walks where somebody else leads: each byte chooses among the steps that can be taken.
+pub fn led(scope: &'static Scope, choices: &[u8]) -> Walk {
+    drive(scope, |place, steps| {
+        let choice = usize::from(*choices.get(place as usize)?);
+        steps.get(choice % steps.len().max(1)).copied()
+    })
+}
+
+fn drive(scope: &'static Scope, mut choose: impl FnMut(u64, &[Step]) -> Option<Step>) -> Walk {
     let mut world = World::new(scope);
     let mut steps = Vec::new();
-    for place in 0..length {
-        let Some(step) = random.choose(&world.steps()) else { break };
-        steps.push((place, step));
-        world.take_placed((place, step));
+    while let Some(step) = choose(steps.len() as u64, &world.steps()) {
+        let placed = (steps.len() as u64, step);
+        steps.push(placed);
+        world.take_placed(placed);
     }
     end(&world, steps)
 }
