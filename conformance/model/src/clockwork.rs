@@ -109,7 +109,7 @@ impl Clockwork {
     }
 
     fn is_beat(&self, config: &Config, now: Time) -> bool {
-        now.since(self.relinked).as_millis() % config.heartbeat.as_millis() == 0
+        now.since(self.relinked).as_millis().is_multiple_of(config.heartbeat.as_millis())
     }
 
     fn is(&self, start: Time, duration: Duration, now: Time) -> bool {

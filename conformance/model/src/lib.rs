@@ -5,11 +5,18 @@
 //! replayed from the steps alone ([`walk`]), or driven by a fuzzer. Whatever happens, the [`Rule`]s hold; and from
 //! wherever a world has got to, a network that is good from then on lets it come to a proper end ([`World::heal`]).
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a network carries, and an application passes over, what it does not know"
+)]
+
+mod asked;
 pub mod check;
 mod clockwork;
 mod end;
 mod heal;
 mod network;
+mod posts;
 mod reads;
 pub mod scopes;
 mod sight;

@@ -1,14 +1,12 @@
 //! What happens when something arrives, or does not, and when an application or a clock moves.
 
 use nosphere_core::{
-    Attach, AttachRequest, Batch, BatchAnswer, Connection, Fault, Frame, Greeted, Greeting, LinkId, Opening,
-    PostAnswer, Protocol, Reason, ResumeToken, SendError, SessionId, State, Text, Transport, WireFormat as _,
+    AttachRequest, Fault, Greeted, Greeting, LinkId, Reason, SendError, State, Transport, WireFormat as _,
 };
 use nosphere_wire::JSON;
 
 use crate::end::Taken;
-use crate::network::{PostReply, Posting, Stage};
-use crate::writes::unit;
+use crate::network::Stage;
 use crate::{Broken, Dir, End, Link, Packet, Rule, Sight, Step, Who, World};
 
 /// A connection that wants to be called more often than this in one moment never lets time go on.
@@ -47,7 +45,7 @@ impl World {
     }
 
     /// Takes one of a kind of trouble out of the budget.
-    fn spend(count: &mut u8) -> bool {
+    pub(crate) fn spend(count: &mut u8) -> bool {
         let left = *count > 0;
         *count -= u8::from(left);
         left
@@ -244,88 +242,6 @@ impl World {
         true
     }
 
-    fn repeat(&mut self, at: usize) -> bool {
-        if self.posts[at].answer.is_some() || !Self::spend(&mut self.budget.repeats) {
-            return false;
-        }
-        self.numbers += 1;
-        let copy = Posting { id: self.numbers, awaited: false, ..self.posts[at].clone() };
-        self.posts.push(copy);
-        true
-    }
-
-    fn fail(&mut self, at: usize) -> bool {
-        if !self.posts[at].awaited || !Self::spend(&mut self.budget.breaks) {
-            return false;
-        }
-        let posting = &mut self.posts[at];
-        posting.awaited = false;
-        let id = posting.post.id;
-        if posting.answer.is_some() {
-            self.posts.remove(at);
-        }
-        self.answered(id, PostAnswer::Failed);
-        true
-    }
-
-    fn post(&mut self, at: usize) -> bool {
-        if self.posts[at].answer.is_some() {
-            return false;
-        }
-        let now = self.clock(Who::Server);
-        let post = self.posts[at].post.clone();
-        let session = self.client.connection.session().and_then(|session| self.living(session));
-        let reply = match session {
-            None => PostReply::Unknown,
-            Some(session) => {
-                let server = &mut self.servers[session];
-                let batch = Batch {
-                    attachment: Some(post.attachment),
-                    base: Some(post.base),
-                    received: Some(post.received),
-                    units: post.units,
-                };
-                let known = server.connection.next_number() - 1;
-                self.sights.see_if(Sight::Overlap, post.base < known && !batch.units.is_empty());
-                let answer = server.connection.handle_batch(batch, &JSON, now);
-                self.sights.see_if(Sight::LatePost, !self.posts[at].awaited);
-                if let Err(fault) = answer.outcome {
-                    self.sights.see_fault(fault);
-                }
-                server.clockwork.observe(&server.connection, false, now);
-                if answer.outcome.is_ok() {
-                    server.clockwork.hear(now);
-                }
-                PostReply::Batch(answer)
-            }
-        };
-        if self.posts[at].awaited {
-            self.posts[at].answer = Some(reply);
-        } else {
-            self.posts.remove(at);
-        }
-        true
-    }
-
-    fn answer(&mut self, at: usize) -> bool {
-        let Some(reply) = self.posts[at].answer else { return false };
-        let posting = self.posts.remove(at);
-        let answer = match reply {
-            PostReply::Batch(BatchAnswer { received, outcome: Ok(()) }) => PostAnswer::Accepted { received },
-            PostReply::Batch(BatchAnswer { outcome: Err(Fault::Gap), .. }) => PostAnswer::Gap,
-            PostReply::Batch(BatchAnswer { outcome: Err(fault), .. }) => PostAnswer::Refused { reason: fault.reason() },
-            PostReply::Unknown => PostAnswer::Refused { reason: Reason::UnknownSession },
-        };
-        self.answered(posting.post.id, answer);
-        true
-    }
-
-    fn answered(&mut self, id: u64, answer: PostAnswer) {
-        let now = self.clock(Who::Client);
-        self.client.connection.handle_post_answer(id, answer, now);
-        self.client.clockwork.observe(&self.client.connection, false, now);
-    }
-
     pub(crate) fn deliver(&mut self, id: LinkId, dir: Dir) -> Result<bool, Broken> {
         let Some(link) = self.links.get_mut(&id) else { return Ok(false) };
         let way = match dir {
@@ -418,86 +334,13 @@ impl World {
         }
         Ok(())
     }
-
-    /// A session that the server still knows.
-    fn living(&self, session: SessionId) -> Option<usize> {
-        self.find(session).filter(|&at| !self.servers[at].dead && !self.servers[at].connection.is_finished())
-    }
-
-    /// A link wants a session, or its own again.
-    fn asked(&mut self, id: LinkId, request: AttachRequest) -> Result<(), Broken> {
-        let now = self.clock(Who::Server);
-        let (mut session, mut remembered) = (None, false);
-        if let AttachRequest::Resume(offer) = request {
-            session = self.living(offer.session);
-            let known = self.find(offer.session).map(|at| &self.servers[at]).filter(|server| !server.dead);
-            remembered = known.is_some_and(|server| server.clockwork.is_remembered(&self.config, now));
-        }
-        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
-        let transport = link.transport;
-        let at = match (request, session) {
-            (AttachRequest::Open(open), _) => {
-                let random = (self.servers.len() as u128 + 1).to_be_bytes();
-                let opening = Opening {
-                    session: SessionId::from_random(random),
-                    token: ResumeToken::from_random(random),
-                    attachment: open.attachment,
-                    window: open.window,
-                    link: id,
-                    transport,
-                };
-                let connection = Connection::server(&self.config, Protocol::Native, opening, now);
-                self.servers.push(End::new(connection, now));
-                self.servers.len() - 1
-            }
-            (AttachRequest::Resume(offer), Some(at)) => {
-                let server = &mut self.servers[at];
-                if !server.connection.verifies(&offer.token) {
-                    return Err(Broken::new(Rule::Peace, "a token is wrong".into()));
-                }
-                let (attachment, received) = (Some(offer.attachment), Some(offer.received));
-                let attach = Attach { link: id, transport, attachment, received };
-                let next = offer.attachment > server.connection.attachment();
-                self.sights.see_if(Sight::Tombstone, server.connection.state() == State::Closed);
-                self.sights.see_if(Sight::ReplayDown, next && server.connection.queued() > 0);
-                self.sights.see_if(Sight::ReplayUp, next && self.client.connection.queued() > 0);
-                if let Err(fault) = server.connection.handle_attach(attach, now) {
-                    self.sights.see_fault(fault);
-                    match transport {
-                        Transport::WebSocket => end_socket(link, fault.reason()),
-                        _ => refuse(link, Packet::Refused(fault)),
-                    }
-                    return Ok(());
-                }
-                self.sights.see_resume(transport);
-                server.clockwork.observe(&server.connection, true, now);
-                at
-            }
-            (AttachRequest::Resume(_), _) => {
-                if remembered {
-                    return Err(Broken::new(Rule::Clock, "a session is forgotten before its time".into()));
-                }
-                match transport {
-                    Transport::WebSocket => {
-                        let text = Text::from_static("unknown session");
-                        link.push(Dir::Down, unit(Frame::Reset { text })?);
-                        end_socket(link, Reason::UnknownSession);
-                    }
-                    _ => refuse(link, Packet::Unknown),
-                }
-                return Ok(());
-            }
-        };
-        link.stage = Stage::Session(at);
-        Ok(())
-    }
 }
 
-fn end_socket(link: &mut Link, reason: Reason) {
+pub(crate) fn end_socket(link: &mut Link, reason: Reason) {
     refuse(link, Packet::End(reason));
 }
 
-fn refuse(link: &mut Link, packet: Packet) {
+pub(crate) fn refuse(link: &mut Link, packet: Packet) {
     link.push(Dir::Down, packet);
     (link.stage, link.up) = (Stage::Over, Default::default());
 }

@@ -116,14 +116,14 @@ struct Random(u64);
 impl Random {
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
     }
 
     fn choose(&mut self, steps: &[Step]) -> Option<Step> {
         let all: u64 = steps.iter().map(weight).sum();
-        let mut at = (u128::from(self.next()) * u128::from(all) >> 64) as u64;
+        let mut at = ((u128::from(self.next()) * u128::from(all)) >> 64) as u64;
         let step = steps.iter().find(|step| {
             let here = at < weight(step);
             at = at.saturating_sub(weight(step));
