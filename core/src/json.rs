@@ -321,7 +321,7 @@ fn digits(text: &[u8]) -> Option<&[u8]> {
 #[inline]
 fn space<'a>(text: &'a [u8], breaks: &mut bool) -> &'a [u8] {
     match text {
-        [..=b' ', ..] => long_space(text, breaks),
+        [0..=b' ', ..] => long_space(text, breaks),
         _ => text,
     }
 }

@@ -294,7 +294,9 @@ fn a_header_count_is_taken_from_the_current_link_once_it_is_granted() {
 fn a_post_that_acknowledges_more_does_not_move_the_start_of_a_waiting_polls_answer() {
     // SPEC POL-1
     let mut solo = Solo::proven(POLL, &defaults());
-    ["a", "b"].map(|message| solo.send(message));
+    for message in ["a", "b"] {
+        solo.send(message);
+    }
     assert_eq!(solo.sent(), [text("a"), text("b")]);
     solo.poll(1).unwrap();
     assert_eq!(solo.post(0, vec![ack(2)]).outcome, Ok(()));
@@ -330,6 +332,7 @@ fn the_second_copy_of_a_poll_that_resumed_is_answered_in_a_way_that_its_client_u
     pair.drive();
     assert_eq!((texts(&pair.client.got), texts(&pair.servers[0].got)), (vec!["down".into()], vec!["up".into()]));
     assert!(!pair.client.saw(|event| matches!(event, Event::Error(_))), "{:?}", pair.client.events);
+    assert_eq!(pair.client.connection.attachment(), 2, "it had to begin anew");
 }
 
 #[test]

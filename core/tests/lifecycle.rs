@@ -87,8 +87,8 @@ const HEAD: &str = r##"<style>
 fn diagram(rows: &[Transition]) -> String {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"lifecycle\" width=\"{WIDTH}\" height=\"{HEIGHT}\" \
-         viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"The life of a session: the rows of the table below, drawn\">\n\
-         {HEAD}"
+         viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
+         aria-label=\"The life of a session: the rows of the table below, drawn\">\n{HEAD}"
     );
     for Place { state, left, right, top, .. } in &PLACES {
         let (width, middle, line) = (right - left, (left + right) / 2, top + BOX / 2 + 5);

@@ -77,7 +77,7 @@ fn a_token_is_32_lower_case_digits_that_logs_do_not_show() {
     assert_eq!((token.reveal().as_str(), token.as_bytes()[1], token.as_bytes()[15]), (TOKEN, 0x11, 0xff));
     assert_eq!(ResumeToken::from_random(*token.as_bytes()), token);
     assert_eq!(format!("{token:?}"), "ResumeToken(…)");
-    let every: String = (0..16).map(|byte| format!("{:02x}", byte * 0x11 ^ 0x0f)).collect();
+    let every: String = (0..16).map(|byte| format!("{:02x}", (byte * 0x11) ^ 0x0f)).collect();
     assert_eq!(every.parse::<ResumeToken>().unwrap().reveal(), every);
     for text in ["", &TOKEN[1..], &TOKEN.to_uppercase(), &TOKEN.replace('f', "g"), &format!("{TOKEN}0"), "é"] {
         assert!(text.parse::<ResumeToken>().is_err(), "{text:?}");

@@ -3,15 +3,21 @@
 //! `cargo test` runs them over the committed corpus; `cargo +nightly fuzz run --features libfuzzer TARGET` goes on from
 //! there.
 
+mod application;
+mod client;
+mod equivalence;
 mod session;
 
 use bytes::Bytes;
-use nosphere_core::{Frame, Text, Unit, WireFormat};
+use nosphere_core::{Frame, Kind, Payload, Text, Unit, WireFormat};
+use nosphere_websocket::handshake::Upgrade;
 use nosphere_websocket::{Decoder, Item, Role};
 use nosphere_wire::batch::{decode_batch, encode_batch};
-use nosphere_wire::negotiation::{Formats, read_request};
-use nosphere_wire::{JSON, MESSAGEPACK, PLAIN};
+use nosphere_wire::negotiation::{Formats, OriginPolicy, read_request};
+use nosphere_wire::{EventId, JSON, MESSAGEPACK, PLAIN};
 
+pub use client::client;
+pub use equivalence::equivalence;
 pub use session::session;
 
 /// The JSON format: total, and what it reads it writes so that it reads the same.
@@ -26,19 +32,42 @@ pub fn messagepack(data: &[u8]) {
     round_trip(&MESSAGEPACK, Unit::Binary(Bytes::copy_from_slice(data)));
 }
 
-/// Plain messages: every unit is one.
+/// Plain messages: every unit is one, and a body that is none says so; ids of plain events.
 pub fn plain(data: &[u8]) {
     let bytes = Bytes::copy_from_slice(data);
-    for unit in [Text::from_utf8(bytes.clone()).map(Unit::Text).ok(), Some(Unit::Binary(bytes))].into_iter().flatten() {
+    let text = Text::from_utf8(bytes.clone()).ok();
+    for unit in [text.clone().map(Unit::Text), Some(Unit::Binary(bytes.clone()))].into_iter().flatten() {
         // Written again it may be shorter, since JSON goes out compact, but the same kind of message.
-        let kind = |unit| match PLAIN.decode(unit) {
-            Ok(Frame::Message(payload)) => payload.kind(),
-            other => panic!("{other:?} is no message"),
-        };
-        let Ok(frame) = PLAIN.decode(unit.clone()) else { panic!("{unit:?} was refused") };
-        let Ok(again) = PLAIN.encode(frame) else { panic!("{unit:?} was read and cannot be written") };
-        assert_eq!(kind(again), kind(unit));
+        let payload = plain_payload(&unit);
+        assert_eq!(plain_payload(&plain_unit(&payload)).kind(), payload.kind());
     }
+    for kind in [Kind::Binary, Kind::Json, Kind::Text] {
+        let Ok(payload) = PLAIN.read_body(kind, bytes.clone()) else { continue };
+        if kind == Kind::Text {
+            let unit = text.clone().map(Unit::Text);
+            assert_eq!(Some(&payload), unit.as_ref().map(plain_payload).as_ref(), "by the rule of PLN-1");
+        } else {
+            assert_eq!(payload.kind(), kind);
+        }
+        let again = plain_unit(&payload).as_bytes().to_vec();
+        let again = PLAIN.read_body(payload.kind(), again.into()).map(|payload| payload.kind());
+        assert_eq!(again, Ok(payload.kind()));
+    }
+    if let Some(id) = text.and_then(|text| text.parse::<EventId>().ok()) {
+        assert_eq!(id.reveal().parse(), Ok(id));
+    }
+}
+
+fn plain_payload(unit: &Unit) -> Payload {
+    match PLAIN.decode(unit.clone()) {
+        Ok(Frame::Message(payload)) => payload,
+        other => panic!("{unit:?} is no message: {other:?}"),
+    }
+}
+
+fn plain_unit(payload: &Payload) -> Unit {
+    let unit = PLAIN.encode(Frame::Message(payload.clone()));
+    unit.unwrap_or_else(|error| panic!("{payload:?} was read and cannot be written: {error}"))
 }
 
 /// Batches of both kinds: total, bounded, and what is taken out can be put back.
@@ -78,14 +107,26 @@ pub fn request(data: &[u8]) {
             assert!(!refusal.into_response().headers().is_empty());
         }
     }
+    let policy = OriginPolicy::same_origin();
+    let (checked, preflight) = (policy.check(&parts, None), policy.preflight(&parts, None));
+    assert_eq!(checked.is_ok(), preflight.is_ok());
+    match Upgrade::new(&parts) {
+        Ok(upgrade) => {
+            let protocols: Vec<_> = upgrade.protocols().collect();
+            assert!(!upgrade.response(protocols.first().copied()).status().is_client_error());
+        }
+        Err(error) => assert!(error.response().status().is_client_error()),
+    }
 }
 
-/// The WebSocket decoder: total, bounded, and the same however the stream is cut. The first byte says where.
+/// The WebSocket decoder, of either side: total, bounded, and the same however the stream is cut. The first byte says
+/// where, and in its highest bit by which side.
 pub fn websocket(data: &[u8]) {
     const LIMIT: usize = 4096;
-    let Some((&cut, stream)) = data.split_first() else { return };
+    let Some((&choice, stream)) = data.split_first() else { return };
+    let (role, cut) = if choice & 0x80 == 0 { (Role::Server, choice) } else { (Role::Client, choice & 0x7f) };
     let read = |size: usize| {
-        let mut decoder = Decoder::new(Role::Server, LIMIT);
+        let mut decoder = Decoder::new(role, LIMIT);
         let (mut items, mut error) = (Vec::new(), None);
         for piece in stream.chunks(size) {
             if let Err(fault) = decoder.decode(&mut piece.to_vec(), &mut items) {
@@ -94,14 +135,19 @@ pub fn websocket(data: &[u8]) {
             }
             assert!(decoder.buffered() <= LIMIT + 16);
         }
+        assert_eq!(decoder.is_ended(), error.is_some() || items.iter().any(|item| matches!(item, Item::Close(_))));
         (items, error)
     };
     let whole = read(stream.len().max(1));
     assert_eq!(read(usize::from(cut).max(1)), whole);
     for item in &whole.0 {
-        if let Item::Text(text) = item {
-            assert!(text.len() <= LIMIT);
-        }
+        let (length, limit) = match item {
+            Item::Text(text) => (text.len(), LIMIT),
+            Item::Binary(bytes) => (bytes.len(), LIMIT),
+            Item::Ping(bytes) | Item::Pong(bytes) => (bytes.len(), 125),
+            Item::Close(_) => continue,
+        };
+        assert!(length <= limit);
     }
 }
 

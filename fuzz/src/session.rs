@@ -3,10 +3,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nosphere_core::{
-    Action, Attach, Batch, Config, Connection, Event, LinkId, Message, Opening, Protocol, Reason, ResumeToken,
-    SessionId, State, Text, Time, Transport, Unit, Window, WireFormat,
+    Action, Attach, Batch, Config, Connection, LinkId, Message, Opening, Protocol, Reason, ResumeToken, SessionId,
+    Text, Time, Transport, Unit, Window, WireFormat,
 };
 use nosphere_wire::{JSON, PLAIN};
+
+use crate::application::Application;
 
 /// Any operations on one server session: the event grammar, one `Disconnected` and nothing after it, limits, deadlines that
 /// get on, and transmits only for the current link.
@@ -33,12 +35,12 @@ pub fn session(data: &[u8]) {
     let mut now = Time::ZERO;
     let mut connection = Connection::server(&config, protocol, opening, now);
     let mut links = 0;
-    let mut grammar = Grammar::default();
+    let mut application = Application::default();
     while let Some(operation) = next() {
         let argument = next().unwrap_or_default();
         let number = u64::from(argument & 0x0f);
         match operation % 12 {
-            0 => drop(connection.send(Message::text("x".repeat(usize::from(argument))), now)),
+            0 => application.send(&mut connection, Message::text("x".repeat(usize::from(argument))), now),
             1 => connection.close(Reason::Closed, now),
             2 => {
                 links += 1;
@@ -76,37 +78,15 @@ pub fn session(data: &[u8]) {
                     }
                 }
             }
-            _ => {
-                while let Some(event) = connection.poll_event() {
-                    grammar.check(&event);
-                }
-            }
+            _ => application.take(&mut connection),
         }
         assert!(connection.queued() <= config.max_queued_messages);
         assert_eq!(connection.acknowledged().min(1 << 53), connection.acknowledged());
     }
-    end(&mut connection, &mut grammar, now);
+    application.end(&mut connection, now);
 }
 
-/// However it stood, the session ends if nobody does anything any more.
-fn end(connection: &mut Connection, grammar: &mut Grammar, mut now: Time) {
-    connection.close(Reason::GoingAway, now);
-    for _ in 0..64 {
-        while let Some(event) = connection.poll_event() {
-            grammar.check(&event);
-        }
-        let Some(at) = connection.poll_timeout() else { break };
-        now = now.max(at);
-        connection.handle_timeout(now);
-    }
-    assert_eq!(connection.state(), State::Closed);
-    assert!(grammar.ended, "no Disconnected");
-    assert_eq!(connection.poll_timeout(), None);
-    drop(connection.take_undelivered());
-    assert_eq!(connection.queued(), 0);
-}
-
-fn transport(choice: u8) -> Transport {
+pub(crate) fn transport(choice: u8) -> Transport {
     match choice % 3 {
         0 => Transport::WebSocket,
         1 => Transport::ServerSentEvents,
@@ -114,7 +94,7 @@ fn transport(choice: u8) -> Transport {
     }
 }
 
-fn unit(argument: u8) -> Unit {
+pub(crate) fn unit(argument: u8) -> Unit {
     let number = argument & 0x0f;
     let text = match argument % 7 {
         0 => format!(r#"{{"text":"{number}"}}"#),
@@ -126,32 +106,4 @@ fn unit(argument: u8) -> Unit {
         _ => return Unit::Binary(Bytes::from(vec![argument; usize::from(argument)])),
     };
     Unit::Text(Text::from(text))
-}
-
-/// `Connected ( … | Suspended Resumed )* Disconnected`
-#[derive(Default)]
-struct Grammar {
-    connected: bool,
-    suspended: bool,
-    ended: bool,
-}
-
-impl Grammar {
-    fn check(&mut self, event: &Event) {
-        assert!(!self.ended, "{event:?} after Disconnected");
-        assert_eq!(self.connected, !matches!(event, Event::Connected { .. }), "{event:?} out of place");
-        match event {
-            Event::Connected { .. } => self.connected = true,
-            Event::Suspended => assert!(!std::mem::replace(&mut self.suspended, true), "suspended twice"),
-            Event::Resumed { .. } => assert!(std::mem::replace(&mut self.suspended, false), "resumed, not suspended"),
-            Event::Disconnected { .. } => self.ended = true,
-            Event::Binary(_)
-            | Event::Error(_)
-            | Event::Heartbeat
-            | Event::Json(_)
-            | Event::Text(_)
-            | Event::Writable
-            | _ => {}
-        }
-    }
 }

@@ -33,6 +33,31 @@ proptest! {
     }
 
     #[test]
+    fn every_frame_is_the_same_through_the_other_format(frame in frame()) {
+        let text = JSON.encode(frame.clone()).unwrap();
+        let packed = MESSAGEPACK.encode(frame).unwrap();
+        let crossed = MESSAGEPACK.encode(JSON.decode(text.clone()).unwrap()).unwrap();
+        prop_assert_eq!(&crossed, &packed);
+        prop_assert_eq!(JSON.encode(MESSAGEPACK.decode(packed).unwrap()).unwrap(), text);
+    }
+
+    #[test]
+    fn what_one_format_does_not_read_as_json_the_other_does_not_write(
+        tokens in prop::collection::vec(token(), 0..12),
+        bytes in prop::collection::vec(prop_oneof![any::<u8>(), 0x80..0x84_u8, 0x90..0x94_u8, 0xa0..0xa4_u8], 0..24),
+    ) {
+        let unchecked = |bytes, encoding| Frame::Message(Payload::Json(Json::from_checked(bytes, encoding)));
+        let text = tokens.concat();
+        let read = JSON.decode(Unit::Text(format!("{{\"json\":{text}}}").into())).is_ok();
+        let written = MESSAGEPACK.encode(unchecked(text.clone().into(), JsonEncoding::Text)).is_ok();
+        // The one number that JSON has and MessagePack has not.
+        prop_assert!(read == written || read && text.contains("1e999"), "{text}");
+        let read = MESSAGEPACK.decode(Unit::Binary([&[0x92, 6], &bytes[..]].concat().into())).is_ok();
+        let written = JSON.encode(unchecked(bytes.clone().into(), JsonEncoding::MessagePack)).is_ok();
+        prop_assert_eq!(read, written, "{:02x?}", bytes);
+    }
+
+    #[test]
     fn json_is_the_same_value_in_both_formats(value in value()) {
         let text = value.to_string();
         let message = |json| Frame::Message(Payload::Json(json));

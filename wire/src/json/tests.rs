@@ -249,9 +249,15 @@ fn counts_and_attachments_are_integers_up_to_2_to_the_53_minus_1() {
     };
     assert!(open("1", "1", "1").is_ok());
     assert!(open("9007199254740991", "1", "1").is_ok());
-    for (attachment, messages, bytes) in
-        [("0", "1", "1"), ("9007199254740992", "1", "1"), ("1", "0", "1"), ("1", "1", "0"), ("1", "-1", "1")]
-    {
+    for (attachment, messages, bytes) in [
+        ("0", "1", "1"),
+        ("9007199254740992", "1", "1"),
+        ("1", "0", "1"),
+        ("1", "1", "0"),
+        ("1", "-1", "1"),
+        ("1", "9007199254740992", "1"),
+        ("1", "1", "9007199254740992"),
+    ] {
         assert!(matches!(open(attachment, messages, bytes), Err(DecodeError::Malformed(_))));
     }
     let Ok(Frame::Open(Open { window, .. })) = open("1", "4294967296", "9007199254740991") else { panic!() };
