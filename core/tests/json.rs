@@ -220,3 +220,15 @@ fn every_bracket_is_closed_by_its_own_kind_at_every_depth() {
         }
     }
 }
+
+#[test]
+fn a_member_with_a_name_that_serde_json_keeps_for_itself_is_a_member_like_any_other() {
+    // SPEC SEC-3: what was checked is what the application sees.
+    for name in ["$serde_json::private::RawValue", "$serde_json::private::Number"] {
+        for value in [r#""[1,2]""#, "5"] {
+            let text = format!("{{\"{name}\":{value}}}");
+            let json = Json::from_text(&text.as_str().into()).unwrap();
+            assert_eq!(json.parse::<serde_json::Value>().unwrap().to_string(), text);
+        }
+    }
+}

@@ -6,6 +6,7 @@
 mod application;
 mod client;
 mod equivalence;
+mod pair;
 mod session;
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use nosphere_wire::{EventId, JSON, MESSAGEPACK, PLAIN};
 
 pub use client::client;
 pub use equivalence::equivalence;
+pub use pair::pair;
 pub use session::session;
 
 /// The JSON format: total, and what it reads it writes so that it reads the same.

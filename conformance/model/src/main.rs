@@ -176,7 +176,7 @@ fn walk_all(arguments: &Arguments) -> io::Result<bool> {
         out,
         "{walks} walks of {steps} steps from seed {from}: {seconds:.1} s; did not come to sight: {unseen:?}"
     )?;
-    writeln!(out, "{} passed, {} failed", walks, usize::from(!unseen.is_empty()))?;
+    writeln!(out, "{} passed, {} failed", u8::from(unseen.is_empty()), u8::from(!unseen.is_empty()))?;
     Ok(unseen.is_empty())
 }
 

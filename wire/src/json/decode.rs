@@ -6,8 +6,9 @@ use base64::engine::general_purpose::STANDARD;
 use nosphere_core::{
     Close, DecodeError, Frame, Json, JsonEncoding, Kind, Offer, Open, Opened, Payload, PayloadError, Text, Window, json,
 };
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::is_plain;
 use crate::rules;
@@ -108,7 +109,7 @@ fn control(unit: &Text, name: &str, body: &str) -> Result<Frame, DecodeError> {
     Ok(match name {
         "open" => {
             let OpenBody { attachment, window } = object(body)?;
-            Frame::Open(Open { attachment, window: read_window(window)? })
+            Frame::Open(Open { attachment, window: read_window(&window)? })
         }
         "opened" => {
             let body: OpenedBody<'_> = object(body)?;
@@ -120,7 +121,7 @@ fn control(unit: &Text, name: &str, body: &str) -> Result<Frame, DecodeError> {
                 timeout: millis(body.timeout)?,
                 proof: millis(body.proof)?,
                 resume: millis(body.resume)?,
-                window: read_window(body.window)?,
+                window: read_window(&body.window)?,
             })
         }
         "resume" => {
@@ -154,25 +155,42 @@ fn id<T: FromStr>(text: &str) -> Result<T, DecodeError> {
     text.parse().map_err(|_| DecodeError::Malformed("not a session id or token"))
 }
 
-fn read_window(body: &RawValue) -> Result<Window, DecodeError> {
-    let WindowBody { messages, bytes } = object(body.get())?;
+fn read_window(&Object(WindowBody { messages, bytes }): &Object<WindowBody>) -> Result<Window, DecodeError> {
     rules::window(messages, bytes).ok_or(DecodeError::Malformed("a window beyond 2^53-1"))
 }
 
-/// Reads a body that must be an object: serde would take an array of the fields as well.
 fn object<'a, T: Deserialize<'a>>(body: &'a str) -> Result<T, DecodeError> {
-    const FAULT: DecodeError = DecodeError::Malformed("a body without the fields of its frame");
-    if !body.starts_with('{') {
-        return Err(FAULT);
+    let body = serde_json::from_str(body).map(|Object(body)| body);
+    body.map_err(|_| DecodeError::Malformed("a body without the fields of its frame"))
+}
+
+/// What must be an object: of a structure, serde would take an array of the fields as well.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Members(std::marker::PhantomData)).map(Self)
     }
-    serde_json::from_str(body).map_err(|_| FAULT)
+}
+
+struct Members<T>(std::marker::PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(members))
+    }
 }
 
 #[derive(Deserialize)]
-struct OpenBody<'a> {
+struct OpenBody {
     attachment: u64,
-    #[serde(borrow)]
-    window: &'a RawValue,
+    window: Object<WindowBody>,
 }
 
 #[derive(Deserialize)]
@@ -185,8 +203,7 @@ struct OpenedBody<'a> {
     timeout: u64,
     proof: u64,
     resume: u64,
-    #[serde(borrow)]
-    window: &'a RawValue,
+    window: Object<WindowBody>,
 }
 
 #[derive(Deserialize)]
