@@ -119,7 +119,9 @@ impl World {
         if !client.is_over() {
             let open = |end: &End| end.connection.state() == State::Open;
             return Ok(server.is_some_and(|server| {
-                open(client) && open(server) && client.sent == server.got && server.sent == client.got
+                let linked = client.connection.link() == server.connection.link();
+                let told = client.sent == server.got && server.sent == client.got;
+                open(client) && open(server) && linked && told
             }));
         }
         self.excuse(client)?;
