@@ -1,13 +1,10 @@
 use nosphere_core::{Connection, Event, Message, Reason, SessionError, State, Time};
+use nosphere_model::Grammar;
 
 /// The application of a fuzzed session: it takes events, checks their order, and keeps account of its messages.
-///
-/// `Connected ( … | Suspended Resumed )* Disconnected`, where a client's session may end before it was connected.
 #[derive(Default)]
 pub(crate) struct Application {
-    connected: bool,
-    suspended: bool,
-    ended: bool,
+    grammar: Grammar,
     /// How many messages were accepted for sending, and of how many it was told that no link can carry them.
     sent: u64,
     undeliverable: u64,
@@ -35,7 +32,7 @@ impl Application {
         }
         self.take(connection);
         assert_eq!(connection.state(), State::Closed);
-        assert!(self.ended, "no Disconnected");
+        assert!(matches!(self.grammar, Grammar::Disconnected(..)), "no Disconnected");
         assert_eq!(connection.poll_timeout(), None);
         let left = connection.take_undelivered();
         let left = (left.unknown.len() + left.unsent.len()) as u64;
@@ -44,22 +41,7 @@ impl Application {
     }
 
     fn check(&mut self, event: &Event) {
-        assert!(!self.ended, "{event:?} after Disconnected");
-        let first = matches!(event, Event::Connected { .. });
-        assert!(self.connected != first || matches!(event, Event::Disconnected { .. }), "{event:?} out of place");
-        match event {
-            Event::Connected { .. } => self.connected = true,
-            Event::Suspended => assert!(!std::mem::replace(&mut self.suspended, true), "suspended twice"),
-            Event::Resumed { .. } => assert!(std::mem::replace(&mut self.suspended, false), "resumed, not suspended"),
-            Event::Disconnected { .. } => self.ended = true,
-            Event::Error(SessionError::Undeliverable { .. }) => self.undeliverable += 1,
-            Event::Binary(_)
-            | Event::Error(_)
-            | Event::Heartbeat
-            | Event::Json(_)
-            | Event::Text(_)
-            | Event::Writable
-            | _ => {}
-        }
+        self.grammar = self.grammar.after(event).unwrap_or_else(|broken| panic!("{broken}"));
+        self.undeliverable += u64::from(matches!(event, Event::Error(SessionError::Undeliverable { .. })));
     }
 }

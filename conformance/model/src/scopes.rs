@@ -49,7 +49,7 @@ pub static SMALL: &[Scope] = &[
 
 /// The same, with more of everything: for hours.
 pub static LARGE: &[Scope] = &[
-    scope("websocket-all", &[WS], 2, Budget { up: 2, down: 2, breaks: 2, timeouts: 2, closes: 1, ..QUIET }),
+    scope("websocket-all", &[WS], 2, Budget { breaks: 2, timeouts: 2, closes: 1, ..TALK }),
     slow("websocket-slow-breaks", &[WS], 2, Budget { up: 2, down: 2, breaks: 2, ..QUIET }),
     scope("stream-more-breaks", &[SSE], 2, Budget { up: 2, down: 1, breaks: 2, repeats: 1, ..QUIET }),
     scope("stream-more-ends", &[SSE], 2, Budget { breaks: 1, timeouts: 1, closes: 2, ..TALK }),
