@@ -1,10 +1,9 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use nosphere_core::Time;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -17,8 +16,9 @@ use crate::shared::Shared;
 /// deadlines that move back, as they do with every message, cost nothing.
 #[derive(Debug)]
 pub(crate) struct Deadlines {
-    shards: Vec<Arc<Shard>>,
-    started: AtomicBool,
+    /// Made when they are started. As many as the runtime has workers, not as the machine has cores: a runtime of one
+    /// thread does the same on every machine.
+    shards: OnceLock<Box<[Arc<Shard>]>>,
 }
 
 #[derive(Debug, Default)]
@@ -35,23 +35,26 @@ struct Entry {
 
 impl Deadlines {
     pub(crate) fn new() -> Self {
-        let count = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { shards: (0..count).map(|_| Arc::default()).collect(), started: AtomicBool::new(false) }
+        Self { shards: OnceLock::new() }
     }
 
     /// Starts the tasks, once. Within a runtime.
     pub(crate) fn start(&self, shared: &Arc<Shared>) {
-        if self.started.load(Relaxed) || self.started.swap(true, Relaxed) {
-            return;
-        }
-        for shard in &self.shards {
-            tokio::spawn(drive(Arc::downgrade(shared), Arc::clone(shard)));
-        }
+        self.shards.get_or_init(|| {
+            let shards: Box<[Arc<Shard>]> =
+                (0..Handle::current().metrics().num_workers()).map(|_| Arc::default()).collect();
+            for shard in &shards {
+                tokio::spawn(drive(Arc::downgrade(shared), Arc::clone(shard)));
+            }
+            shards
+        });
     }
 
     /// Calls [`Cell::handle_deadline`] at a time.
     pub(crate) fn schedule(&self, at: Time, cell: &Arc<Cell>) {
-        let shard = &self.shards[usize::from(cell.id().as_bytes()[1]) % self.shards.len()];
+        // There are no sessions before the first request, which starts the tasks.
+        let Some(shards) = self.shards.get() else { return };
+        let shard = &shards[usize::from(cell.id().as_bytes()[1]) % shards.len()];
         let mut heap = shard.heap.lock().unwrap_or_else(PoisonError::into_inner);
         let sooner = heap.peek().is_none_or(|first| at < first.at.0);
         heap.push(Entry { at: Reverse(at), cell: Arc::downgrade(cell) });
@@ -63,7 +66,7 @@ impl Deadlines {
 
 impl Drop for Deadlines {
     fn drop(&mut self) {
-        for shard in &self.shards {
+        for shard in self.shards.get().into_iter().flatten() {
             shard.sooner.notify_one();
         }
     }
@@ -137,8 +140,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_long_life_leaves_no_entries_behind() {
-        let shared =
-            Shared::new(Default::default(), Default::default(), Default::default(), None, matchit::Router::new());
+        let shared = Shared::new(
+            Default::default(),
+            Default::default(),
+            Default::default(),
+            None,
+            Default::default(),
+            matchit::Router::new(),
+        );
         let shared = Arc::new(shared);
         shared.deadlines.start(&shared);
         let transport = Transport::LongPolling;
@@ -165,7 +174,8 @@ mod tests {
                 cell.send(Message::text("x")).unwrap();
             }
         }
-        let entries: usize = shared.deadlines.shards.iter().map(|shard| shard.heap.lock().unwrap().len()).sum();
+        let entries: usize =
+            shared.deadlines.shards.get().unwrap().iter().map(|shard| shard.heap.lock().unwrap().len()).sum();
         assert!(entries < 10, "{entries} entries for one session");
     }
 }

@@ -13,6 +13,7 @@ mod endpoint;
 mod handler;
 mod head;
 mod patient;
+mod random;
 mod request;
 mod server;
 mod session;

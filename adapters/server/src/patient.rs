@@ -6,11 +6,12 @@ use std::time::Duration;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-/// A request's body that fails when nothing of it comes for some time.
-pub(crate) struct Patient<B> {
+/// A request's body that fails when nothing of it comes for some time, and says so when something does and more is to come.
+pub(crate) struct Patient<B, F> {
     body: Pin<Box<B>>,
     patience: Duration,
     timer: Pin<Box<Sleep>>,
+    progress: F,
 }
 
 /// Nothing came.
@@ -18,13 +19,17 @@ pub(crate) struct Patient<B> {
 #[error("nothing more of the body came in time")]
 pub(crate) struct Stalled;
 
-impl<B> Patient<B> {
-    pub(crate) fn new(body: B, patience: Duration) -> Self {
-        Self { body: Box::pin(body), patience, timer: Box::pin(tokio::time::sleep(patience)) }
+impl<B, F> Patient<B, F> {
+    pub(crate) fn new(body: B, patience: Duration, progress: F) -> Self {
+        Self { body: Box::pin(body), patience, timer: Box::pin(tokio::time::sleep(patience)), progress }
     }
 }
 
-impl<B: Body<Error: Into<Box<dyn Error + Send + Sync>>>> Body for Patient<B> {
+impl<B, F> Body for Patient<B, F>
+where
+    B: Body<Error: Into<Box<dyn Error + Send + Sync>>>,
+    F: FnMut() + Unpin,
+{
     type Data = B::Data;
     type Error = Box<dyn Error + Send + Sync>;
 
@@ -35,6 +40,9 @@ impl<B: Body<Error: Into<Box<dyn Error + Send + Sync>>>> Body for Patient<B> {
         if let Poll::Ready(frame) = self.body.as_mut().poll_frame(cx) {
             let next = Instant::now() + self.patience;
             self.timer.as_mut().reset(next);
+            if matches!(frame, Some(Ok(_))) && !self.body.is_end_stream() {
+                (self.progress)();
+            }
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         self.timer.as_mut().poll(cx).map(|()| Some(Err(Stalled.into())))

@@ -12,6 +12,7 @@ use tower_service::Service;
 
 use crate::endpoint::{BuildError, Endpoint, IntoHandler};
 use crate::head::Principal;
+use crate::random::Random;
 use crate::shared::Shared;
 use crate::{Body, Broadcaster, RequestHead, ServerConfig, topic};
 
@@ -127,6 +128,7 @@ pub struct Builder {
     formats: Formats,
     origins: OriginPolicy,
     principal: Option<Principal>,
+    random: Random,
     endpoints: matchit::Router<Endpoint>,
     problem: Option<BuildError>,
 }
@@ -182,16 +184,27 @@ impl Builder {
         self
     }
 
+    /// Sets where the random bytes of session ids and tokens come from: by default, the operating system.
+    ///
+    /// `fill` fills the whole slice. Whoever can guess what it gives can take over any session, so anything but a
+    /// cryptographically secure source is for tests alone: there, the same bytes make the same sessions.
+    #[must_use]
+    pub fn random(mut self, fill: impl Fn(&mut [u8]) + Send + Sync + 'static) -> Self {
+        self.random = Random::Custom(Box::new(fill));
+        self
+    }
+
     /// The server.
     ///
     /// # Errors
     ///
     /// When an endpoint or a format cannot be had as it was described.
     pub fn build(self) -> Result<Server, BuildError> {
-        if let Some(problem) = self.problem {
+        let Self { config, formats, origins, principal, random, endpoints, problem } = self;
+        if let Some(problem) = problem {
             return Err(problem);
         }
-        let shared = Shared::new(self.config, self.formats, self.origins, self.principal, self.endpoints);
+        let shared = Shared::new(config, formats, origins, principal, random, endpoints);
         Ok(Server { shared: Arc::new(shared) })
     }
 }

@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::deadlines::Deadlines;
 use crate::endpoint::Endpoint;
 use crate::head::Principal;
+use crate::random::Random;
 use crate::table::Table;
 use crate::topic::Topics;
 
@@ -21,6 +22,7 @@ pub(crate) struct Shared {
     pub(crate) formats: Formats,
     pub(crate) origins: OriginPolicy,
     pub(crate) principal: Option<Principal>,
+    pub(crate) random: Random,
     pub(crate) endpoints: matchit::Router<Endpoint>,
     pub(crate) table: Table,
     pub(crate) topics: Topics,
@@ -39,6 +41,7 @@ impl Shared {
         formats: Formats,
         origins: OriginPolicy,
         principal: Option<Principal>,
+        random: Random,
         endpoints: matchit::Router<Endpoint>,
     ) -> Self {
         Self {
@@ -48,6 +51,7 @@ impl Shared {
             formats,
             origins,
             principal,
+            random,
             endpoints,
             topics: Topics::new(),
             deadlines: Deadlines::new(),

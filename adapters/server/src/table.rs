@@ -74,9 +74,12 @@ impl Table {
         self.living.load(Ordering::Relaxed)
     }
 
+    /// All of them, in the order of their ids: it must not depend on the seeds of hash maps what a server does.
     pub(crate) fn all(&self) -> Vec<Arc<Cell>> {
         let shards = self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner));
-        shards.flat_map(|shard| shard.values().cloned().collect::<Vec<_>>()).collect()
+        let mut all: Vec<_> = shards.flat_map(|shard| shard.values().cloned().collect::<Vec<_>>()).collect();
+        all.sort_unstable_by_key(|cell| *cell.id().as_bytes());
+        all
     }
 
     fn write(&self, session: SessionId) -> std::sync::RwLockWriteGuard<'_, HashMap<SessionId, Arc<Cell>>> {

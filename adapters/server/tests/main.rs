@@ -6,6 +6,7 @@ mod abuse;
 mod bad_input;
 mod broadcast;
 mod lifecycle;
+mod memory;
 mod sinks;
 mod support;
 mod transports;

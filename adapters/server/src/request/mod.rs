@@ -55,7 +55,8 @@ where
         Ok(_) => return not_found(),
         Err(refusal) => Err(refusal),
     };
-    if answer.is_err() {
+    // A body that has stopped coming is not worth waiting for (SPEC PST-7).
+    if answer.as_ref().is_err_and(|refusal| refusal.status() != StatusCode::REQUEST_TIMEOUT) {
         // Or HTTP resets what the client is still sending, and our answer with it.
         let discard = discard_body(body, shared.config.body_limit());
         // Whether it came to an end or not, the answer goes out now.
@@ -111,7 +112,7 @@ fn reserve(shared: &Arc<Shared>, request: &OpenRequest) -> Result<Connection, Re
     if shared.closing.load(Ordering::Relaxed) {
         return Err(Reason::GoingAway);
     }
-    let (session, token) = random().ok_or(Reason::Unavailable)?;
+    let (session, token) = shared.random.key().ok_or(Reason::Unavailable)?;
     if !shared.table.reserve() {
         return Err(Reason::Unavailable);
     }
@@ -145,16 +146,6 @@ fn open(
         cell.close(Reason::GoingAway);
     }
     Some(cell)
-}
-
-/// A session's id and token.
-fn random() -> Option<(SessionId, ResumeToken)> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).ok()?;
-    let (mut id, mut token) = ([0; 16], [0; 16]);
-    id.copy_from_slice(&bytes[..16]);
-    token.copy_from_slice(&bytes[16..]);
-    Some((SessionId::from_random(id), ResumeToken::from_random(token)))
 }
 
 /// The session that a request names, if it is one of this path, its token is right, and who asks is who opened it.

@@ -32,7 +32,8 @@ where
         return Err(refused(Refusal::bad_request("the session talks in another protocol")));
     }
     let place = cell.body(shared.config.max_bodies_per_session).ok_or_else(|| refused(Refusal::unavailable()))?;
-    let body = Patient::new(body, shared.config.session.timeout);
+    // The client's pong has to wait for this body: what comes of it is the sign of life (SPEC HB-3).
+    let body = Patient::new(body, shared.config.session.timeout, || cell.hear(attachment));
     let body = read_body(body, shared.config.body_limit()).await.map_err(|error| {
         refused(match &error {
             BodyError::TooLarge(_) => Refusal::too_large(error.to_string()),

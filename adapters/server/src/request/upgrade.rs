@@ -35,10 +35,11 @@ pub(super) fn upgrade(
         Err(error) => return Err(Refusal::bad_request(error.to_string())),
     };
     let handler = route.admit()?;
-    if shared.closing.load(Ordering::Relaxed) {
+    // A native client may want to resume: what its session is owed as the server shuts down, and for which there is always
+    // room.
+    if protocol.is_plain() && shared.closing.load(Ordering::Relaxed) {
         return Err(Refusal::going_away());
     }
-    // A native client may want to resume, for which there is always room.
     let full = protocol.is_plain() && shared.table.is_full();
     let place = Place::take(shared).filter(|_| !full).ok_or_else(Refusal::unavailable)?;
     let response = handshake.response(subprotocol.and_then(|name| name.to_str().ok()));

@@ -202,6 +202,16 @@ impl Cell {
         take_place(&self.bodies, limit).then(|| BodyPlace(&self.bodies))
     }
 
+    /// The client of an attachment is there, though it has not said anything yet.
+    pub(crate) fn hear(self: &Arc<Self>, attachment: Option<u64>) {
+        self.change(|live, now| {
+            let current = attachment.is_none_or(|number| number == live.connection.attachment());
+            if let Some(link) = live.connection.link().filter(|_| current) {
+                live.connection.handle_alive(link, now);
+            }
+        });
+    }
+
     pub(crate) fn handle_batch(self: &Arc<Self>, batch: Batch, format: &dyn WireFormat) -> BatchAnswer {
         self.change(|live, now| live.connection.handle_batch(batch, format, now))
     }

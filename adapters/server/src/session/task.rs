@@ -167,10 +167,14 @@ impl Driver {
             LinkIo::Queued(queued) => {
                 let (io, writer) = &mut **queued;
                 let Live { connection, format, outlet, .. } = &mut *live;
+                // Another link may have the session by now.
+                let current = matches!(outlet, Outlet::Task(id) if *id == link.id);
                 let flushed = writer.poll_flush(Pin::new(io), cx, || outgoing(connection, link.id, *format, now));
                 if matches!(flushed, Poll::Ready(Err(_))) {
                     connection.handle_detach(link.id, Reason::Lost, now);
-                    *outlet = Outlet::None;
+                    if current {
+                        *outlet = Outlet::None;
+                    }
                 }
                 closing |= writer.state() != CloseState::Open;
             }
@@ -195,6 +199,7 @@ impl Driver {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(link) = &mut self.link else { return Poll::Pending };
         let mut items = ITEMS.take();
+        let mut partial = false;
         let outcome = if let Some((mut early, outcome)) = link.early.take() {
             items.append(&mut early);
             Ok(outcome)
@@ -207,6 +212,7 @@ impl Driver {
                 ITEMS.set(items);
                 return Poll::Pending;
             };
+            partial = items.is_empty();
             outcome
         };
         self.end = match outcome {
@@ -216,6 +222,10 @@ impl Driver {
         };
         let mut live = self.cell.lock();
         let now = self.cell.shared().clock.now();
+        if partial && self.end.is_none() {
+            // A long message that is not whole yet is a sign of life, too (SPEC HB-3).
+            live.connection.handle_alive(link.id, now);
+        }
         for item in items.drain(..) {
             let unit = match item {
                 Item::Text(text) => Unit::Text(text),

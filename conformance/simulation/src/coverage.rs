@@ -1,0 +1,147 @@
+//! What a run has exercised.
+
+use std::fmt;
+
+/// Something that a run can exercise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "the list is complete")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Covered {
+    Broadcasts,
+    BroadcastsFromOutside,
+    CandidatesProven,
+    Crashes,
+    CutsOfBothSides,
+    CutsSeenByClient,
+    CutsSeenByServer,
+    Expired,
+    Fenced,
+    Frozen,
+    Holes,
+    JumpsOfClients,
+    JumpsOfServer,
+    LateRequests,
+    LostRequests,
+    LostResponses,
+    Messages,
+    MovesToEventStream,
+    MovesToPolling,
+    MovesToWebSocket,
+    Offline,
+    OpenedOverEventStream,
+    OpenedOverPolling,
+    OpenedOverWebSocket,
+    Overflows,
+    PollsReplaced,
+    PostsRepeated,
+    Probes,
+    Refused,
+    Resumed,
+    ReplayedDown,
+    ReplayedUp,
+    Sessions,
+    Shutdowns,
+    SlowReaders,
+    Stalls,
+    Stale,
+    Suspended,
+    Undeliverable,
+    UnknownHandedBack,
+    UnknownSession,
+    Unproved,
+    UnsentHandedBack,
+    Vanished,
+}
+
+impl Covered {
+    /// All of them.
+    pub const ALL: [Self; 44] = {
+        use Covered::*;
+        [
+            Broadcasts,
+            BroadcastsFromOutside,
+            CandidatesProven,
+            Crashes,
+            CutsOfBothSides,
+            CutsSeenByClient,
+            CutsSeenByServer,
+            Expired,
+            Fenced,
+            Frozen,
+            Holes,
+            JumpsOfClients,
+            JumpsOfServer,
+            LateRequests,
+            LostRequests,
+            LostResponses,
+            Messages,
+            MovesToEventStream,
+            MovesToPolling,
+            MovesToWebSocket,
+            Offline,
+            OpenedOverEventStream,
+            OpenedOverPolling,
+            OpenedOverWebSocket,
+            Overflows,
+            PollsReplaced,
+            PostsRepeated,
+            Probes,
+            Refused,
+            Resumed,
+            ReplayedDown,
+            ReplayedUp,
+            Sessions,
+            Shutdowns,
+            SlowReaders,
+            Stalls,
+            Stale,
+            Suspended,
+            Undeliverable,
+            UnknownHandedBack,
+            UnknownSession,
+            Unproved,
+            UnsentHandedBack,
+            Vanished,
+        ]
+    };
+}
+
+/// How often each was exercised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coverage([u64; Covered::ALL.len()]);
+
+impl Coverage {
+    /// Counts.
+    pub fn add(&mut self, covered: Covered, times: u64) {
+        self.0[covered as usize] += times;
+    }
+
+    /// How often.
+    pub fn of(&self, covered: Covered) -> u64 {
+        self.0[covered as usize]
+    }
+
+    /// Adds what another run has exercised.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, others) in self.0.iter_mut().zip(other.0) {
+            *mine += others;
+        }
+    }
+
+    /// What was not exercised.
+    pub fn missing(&self) -> Vec<Covered> {
+        Covered::ALL.into_iter().filter(|covered| self.of(*covered) == 0).collect()
+    }
+}
+
+impl Default for Coverage {
+    fn default() -> Self {
+        Self([0; Covered::ALL.len()])
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Covered::ALL.into_iter().try_for_each(|covered| writeln!(f, "{:>12}  {covered:?}", self.of(covered)))
+    }
+}
