@@ -228,7 +228,7 @@ fn a_member_with_a_name_that_serde_json_keeps_for_itself_is_a_member_like_any_ot
         for value in [r#""[1,2]""#, "5"] {
             let text = format!("{{\"{name}\":{value}}}");
             let json = Json::from_text(&text.as_str().into()).unwrap();
-            assert_eq!(json.parse::<serde_json::Value>().unwrap().to_string(), text);
+            assert_eq!(json.parse::<Value>().unwrap().to_string(), text);
         }
     }
 }
