@@ -302,7 +302,7 @@ fn a_post_that_acknowledges_more_does_not_move_the_start_of_a_waiting_polls_answ
     assert_eq!(solo.post(0, vec![ack(2)]).outcome, Ok(()));
     solo.send("c");
     assert_eq!(solo.sent(), [text("b"), text("c")], "the client counts from what its poll named");
-    assert_eq!(solo.end.connection.acknowledged(), 1);
+    assert_eq!(solo.end.connection.acknowledged(), 2, "it holds once the poll is answered");
     solo.poll(3).unwrap();
     assert_eq!((solo.end.connection.acknowledged(), solo.sent()), (3, vec![]));
     solo.send("d");
@@ -351,4 +351,36 @@ fn only_the_head_of_an_answer_to_its_own_poll_stands_for_the_grant() {
         assert_eq!(solo.end.connection.state(), State::Suspended, "{transport}");
         assert_eq!(solo.end.connection.link(), None, "{transport}");
     }
+}
+
+#[test]
+fn a_count_that_came_while_a_poll_waited_is_not_forgotten_with_the_poll() {
+    // SPEC POL-1, POL-5, CLS-3
+    let mut solo = Solo::proven(POLL, &defaults());
+    solo.send("x");
+    assert_eq!(solo.sent(), [text("x")]);
+    solo.poll(0).unwrap();
+    assert_eq!(solo.post(0, vec![ack(1)]).outcome, Ok(()));
+    assert_eq!(solo.poll(0), Err(Fault::Stale), "the client has said that it has more");
+    solo.end.connection.handle_detach(solo.link, Reason::Lost, solo.now);
+    assert_eq!(solo.end.connection.acknowledged(), 1);
+    solo.advance(1_000_000);
+    assert_eq!(solo.end.undelivered().unknown, vec![]);
+}
+
+#[test]
+fn an_answer_without_units_to_a_resuming_poll_grants_as_its_head_says() {
+    // SPEC POL-2
+    let mut solo = Solo::client(POLL, &defaults());
+    solo.end.connection.handle_detach(LinkId(1), Reason::Lost, solo.now);
+    solo.end.connection.attach(LinkId(2), POLL, solo.now);
+    solo.link = LinkId(2);
+    solo.actions();
+    solo.end.connection.handle_received(LinkId(2), 0, solo.now);
+    solo.end.connection.handle_detach(LinkId(2), Reason::Closed, solo.now);
+    assert_eq!(solo.end.connection.state(), State::Open);
+    solo.end.connection.attach(LinkId(3), POLL, solo.now);
+    assert_eq!(solo.end.connection.attachment(), 2, "the run goes on");
+    solo.send("up");
+    assert!(solo.end.connection.poll_post(solo.format).is_some());
 }

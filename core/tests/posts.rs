@@ -2,7 +2,7 @@
 
 use nosphere_core::{Connection, Frame, Post, PostAnswer, Reason, State, Unit, Window};
 
-use super::support::{End, SSE, Solo, ack, config, defaults, opened, text};
+use super::support::{End, SSE, Solo, ack, closed, config, defaults, opened, text};
 
 /// A client with a large queue of its own, of a server with a large window.
 fn client(messages: u32, bytes: u32) -> Solo {
@@ -121,4 +121,45 @@ fn a_body_that_arrived_though_it_failed_is_not_posted_again_once_the_stream_says
     assert_eq!((solo.end.connection.acknowledged(), solo.end.connection.queued()), (2, 0));
     let again = post(&mut solo);
     assert_eq!((again.base, again.units.len()), (2, 0));
+}
+
+/// Whether a body says `close`.
+fn closes(post: &Post) -> bool {
+    let text = |unit: &Unit| matches!(unit, Unit::Text(text) if text.starts_with(r#"{"close""#));
+    post.units.iter().any(text)
+}
+
+#[test]
+fn a_farewell_is_never_ahead_of_the_server_whatever_became_of_the_body_before() {
+    // SPEC CLS-2, PST-2
+    let mut solo = Solo::client(SSE, &config(|config| config.max_queued_messages = 2));
+    post(&mut solo); // its first sign of life
+    solo.end.connection.handle_post_answer(1, PostAnswer::Accepted { received: 0 }, solo.now);
+    solo.send("1");
+    let first = post(&mut solo);
+    solo.send("2");
+    assert!(solo.end.connection.send("3", solo.now).is_err(), "one too many: the session ends");
+    assert_eq!(solo.end.connection.state(), State::Closed);
+    answer(&mut solo, &first, PostAnswer::Failed);
+    let farewell = post(&mut solo);
+    assert_eq!(farewell.base, 0, "the server may have nothing");
+    assert!(closes(&farewell), "{farewell:?}");
+}
+
+#[test]
+fn a_close_that_is_lost_while_the_server_closes_too_is_said_again() {
+    // SPEC CLS-2
+    let mut solo = Solo::client(SSE, &defaults());
+    post(&mut solo);
+    solo.end.connection.handle_post_answer(1, PostAnswer::Accepted { received: 0 }, solo.now);
+    solo.end.connection.close(Reason::Closed, solo.now);
+    let first = post(&mut solo);
+    assert!(closes(&first), "{first:?}");
+    solo.frame(closed(0));
+    assert_eq!(solo.end.connection.state(), State::Closed);
+    answer(&mut solo, &first, PostAnswer::Failed);
+    let again = post(&mut solo);
+    assert!(closes(&again), "{again:?}");
+    answer(&mut solo, &again, PostAnswer::Accepted { received: 0 });
+    assert_eq!(solo.end.connection.poll_timeout(), None, "and not for ever");
 }

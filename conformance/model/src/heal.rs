@@ -1,6 +1,6 @@
 //! From here on the network is good.
 
-use nosphere_core::{Reason, State, Time};
+use nosphere_core::{Reason, Side, State, Time};
 
 use crate::world::Excuses;
 use crate::{Broken, Budget, Dir, End, Grammar, Rule, Step, Who, World};
@@ -43,10 +43,10 @@ impl World {
         Err(Broken::new(Rule::Delivery, world.brief()))
     }
 
-    /// Nothing has happened but messages.
+    /// Nothing has happened but messages, and ends that are closed.
     fn is_untroubled(&self) -> bool {
-        let Budget { up, down, .. } = self.scope.budget;
-        Budget { up, down, ..self.budget } == self.scope.budget
+        let Budget { up, down, closes, .. } = self.scope.budget;
+        Budget { up, down, closes, ..self.budget } == self.scope.budget
     }
 
     fn brief(&self) -> String {
@@ -165,9 +165,17 @@ impl World {
     /// Sessions do not end by themselves.
     fn excuse(&self, end: &End) -> Result<(), Broken> {
         let Excuses { closed, late, restarted } = &self.excuses;
-        // The server has no way to tell a client whose first words were lost from one that never meant it (SES-6).
-        let unproved = matches!(end.grammar, Grammar::Disconnected(_, Reason::Unproved));
-        if !closed.is_empty() || *late || *restarted || unproved {
+        let Grammar::Disconnected(by, reason) = end.grammar else { return Ok(()) };
+        let excused = match reason {
+            Reason::GoingAway => closed.contains(&Who::Server),
+            Reason::Closed if by == Side::Server => *late || !closed.is_empty(),
+            Reason::Closed => closed.contains(&Who::Client),
+            Reason::Expired | Reason::Timeout | Reason::UnknownSession => *late || *restarted || !closed.is_empty(),
+            // The server has no way to tell a client whose first words were lost from one that never meant it (SES-6).
+            Reason::Unproved => true,
+            _ => false,
+        };
+        if excused {
             return Ok(());
         }
         Err(Broken::new(Rule::Delivery, format!("the session ended: {:?}", end.grammar)))

@@ -91,7 +91,10 @@ impl World {
         let Some(link) = self.links.get_mut(&id) else { return false };
         let (has, free) = match who {
             Who::Client => (link.has_client, link.is_cut()),
-            Who::Server => (matches!(link.stage, Stage::Session(_) | Stage::Greeting(_)), !link.has_client),
+            Who::Server => {
+                let has = matches!(link.stage, Stage::Session(_) | Stage::Greeting(_));
+                (has, !link.has_client && link.up.is_empty())
+            }
         };
         if !has || !free && !Self::spend(&mut self.budget.breaks) {
             return false;

@@ -16,6 +16,10 @@ pub struct Walk {
     pub steps: Vec<Placed>,
     /// What came to sight.
     pub sights: Sights,
+    /// How many messages the applications took, in all.
+    pub messages: u64,
+    /// How many attachments the client began before the network was good.
+    pub attachments: u64,
     /// The rule that broke, on the way or at the end.
     pub broken: Option<Broken>,
 }
@@ -41,6 +45,9 @@ fn drive(scope: &'static Scope, mut choose: impl FnMut(u64, &[Step]) -> Option<S
         let placed = (steps.len() as u64, step);
         steps.push(placed);
         world.take_placed(placed);
+        if world.client.is_over() {
+            break;
+        }
     }
     end(&world, steps)
 }
@@ -79,10 +86,13 @@ pub fn shrink(scope: &'static Scope, steps: &[Placed]) -> Walk {
 }
 
 fn end(world: &World, steps: Vec<Placed>) -> Walk {
-    match world.close_down_caught() {
-        Ok(world) => Walk { steps, sights: world.sights, broken: None },
-        Err(broken) => Walk { steps, sights: world.sights, broken: Some(broken) },
-    }
+    let attachments = world.client.connection.attachment();
+    let (last, broken) = match world.close_down_caught() {
+        Ok(last) => (last, None),
+        Err(broken) => (world.clone(), Some(broken)),
+    };
+    let messages = last.client.got + last.servers.iter().map(|server| server.got).sum::<u64>();
+    Walk { steps, sights: last.sights, messages, attachments, broken }
 }
 
 impl World {
@@ -96,16 +106,17 @@ impl World {
 /// How likely a step is to be taken: what ends a world is rare, and so, less so, is trouble.
 fn weight(step: &Step) -> u64 {
     match step {
-        Step::Close(_) | Step::Restart => 1,
+        Step::Close(_) | Step::Restart | Step::Timeout(_) => 1,
         Step::Attach(_)
         | Step::Break(..)
         | Step::Duplicate(_)
         | Step::Fail(_)
         | Step::Forget(_)
         | Step::Repeat(_)
-        | Step::Timeout(_)
         | Step::Try => 20,
-        Step::Answer(_) | Step::Deliver(..) | Step::Post(_) | Step::Send(_) | Step::Take(_) | Step::Write(_) => 100,
+        Step::Send(_) | Step::Take(_) => 100,
+        Step::Write(_) => 300,
+        Step::Answer(_) | Step::Deliver(..) | Step::Post(_) => 600,
     }
 }
 

@@ -234,7 +234,9 @@ impl World {
             if link.has_client && (breaks > 0 || link.is_cut()) {
                 steps.push(Step::Break(id, Who::Client));
             }
-            if matches!(link.stage, Stage::Session(_) | Stage::Greeting(_)) && (breaks > 0 || !link.has_client) {
+            if matches!(link.stage, Stage::Session(_) | Stage::Greeting(_))
+                && (breaks > 0 || !link.has_client && link.up.is_empty())
+            {
                 steps.push(Step::Break(id, Who::Server));
             }
             if repeats > 0 && matches!(link.up.front(), Some(Packet::Request(_))) {

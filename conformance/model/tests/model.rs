@@ -16,11 +16,19 @@ fn the_smallest_scope_is_explored_whole_and_no_rule_breaks() {
 #[test]
 fn walks_break_no_rule_and_come_across_all_that_there_is() {
     let mut sights = 0;
+    let mut totals = [(0, 0); 7];
     for seed in 0..2_100 {
         let scope = &scopes::WALKS[seed as usize % scopes::WALKS.len()];
         let walk = walk(scope, seed, 300);
         assert!(walk.broken.is_none(), "nosphere-model walk --seed {seed} {}: {:?}", scope.name, walk.broken);
         sights |= walk.sights.bits();
+        let (messages, attachments) = &mut totals[seed as usize % scopes::WALKS.len()];
+        *messages += walk.messages;
+        *attachments += walk.attachments;
+    }
+    for (scope, (messages, attachments)) in scopes::WALKS.iter().zip(totals) {
+        // Of 300 walks each. A walk on which nothing is said shows nothing.
+        assert!(messages > 300 * 5 && attachments > 300 * 2, "{}: {messages}, {attachments}", scope.name);
     }
     assert_eq!(scopes::unseen(Sights::from_bits(sights)), []);
 }

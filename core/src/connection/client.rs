@@ -141,8 +141,8 @@ impl Connection {
         }
     }
 
-    /// The answer to a poll begins without a grant. If it has a head, a proxy has repeated the request that resumed, and
-    /// this is the answer to the copy that came second: its head says what `resumed` would (POL-2).
+    /// The answer to a poll begins without a grant: something on the way has repeated the request that resumed, and this is
+    /// the answer to the copy that came second. Its `Nosphere-Received` says what `resumed` would (POL-2).
     pub(super) fn grant_by_head(&mut self, now: Time) {
         let known = self.session.key.is_some() && self.transport == Transport::LongPolling;
         if known && let Some(received) = self.client.as_mut().and_then(|client| client.answered.take()) {
@@ -206,7 +206,9 @@ impl Connection {
             return None;
         }
         let mut owes = std::mem::take(&mut client.owes) | std::mem::take(&mut client.repeat);
-        let base = self.session.outbox.transmitted();
+        // A farewell holds no messages, so it fits wherever the server is.
+        let outbox = &self.session.outbox;
+        let base = if farewell { outbox.acknowledged() } else { outbox.transmitted() };
         let mut units = Vec::new();
         if farewell {
             owes = true;
@@ -290,9 +292,10 @@ impl Connection {
         if let Some(client) = &mut self.client
             && self.transport != Transport::WebSocket
             && client.granted
-            && !sent
+            && (!sent || client.post.is_some())
         {
-            client.farewell = true;
+            // What is in flight may hold `close`; if it fails, it is said again.
+            client.farewell = !sent;
             self.timers.set(Timer::Close, now + self.config.close_timeout);
         }
     }

@@ -46,7 +46,11 @@ impl Connection {
         if !matches!(reason, Reason::Lost | Reason::Closed) {
             return self.fault(reason, "refused by the carrier", now);
         }
-        self.link = None;
+        if reason == Reason::Closed && self.awaits_greeting() {
+            // An answer to a poll that has no units has a head all the same.
+            self.grant_by_head(now);
+        }
+        self.take_link();
         self.ended_link = Some((link, reason));
         let between = match self.role {
             Role::Client => reason == Reason::Closed && self.is_granted(),
@@ -148,7 +152,11 @@ impl Connection {
             self.fault(Reason::Unexpected, "a count of what was never sent", now);
             return false;
         }
-        let kept = self.link.as_ref().map_or(MAX_COUNT, |link| link.behind);
+        let mut kept = MAX_COUNT;
+        if let Some(link) = &mut self.link {
+            kept = link.behind;
+            link.noted = link.noted.max(received);
+        }
         self.session.outbox.acknowledge(received.min(kept));
         self.notice_room();
         self.close_if_flushed(now);

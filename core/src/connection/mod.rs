@@ -78,6 +78,8 @@ struct Link {
     finish: bool,
     /// A poll's answer begins behind the count that the poll named, so nothing behind it may be forgotten before (POL-1).
     behind: u64,
+    /// A higher count that came meanwhile; it holds once the link is over.
+    noted: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -206,10 +208,20 @@ impl Connection {
 
     /// Ends the current link from this side.
     fn drop_link(&mut self, reason: Reason, now: Time) {
-        if let Some(link) = self.link.take() {
+        if let Some(link) = self.take_link() {
             self.ended_link = Some((link.id, reason));
             self.link_lost(reason, now);
         }
+    }
+
+    /// The current link is over.
+    fn take_link(&mut self) -> Option<Link> {
+        let link = self.link.take()?;
+        if link.noted > 0 {
+            self.session.outbox.acknowledge(link.noted.min(self.session.outbox.highest_number()));
+            self.notice_room();
+        }
+        Some(link)
     }
 
     /// There is no link any more, and that is not the end of a poll.
@@ -246,7 +258,8 @@ impl Connection {
             self.ended_link = Some((old.id, Reason::Fenced));
         }
         self.transport = transport;
-        self.link = Some(Link { id, greeting, used: false, carried: false, finish: false, behind: MAX_COUNT });
+        self.link =
+            Some(Link { id, greeting, used: false, carried: false, finish: false, behind: MAX_COUNT, noted: 0 });
         for timer in [Timer::Ping, Timer::Liveness, Timer::PollTime, Timer::PollGap] {
             self.timers.stop(timer);
         }

@@ -169,14 +169,14 @@ impl Connection {
             return close;
         }
         if self.role == Role::Server && self.transport == Transport::LongPolling {
-            self.ended_link = self.link.take().map(|link| (link.id, Reason::Closed));
+            self.ended_link = self.take_link().map(|link| (link.id, Reason::Closed));
             return Action::Finish;
         }
         self.end_link(reason)
     }
 
     fn end_link(&mut self, reason: Reason) -> Action {
-        if let Some(link) = self.link.take() {
+        if let Some(link) = self.take_link() {
             self.ended_link = Some((link.id, reason));
         }
         Action::Close { reason }
@@ -184,7 +184,7 @@ impl Connection {
 
     /// The poll is answered; the next one is expected.
     fn finish(&mut self, now: Time) -> Option<Action> {
-        let link = self.link.take()?;
+        let link = self.take_link()?;
         self.ended_link = Some((link.id, Reason::Closed));
         self.timers.stop(Timer::PollTime);
         self.timers.set(Timer::PollGap, now + self.config.poll_gap);

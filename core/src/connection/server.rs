@@ -134,7 +134,8 @@ impl Connection {
         if received.is_some_and(|count| count > self.session.outbox.highest_number()) {
             return Err(Fault::Unexpected);
         }
-        let oldest = self.session.outbox.acknowledged();
+        let noted = self.link.as_ref().map_or(0, |link| link.noted);
+        let oldest = self.session.outbox.acknowledged().max(noted);
         let behind = received.is_some_and(|count| count < oldest);
         let next = number > self.attachment;
         let retained = self.rules().delivery == Delivery::Retained;
@@ -208,7 +209,7 @@ impl Connection {
         if attachment.is_some_and(|number| number != self.attachment) || self.transport == Transport::WebSocket {
             return Err(Fault::Fenced);
         }
-        // Refused or not, it is a sign of life (HB-3).
+        // Whether its messages can be taken or not, it is a sign of life (HB-3).
         self.heard(now);
         let counts = frames.iter().filter_map(|(frame, _)| match frame {
             Ok(Frame::Ack { received } | Frame::Ping { received } | Frame::Pong { received }) => Some(*received),
