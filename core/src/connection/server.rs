@@ -68,7 +68,7 @@ pub struct BatchAnswer {
     pub outcome: Result<(), Fault>,
 }
 
-/// Why a request was refused, without any effect on the session (SPEC §13).
+/// Why a request was refused (SPEC §13). All that it did to the session is to show that its client is there, if it did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fault {
