@@ -65,7 +65,7 @@ fn client(seed: u64, id: u32, calm: bool, heals: u64, server: &Limits) -> Client
         overflow: *rng.pick(&[Overflow::Disconnect, Overflow::DropNewest, Overflow::DropOldest]),
         starts: rng.skewed(0, heals / 2),
         sessions: rng.range(1, 5) as u32,
-        pace: if rng.chance(20) { rng.skewed(1, 400) } else { 0 },
+        pace: if rng.chance(20) && !calm { rng.skewed(1, 400) } else { 0 },
         patience: rng.skewed(1, 1500),
         net: net(rng, server, calm),
         actions: Vec::new(),

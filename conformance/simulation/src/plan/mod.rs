@@ -286,6 +286,8 @@ impl Plan {
         let calm = |client: &ClientPlan| {
             client.faults.is_empty()
                 && !is_short(client.queued)
+                // A poll that waits for a slow application may be overtaken by a POST, and then waits once more.
+                && client.pace == 0
                 // Behind what waits in a narrow network, a ping may come too late.
                 && client.net.buffer >= 64 << 10
                 && client.leaves != Leave::Vanish
