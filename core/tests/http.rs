@@ -384,3 +384,17 @@ fn an_answer_without_units_to_a_resuming_poll_grants_as_its_head_says() {
     solo.send("up");
     assert!(solo.end.connection.poll_post(solo.format).is_some());
 }
+
+#[test]
+fn a_head_whose_count_cannot_be_grants_nothing_and_what_follows_it_is_not_taken() {
+    // SPEC POL-2, DLV-4
+    let mut solo = Solo::client(POLL, &defaults());
+    solo.end.connection.handle_detach(LinkId(1), Reason::Lost, solo.now);
+    assert_eq!(solo.events(), [Event::Suspended]);
+    solo.end.connection.attach(LinkId(2), POLL, solo.now);
+    solo.link = LinkId(2);
+    solo.actions();
+    solo.end.connection.handle_received(LinkId(2), 7, solo.now);
+    solo.frame(text("a"));
+    assert_eq!((solo.events(), solo.end.connection.state()), (vec![], State::Suspended));
+}

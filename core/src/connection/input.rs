@@ -170,10 +170,11 @@ impl Connection {
     }
 
     fn is_ungranted(&mut self, now: Time) -> bool {
-        if self.awaits_greeting() {
-            self.grant_by_head(now);
+        if !self.awaits_greeting() {
+            return false;
         }
-        self.awaits_greeting()
+        self.grant_by_head(now);
+        !self.is_granted()
     }
 
     pub(super) fn awaits_greeting(&self) -> bool {
