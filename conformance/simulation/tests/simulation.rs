@@ -158,7 +158,7 @@ fn the_oracle_sees_a_life_that_is_not_one() {
             }
         };
         doctor.rejects("was not Suspended", after(Seen::Resumed(nosphere::Transport::WebSocket)));
-        doctor.rejects("Suspended", after(Seen::Suspended));
+        doctor.rejects("uspended", after(Seen::Suspended));
     }
     assert!(doctor.places(is(What::Event(Seen::Suspended))).is_empty());
 }

@@ -147,11 +147,16 @@ pub(super) fn check_broadcasts(sessions: &[Session<'_>], trace: &Trace, plan: &P
         // Of a session that dies before its handler has seen anything, nobody knows.
         let dies = |later: &Entry| later.what == What::Crash && later.at == entry.at;
         let untold = limited && plan.server.overflow == Overflow::DropOldest || trace.entries[index..].iter().any(dies);
-        if known > *count || known + unclear < *count && !untold {
-            return Err(format!(
-                "broadcast {id} was queued for {count} sessions, and {known} of them got it or gave it back"
-            ));
-        }
+        let problem = if known > *count {
+            "more of them"
+        } else if known + unclear < *count && !untold {
+            "it is lost for some: fewer of them"
+        } else {
+            continue;
+        };
+        return Err(format!(
+            "broadcast {id} was queued for {count} sessions, and {problem} have it or gave it back: {known}"
+        ));
     }
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! The order of events (DESIGN §4, SPEC SES-1).
 
 use super::Side;
-use crate::trace::{Entry, Seen, What};
+use crate::trace::{Entry, Seen, What, Who};
 
-pub(super) fn check(side: &Side<'_>) -> Result<(), String> {
+pub(super) fn check(who: Who, side: &Side<'_>) -> Result<(), String> {
+    let opened = matches!(who, Who::Session(_)) || side.has(|what| matches!(what, What::Opened(_)));
     let mut state = State::New;
     for (_, Entry { at, what, .. }) in &side.entries {
         state = match (state, what) {
@@ -11,7 +12,8 @@ pub(super) fn check(side: &Side<'_>) -> Result<(), String> {
                 return Err(format!("{what:?} at {at} ms, after Disconnected"));
             }
             (State::New, What::Event(Seen::Connected(_))) => State::Linked,
-            (State::New, What::Event(Seen::Disconnected(..))) => State::Over,
+            // A client whose session never opened sees nothing else.
+            (State::New, What::Event(Seen::Disconnected(..))) if !opened => State::Over,
             (State::New, What::Event(_) | What::Received(_) | What::Undeliverable(_)) => {
                 return Err(format!("{what:?} at {at} ms, before Connected"));
             }

@@ -24,7 +24,7 @@ pub fn judge(trace: &Trace, plan: &Plan) -> Result<(), String> {
     }
     let sides = sides(trace);
     for (who, side) in &sides {
-        grammar::check(side).map_err(|problem| format!("{who}: {problem}"))?;
+        grammar::check(*who, side).map_err(|problem| format!("{who}: {problem}"))?;
         deadlines::check(*who, side, plan).map_err(|problem| format!("{who}: {problem}"))?;
     }
     let sessions = sessions(&sides, plan);
