@@ -17,6 +17,8 @@ pub(crate) struct Clockwork {
     /// When the link came or went.
     relinked: Time,
     heard: Time,
+    /// The peer has said something, which is a client's proof (SES-6).
+    spoken: bool,
     /// The first ping that nothing was heard after.
     pinged: Option<Time>,
 }
@@ -32,6 +34,7 @@ impl Clockwork {
             linked,
             relinked: now,
             heard: now,
+            spoken: false,
             pinged: None,
         }
     }
@@ -50,7 +53,7 @@ impl Clockwork {
     }
 
     pub(crate) fn hear(&mut self, now: Time) {
-        (self.heard, self.pinged) = (now, None);
+        (self.heard, self.spoken, self.pinged) = (now, true, None);
     }
 
     /// A deadline passed. If it was that of a ping, an answer is due from here on, written or not: a socket that takes
@@ -67,7 +70,7 @@ impl Clockwork {
         let right = match (who, self.state, after.state()) {
             (_, State::Connecting, State::Closed) => self.is(self.began, config.connect_timeout, now),
             (Who::Server, State::Open | State::Suspended | State::Closing, State::Closed)
-                if self.is(self.began, config.proof, now) =>
+                if !self.spoken && self.is(self.began, config.proof, now) =>
             {
                 true
             }

@@ -148,7 +148,10 @@ fn sides(trace: &Trace) -> BTreeMap<Who, Side<'_>> {
                     side.killed |= matches!(who, Who::Session(_)) && !side.has_ended();
                 }
             }
-            (What::Vanished, who) => sides.entry(who).or_default().killed = true,
+            (What::Vanished, who) => {
+                let side = sides.entry(who).or_default();
+                side.killed |= !side.has_ended();
+            }
             (What::Note(_), _) | (_, Who::World) => {}
             (_, who) => sides.entry(who).or_default().entries.push((index, entry)),
         }
