@@ -24,6 +24,8 @@ pub struct Config {
     pub max_queued_bytes: usize,
     /// The most messages that a session keeps for sending, acknowledgement awaited included (4,096).
     pub max_queued_messages: usize,
+    /// The most messages that may wait before one that is [volatile](crate::Message::volatile), or it is dropped (64).
+    pub max_volatile_waiting: usize,
     /// How long a link may stay without saying which session it is for (10 s).
     pub open_timeout: Duration,
     /// What happens when the queue is full.
@@ -57,6 +59,7 @@ impl Default for Config {
             heartbeat: Duration::from_secs(25),
             max_queued_bytes: 4 << 20,
             max_queued_messages: 4096,
+            max_volatile_waiting: 64,
             open_timeout: Duration::from_secs(10),
             overflow: Overflow::default(),
             poll_gap: Duration::from_secs(10),

@@ -48,6 +48,18 @@ impl PayloadError {
     }
 }
 
+/// What became of a message that was taken for sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Sent {
+    /// It is [volatile](Message::volatile), and cannot go out now.
+    Dropped,
+    /// It goes out when its turn comes.
+    Queued,
+    /// It took the place of an older one of the same [key](Message::keyed).
+    Replaced,
+}
+
 /// Why a message was not taken for sending. The message comes back.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]

@@ -2,14 +2,14 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::{EncodeError, Json, Message, Payload, PayloadError, Text};
+use crate::{EncodeError, Json, Message, Payload, PayloadError, RequestId, Text};
 
 /// What the application sees of a session.
 ///
 /// In this order, whatever happens (SPEC SES-1):
 ///
 /// ```text
-/// Connected ( Text | Json | Binary | Heartbeat | Error | Suspended Resumed | Writable )* Disconnected
+/// Connected ( Text | Json | Binary | Request | Reply | Heartbeat | Error | Suspended Resumed | Writable )* Disconnected
 /// ```
 ///
 /// `Suspended` may also be the last before `Disconnected`. A client whose session never opened sees `Disconnected` alone.
@@ -36,6 +36,12 @@ pub enum Event {
     Heartbeat,
     /// A JSON message.
     Json(Json),
+    /// The answer to a request of this side.
+    ///
+    /// What answers nothing that was asked, or comes after its time, comes all the same.
+    Reply(Reply),
+    /// A message whose sender waits for an answer: [`Message::reply`].
+    Request(Request),
     /// The session has a link again.
     Resumed {
         /// What carries it.
@@ -57,6 +63,26 @@ impl From<Payload> for Event {
             Payload::Text(text) => Self::Text(text),
         }
     }
+}
+
+/// A message that asks for a reply.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "SPEC §2; formats build it")]
+pub struct Request {
+    /// What the reply has to name.
+    pub id: RequestId,
+    /// What is asked.
+    pub payload: Payload,
+}
+
+/// A message that answers a request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "SPEC §2; formats build it")]
+pub struct Reply {
+    /// Which request.
+    pub id: RequestId,
+    /// The answer.
+    pub payload: Payload,
 }
 
 /// What went wrong without ending the session.

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::{DecodeError, EncodeError, Payload, ResumeToken, SessionId, Text, Unit};
+use crate::{DecodeError, EncodeError, Payload, Reply, Request, ResumeToken, SessionId, Text, Unit};
 
 /// A unit of the protocol (SPEC §2). Only messages are counted and replayed; everything else can be made again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +24,10 @@ pub enum Frame {
     },
     /// Application data.
     Message(Payload),
+    /// Application data that asks for a reply. A message like any other.
+    Request(Request),
+    /// Application data that answers a request. A message like any other.
+    Reply(Reply),
     /// Says what was taken.
     Ack {
         /// The count.
@@ -41,6 +45,13 @@ pub enum Frame {
     },
     /// Ends the session.
     Close(Close),
+}
+
+impl Frame {
+    /// Whether the frame is counted and replayed.
+    pub fn is_message(&self) -> bool {
+        matches!(self, Self::Message(_) | Self::Reply(_) | Self::Request(_))
+    }
 }
 
 /// The fields of `open`.

@@ -47,6 +47,17 @@ impl fmt::Display for SessionId {
     }
 }
 
+/// Tells a request from all others of its sender (SPEC §9.2). At most [`MAX_COUNT`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(clippy::exhaustive_structs, reason = "a number that its sender chooses")]
+pub struct RequestId(pub u64);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// The right to resume a session: 128 random bits. `Debug` does not show them.
 ///
 /// `==` is for tests and model checking; [`ResumeToken::matches`] is for peers.

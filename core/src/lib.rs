@@ -114,7 +114,7 @@
 //! # The life of a session
 //!
 //! ```text
-//! Connected ( Text | Json | Binary | Heartbeat | Error | Suspended Resumed | Writable )* Disconnected
+//! Connected ( Text | Json | Binary | Request | Reply | Heartbeat | Error | Suspended Resumed | Writable )* Disconnected
 //! ```
 //!
 //! is what the application sees, in this order, whatever happens; the table behind it is [`lifecycle::LIFECYCLE`].
@@ -149,11 +149,11 @@ pub use config::{Config, Overflow};
 pub use connection::{
     Action, Attach, AttachRequest, Batch, BatchAnswer, Connection, Fault, Opening, Post, PostAnswer, Undelivered,
 };
-pub use error::{DecodeError, EncodeError, PayloadError, SendError};
-pub use event::{Event, Reason, SessionError, Side, Transport, Undeliverable};
+pub use error::{DecodeError, EncodeError, PayloadError, SendError, Sent};
+pub use event::{Event, Reason, Reply, Request, SessionError, Side, Transport, Undeliverable};
 pub use frame::{Close, Frame, Offer, Open, Opened, Window, WireFormat};
 pub use greeting::{Greeted, Greeting};
-pub use id::{InvalidId, LinkId, MAX_COUNT, ResumeToken, SessionId};
+pub use id::{InvalidId, LinkId, MAX_COUNT, RequestId, ResumeToken, SessionId};
 pub use json::{Json, JsonEncoding, JsonError, MAX_DEPTH};
 pub use lifecycle::State;
 pub use message::{Kind, Message, Payload};

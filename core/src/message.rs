@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use crate::connection::too_deep;
-use crate::{EncodeError, Encoded, Frame, Json, Text, WireFormat};
+use crate::{EncodeError, Encoded, Frame, Json, Reply, Request, RequestId, Text, WireFormat};
 
 /// How many wire formats' encodings a shared message remembers; further ones are encoded for each recipient.
 const REMEMBERED_ENCODINGS: usize = 4;
@@ -97,8 +97,36 @@ impl fmt::Display for Kind {
 ///
 /// Cloning copies no payload. A [shared](Message::shared) message is encoded once for each wire format, however many
 /// sessions it is sent to.
+///
+/// ```
+/// use nosphere_core::Message;
+///
+/// let hello = Message::text("hello");
+/// // Either goes out now, or not at all.
+/// let cursor = Message::text("17,4").volatile();
+/// // A newer one of the same key takes its place while it waits.
+/// let price = Message::text("ACME 12.30").keyed("ACME");
+/// ```
 #[derive(Clone)]
-pub struct Message(Body);
+pub struct Message {
+    body: Body,
+    /// What few messages have.
+    marks: Option<Arc<Marks>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Marks {
+    exchange: Option<Exchange>,
+    key: Option<Text>,
+    volatile: bool,
+}
+
+/// Which side of a request and its reply a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Exchange {
+    Reply(RequestId),
+    Request(RequestId),
+}
 
 #[derive(Clone)]
 enum Body {
@@ -115,10 +143,12 @@ impl Message {
     /// Makes one message for many recipients.
     #[must_use]
     pub fn shared(self) -> Self {
-        match self.0 {
-            Body::Own(payload) => Self(Body::Shared(Arc::new(Shared { payload, encodings: Default::default() }))),
-            Body::Shared(_) => self,
-        }
+        let Self { body, marks } = self;
+        let body = match body {
+            Body::Own(payload) => Body::Shared(Arc::new(Shared { payload, encodings: Default::default() })),
+            Body::Shared(_) => body,
+        };
+        Self { body, marks }
     }
 
     /// A binary message.
@@ -131,9 +161,75 @@ impl Message {
         Payload::Text(text.into()).into()
     }
 
+    /// A message that asks for a reply, which names the same id (SPEC §9.2).
+    pub fn request(id: RequestId, message: impl Into<Self>) -> Self {
+        message.into().with_exchange(Exchange::Request(id))
+    }
+
+    /// The answer to a request.
+    pub fn reply(id: RequestId, message: impl Into<Self>) -> Self {
+        message.into().with_exchange(Exchange::Reply(id))
+    }
+
+    /// The same message, to be dropped when it cannot go out now: for a cursor's place, or anything else that is worthless
+    /// a moment later.
+    ///
+    /// It is dropped when the session has no link, when its peer's window or its socket takes nothing, and when
+    /// [`Config::max_volatile_waiting`](crate::Config::max_volatile_waiting) messages wait before it. Nobody is told,
+    /// and no number is left unused: a message has none until it is handed to a link.
+    #[must_use]
+    pub fn volatile(self) -> Self {
+        self.with(|marks| marks.volatile = true)
+    }
+
+    /// The same message, to take the place of an older one of the same key that still waits: for a ticker's price, or
+    /// anything else of which only the newest counts.
+    ///
+    /// It takes that very place in the queue, so that what changes often does not wait for ever; it may thus overtake
+    /// what was sent between the two.
+    #[must_use]
+    pub fn keyed(self, key: impl Into<Text>) -> Self {
+        let key = key.into();
+        self.with(|marks| marks.key = Some(key))
+    }
+
+    /// Whether the message may be [dropped](Self::volatile).
+    pub fn is_volatile(&self) -> bool {
+        self.marks.as_ref().is_some_and(|marks| marks.volatile)
+    }
+
+    /// What tells which older message this one [replaces](Self::keyed).
+    pub fn key(&self) -> Option<&Text> {
+        self.marks.as_ref()?.key.as_ref()
+    }
+
+    /// Whether only a protocol with frames of its own has a form for this.
+    pub(crate) fn is_exchange(&self) -> bool {
+        self.exchange().is_some()
+    }
+
+    fn exchange(&self) -> Option<Exchange> {
+        self.marks.as_ref()?.exchange
+    }
+
+    fn with_exchange(self, exchange: Exchange) -> Self {
+        // What was encoded for others is not this message any more.
+        let Self { body, marks } = self;
+        let body = match body {
+            Body::Own(_) => body,
+            Body::Shared(shared) => Body::Own(shared.payload.clone()),
+        };
+        Self { body, marks }.with(|marks| marks.exchange = Some(exchange))
+    }
+
+    fn with(mut self, mark: impl FnOnce(&mut Marks)) -> Self {
+        mark(Arc::make_mut(self.marks.get_or_insert_default()));
+        self
+    }
+
     /// What the message holds.
     pub fn payload(&self) -> &Payload {
-        match &self.0 {
+        match &self.body {
             Body::Own(payload) => payload,
             Body::Shared(shared) => &shared.payload,
         }
@@ -141,7 +237,7 @@ impl Message {
 
     /// The message's content, without a copy of its bytes.
     pub fn into_payload(self) -> Payload {
-        match self.0 {
+        match self.body {
             Body::Own(payload) => payload,
             Body::Shared(shared) => shared.payload.clone(),
         }
@@ -158,8 +254,15 @@ impl Message {
         {
             return Err(too_deep());
         }
-        let encode = |payload: &Payload| format.encode(Frame::Message(payload.clone()));
-        match &self.0 {
+        let encode = |payload: &Payload| {
+            let payload = payload.clone();
+            format.encode(match self.exchange() {
+                None => Frame::Message(payload),
+                Some(Exchange::Reply(id)) => Frame::Reply(Reply { id, payload }),
+                Some(Exchange::Request(id)) => Frame::Request(Request { id, payload }),
+            })
+        };
+        match &self.body {
             Body::Own(payload) => encode(payload).map(Encoded::new),
             Body::Shared(shared) => {
                 let name = format.name();
@@ -177,7 +280,7 @@ impl Message {
 
 impl From<Payload> for Message {
     fn from(payload: Payload) -> Self {
-        Self(Body::Own(payload))
+        Self { body: Body::Own(payload), marks: None }
     }
 }
 
@@ -220,7 +323,7 @@ impl From<serde_json::Value> for Message {
 
 impl PartialEq for Message {
     fn eq(&self, other: &Self) -> bool {
-        self.payload() == other.payload()
+        self.payload() == other.payload() && self.marks == other.marks
     }
 }
 
@@ -229,12 +332,14 @@ impl Eq for Message {}
 impl Hash for Message {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.payload().hash(state);
+        self.marks.hash(state);
     }
 }
 
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.payload().fmt(f)
+        let Some(marks) = &self.marks else { return self.payload().fmt(f) };
+        f.debug_struct("Message").field("payload", self.payload()).field("marks", marks).finish()
     }
 }
 

@@ -9,12 +9,14 @@
 mod bad_input;
 mod close;
 mod closing;
+mod exchange;
 mod fuzz;
 mod heartbeat;
 mod http;
 mod json;
 mod lifecycle;
 mod limits;
+mod lossy;
 mod messages;
 mod names;
 mod open;

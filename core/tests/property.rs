@@ -1,6 +1,6 @@
 //! Any sequence of sends, deliveries, losses and takeovers: nothing is lost, doubled or reordered.
 
-use nosphere_core::{Event, Overflow, Reason, State, Time, Transport};
+use nosphere_core::{Event, Message, Overflow, Reason, RequestId, State, Time, Transport};
 use proptest::prelude::*;
 
 use super::support::{Dir, End, Packet, Pair, TRANSPORTS, config};
@@ -19,6 +19,7 @@ enum Op {
     Send(Dir),
     Swallow,
     Take(Dir, usize),
+    TakeReply(Dir),
     Transmit,
     TryLink,
 }
@@ -48,10 +49,15 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// The same, with applications that wait for replies.
+fn op_or_reply() -> impl Strategy<Value = Op> {
+    prop_oneof![15 => op(), 1 => dir().prop_map(Op::TakeReply)]
+}
+
 /// The same, and ends.
 fn op_or_end() -> impl Strategy<Value = Op> {
     prop_oneof![
-        40 => op(),
+        40 => op_or_reply(),
         1 => dir().prop_map(Op::Close),
         1 => (1_000_u64..60_000).prop_map(Op::Advance),
         1 => Just(Op::Expire),
@@ -61,6 +67,8 @@ fn op_or_end() -> impl Strategy<Value = Op> {
 struct World {
     pair: Pair,
     sends: usize,
+    /// Messages are of every sort: requests, replies, volatile and keyed ones.
+    mixed: bool,
 }
 
 impl World {
@@ -76,7 +84,11 @@ impl World {
         pair.auto = false;
         pair.client.slow = true;
         pair.servers.iter_mut().for_each(|server| server.slow = true);
-        Self { pair, sends: 0 }
+        Self { pair, sends: 0, mixed: false }
+    }
+
+    fn mixed(transport: Transport, open: bool) -> Self {
+        Self { mixed: true, ..Self::new(transport, open) }
     }
 
     fn apply(&mut self, op: &Op) {
@@ -140,10 +152,11 @@ impl World {
             Op::Send(dir) => {
                 self.sends += 1;
                 // From 11 to 40 bytes with their envelopes, of a window of 60.
-                let message = format!("{}{}", self.sends, "·".repeat(self.sends * 7 % 14));
+                let message = Message::text(format!("{}{}", self.sends, "·".repeat(self.sends * 7 % 14)));
+                let message = if self.mixed { of_some_sort(self.sends, message) } else { message };
                 match dir {
-                    Dir::Up => drop(pair.client.send(message.as_str(), now)),
-                    Dir::Down => drop(pair.servers.last_mut().map(|server| server.send(message.as_str(), now))),
+                    Dir::Up => drop(pair.client.send(message, now)),
+                    Dir::Down => drop(pair.servers.last_mut().map(|server| server.send(message, now))),
                 }
             }
             Op::Swallow => {
@@ -160,6 +173,13 @@ impl World {
                     (0..n).for_each(|_| drop(end.take_one()));
                 }
             }
+            Op::TakeReply(dir) => {
+                let end = match dir {
+                    Dir::Up => Some(&mut pair.client),
+                    Dir::Down => pair.servers.last_mut(),
+                };
+                drop(end.and_then(End::take_reply));
+            }
             Op::Transmit => pair.transmit(),
             Op::TryLink => {
                 pair.try_link();
@@ -173,9 +193,10 @@ impl World {
         let Pair { client, servers, .. } = &self.pair;
         for server in servers {
             let mine = server.connection.session() == client.connection.session();
-            let (up, down) = if mine { (&client.sent[..], &client.got[..]) } else { (&[][..], &[][..]) };
-            assert!(up.starts_with(&server.got), "the server got {:?} of {up:?}", server.got);
-            assert!(server.sent.starts_with(down), "the client got {down:?} of {:?}", server.sent);
+            delivered(if mine { &client.sent } else { &[] }, server);
+            if mine {
+                delivered(&server.sent, client);
+            }
         }
         for end in servers.iter().chain([client]) {
             assert!(end.connection.queued() <= 12);
@@ -194,6 +215,51 @@ impl World {
         // A link that swallows everything is noticed by the deadlines.
         pair.advance(100_000);
     }
+}
+
+/// The n-th message of a world where they are of every sort.
+fn of_some_sort(n: usize, message: Message) -> Message {
+    match n % 8 {
+        0 => message.volatile(),
+        1 => message.keyed("a"),
+        2 => message.keyed("b").volatile(),
+        3 => Message::request(RequestId(n as u64), message),
+        4 => Message::reply(RequestId(n as u64), message).shared(),
+        _ => message,
+    }
+}
+
+fn is_firm(message: &Message) -> bool {
+    !message.is_volatile() && message.key().is_none()
+}
+
+/// The same as its peer sees it.
+fn plain(message: &Message) -> Message {
+    if is_firm(message) { message.clone() } else { message.clone().into_payload().into() }
+}
+
+/// What a side took of what its peer sent: no message twice, those that may not be dropped or overtaken in their order and
+/// without a gap, volatile ones between them where they belong, and of each key always a newer one.
+fn delivered(sent: &[Message], to: &End) {
+    let at = |message: &Message| {
+        let is = |sent: &Message| plain(sent) == *message;
+        sent.iter().position(is).unwrap_or_else(|| panic!("{message:?} was never sent"))
+    };
+    let early: Vec<_> = to.early.iter().map(at).collect();
+    let got: Vec<_> = to.got.iter().map(at).collect();
+    let ordered = |of: &dyn Fn(&Message) -> bool| {
+        let chosen: Vec<_> = got.iter().copied().filter(|&at| of(&sent[at])).collect();
+        assert!(chosen.is_sorted_by(|a, b| a < b), "{chosen:?} of {sent:?}");
+    };
+    ordered(&|message| message.key().is_none());
+    for key in ["a", "b"] {
+        ordered(&|message| message.key().is_some_and(|of| *of == key));
+    }
+    assert!(!got.iter().any(|at| early.contains(at)), "{early:?} came again: {got:?}");
+    assert!(early.iter().enumerate().all(|(n, at)| !early[..n].contains(at)), "{early:?}");
+    let firm = (0..sent.len()).filter(|&at| is_firm(&sent[at]) && !early.contains(&at));
+    let taken = got.iter().copied().filter(|&at| is_firm(&sent[at]));
+    assert!(taken.eq(firm.take(got.iter().filter(|&&at| is_firm(&sent[at])).count())), "{got:?} of {sent:?}");
 }
 
 /// Everything that an ended side sent was delivered or is handed back, and nothing both.
@@ -226,6 +292,30 @@ proptest! {
         prop_assert_eq!(&servers[0].sent, &client.got);
         for end in [client, &servers[0]] {
             prop_assert_eq!(end.count(|event| matches!(event, Event::Connected { .. })), 1);
+        }
+    }
+
+    // SPEC DLV-1, DLV-6, DLV-7
+    #[test]
+    fn what_may_be_dropped_leaves_no_gap_and_takes_nothing_else_along(
+        transport in transport(),
+        ops in prop::collection::vec(op_or_reply(), 0..120),
+    ) {
+        let mut world = World::mixed(transport, true);
+        ops.iter().for_each(|op| world.apply(op));
+        world.heal();
+        world.check();
+        let Pair { client, servers, .. } = &world.pair;
+        for (from, to) in [(client, &servers[0]), (&servers[0], client)] {
+            prop_assert_eq!(from.connection.state(), State::Open);
+            let due = from.sent.iter().filter(|message| is_firm(message));
+            let missing: Vec<_> = due.filter(|due| !to.got.contains(due) && !to.early.contains(due)).collect();
+            prop_assert!(missing.is_empty(), "{:?}", missing);
+            // Whatever was replaced on the way, the newest price arrives.
+            let price = |message: &&Message| message.key().is_some_and(|key| *key == "a");
+            let newest = from.sent.iter().rfind(price).map(plain);
+            prop_assert!(newest.is_none_or(|newest| to.got.contains(&newest)));
+            prop_assert_eq!(to.connection.received(), from.connection.acknowledged());
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nosphere_core::{Close, Frame, MAX_COUNT, Open, Opened, Window};
+use nosphere_core::{Close, Frame, MAX_COUNT, Open, Opened, Reply, Request, Window};
 
 /// What is wrong with the fields of a frame, if anything.
 pub(crate) fn fault(frame: &Frame) -> Option<&'static str> {
@@ -18,6 +18,9 @@ pub(crate) fn fault(frame: &Frame) -> Option<&'static str> {
         }
         Frame::Resumed { received } | Frame::Ack { received } | Frame::Ping { received } | Frame::Pong { received } => {
             count_fault(*received)
+        }
+        Frame::Request(Request { id, .. }) | Frame::Reply(Reply { id, .. }) => {
+            (id.0 > MAX_COUNT).then_some("the number of a request beyond 2^53-1")
         }
         Frame::Message(_) | Frame::Reset { .. } | _ => None,
     }

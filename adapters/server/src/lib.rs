@@ -35,8 +35,8 @@ pub use session::Sink;
 
 pub use nosphere_core::{
     Close, Config, DecodeError, EncodeError, Event, Frame, Json, JsonError, Kind, Message, Offer, Open, Opened,
-    Overflow, Payload, PayloadError, Reason, ResumeToken, SendError, SessionError, SessionId, Side, Text, Transport,
-    Undeliverable, Undelivered, Unit, Window, WireFormat,
+    Overflow, Payload, PayloadError, Reason, Reply, Request, RequestId, ResumeToken, SendError, SessionError,
+    SessionId, Side, Text, Transport, Undeliverable, Undelivered, Unit, Window, WireFormat,
 };
 pub use nosphere_wire::negotiation::{Formats, InvalidOrigin, OriginPolicy, Refusal, RegisterError};
 

@@ -325,6 +325,8 @@ impl Connection {
             Frame::Ack { .. }
             | Frame::Close(_)
             | Frame::Message(_)
+            | Frame::Reply(_)
+            | Frame::Request(_)
             | Frame::Open(_)
             | Frame::Opened(_)
             | Frame::Ping { .. }

@@ -5,8 +5,8 @@ use crate::lifecycle::Input;
 use crate::session::{Pushed, carriage_return};
 use crate::timers::Timer;
 use crate::{
-    EncodeError, Event, LinkId, MAX_DEPTH, Message, Payload, Protocol, Reason, ResumeToken, SendError, SessionId,
-    State, Time, Transport, Window,
+    EncodeError, Event, LinkId, MAX_DEPTH, Message, Payload, Protocol, Reason, Reply, ResumeToken, SendError, Sent,
+    SessionId, State, Time, Transport, Window,
 };
 
 impl Connection {
@@ -16,7 +16,7 @@ impl Connection {
     /// # Errors
     ///
     /// The message comes back, with the reason, when it cannot be taken.
-    pub fn send(&mut self, message: impl Into<Message>, now: Time) -> Result<(), SendError> {
+    pub fn send(&mut self, message: impl Into<Message>, now: Time) -> Result<Sent, SendError> {
         let message = message.into();
         if !matches!(self.state, State::Connecting | State::Open | State::Suspended) {
             return Err(SendError::Closed(message));
@@ -28,6 +28,7 @@ impl Connection {
             return Err(SendError::TooLarge { message, limit });
         }
         let inexpressible = match message.payload() {
+            _ if message.is_exchange() && !rules.frames => Some(EncodeError::new("plain", "requests and replies")),
             Payload::Json(json) if json.is_too_deep() => Some(too_deep()),
             Payload::Text(text) if rules.no_carriage_return && text.as_bytes().contains(&b'\r') => {
                 Some(carriage_return())
@@ -37,8 +38,11 @@ impl Connection {
         if let Some(error) = inexpressible {
             return Err(SendError::Inexpressible { message, error });
         }
-        match self.session.outbox.push(message, rules.delivery, &self.config) {
-            Pushed::Queued => Ok(()),
+        let linked = self.state == State::Open && self.link.is_some();
+        match self.session.outbox.push(message, linked, rules.delivery, &self.config) {
+            Pushed::Dropped => Ok(Sent::Dropped),
+            Pushed::Queued => Ok(Sent::Queued),
+            Pushed::Replaced => Ok(Sent::Replaced),
             Pushed::Refused(message) => {
                 self.session.awaits_room = true;
                 Err(SendError::Full(message))
@@ -75,9 +79,20 @@ impl Connection {
     /// Taking may make an acknowledgement due, or let a client's held poll go: ask for transmits afterwards.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<Event> {
-        let (event, ack_due) = self.session.inbox.pop()?;
-        self.due.ack |= ack_due && self.rules().frames;
-        Some(event)
+        let event = self.session.inbox.pop();
+        self.due.ack |= self.session.inbox.is_report_due() && self.rules().frames;
+        event
+    }
+
+    /// The next reply to a request of this side, whatever waits before it.
+    ///
+    /// For an application that waits for a reply in the middle of something else and takes no events meanwhile. It counts
+    /// as received when what came before it was taken, and no event tells of it again.
+    #[must_use]
+    pub fn poll_reply(&mut self) -> Option<Reply> {
+        let reply = self.session.inbox.pop_reply();
+        self.due.ack |= self.session.inbox.is_report_due() && self.rules().frames;
+        reply
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called; `None` is never.

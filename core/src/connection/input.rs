@@ -5,7 +5,8 @@ use crate::rules::Heartbeat;
 use crate::session::Arrived;
 use crate::timers::Timer;
 use crate::{
-    Close, DecodeError, Event, Frame, LinkId, MAX_COUNT, Reason, SessionError, State, Time, Transport, Unit, WireFormat,
+    Close, DecodeError, Event, Frame, LinkId, MAX_COUNT, Reason, Reply, Request, SessionError, State, Time, Transport,
+    Unit, WireFormat,
 };
 
 impl Connection {
@@ -27,6 +28,14 @@ impl Connection {
     pub fn handle_alive(&mut self, link: LinkId, now: Time) {
         if self.link_is(link) && self.state != State::Closed {
             self.heard(now);
+        }
+    }
+
+    /// The carrier of a link takes nothing more for now: what is [volatile](crate::Message::volatile) and waits for it is
+    /// dropped.
+    pub fn handle_blocked(&mut self, link: LinkId) {
+        if self.link_is(link) {
+            self.session.outbox.drop_volatile();
         }
     }
 
@@ -80,6 +89,14 @@ impl Connection {
     pub(super) fn handle_frame(&mut self, frame: Result<Frame, DecodeError>, length: usize, now: Time) {
         let frame = match frame {
             Ok(Frame::Message(payload)) => return self.handle_message(payload.detached(length).into(), length, now),
+            Ok(Frame::Request(Request { id, payload })) => {
+                let event = Event::Request(Request { id, payload: payload.detached(length) });
+                return self.handle_message(event, length, now);
+            }
+            Ok(Frame::Reply(Reply { id, payload })) => {
+                let event = Event::Reply(Reply { id, payload: payload.detached(length) });
+                return self.handle_message(event, length, now);
+            }
             Err(DecodeError::Payload(error)) => {
                 return self.handle_message(Event::Error(SessionError::Payload(error)), length, now);
             }
@@ -111,6 +128,8 @@ impl Connection {
             Frame::Message(_)
             | Frame::Open(_)
             | Frame::Opened(_)
+            | Frame::Reply(_)
+            | Frame::Request(_)
             | Frame::Reset { .. }
             | Frame::Resume(_)
             | Frame::Resumed { .. } => self.fault(Reason::Unexpected, "a frame that may not come here", now),

@@ -217,6 +217,7 @@ impl Connection {
     /// The current link is over.
     fn take_link(&mut self) -> Option<Link> {
         let link = self.link.take()?;
+        self.session.outbox.drop_volatile();
         if link.noted > 0 {
             self.session.outbox.acknowledge(link.noted.min(self.session.outbox.highest_number()));
             self.notice_room();

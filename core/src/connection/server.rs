@@ -196,7 +196,7 @@ impl Connection {
             let frame = format.decode(unit);
             match &frame {
                 Err(DecodeError::Malformed(detail)) => return Err(Fault::Malformed(detail)),
-                Err(DecodeError::Payload(_)) | Ok(Frame::Message(_)) => {}
+                Err(DecodeError::Payload(_)) | Ok(Frame::Message(_) | Frame::Reply(_) | Frame::Request(_)) => {}
                 Ok(Frame::Ack { .. } | Frame::Ping { .. } | Frame::Pong { .. } | Frame::Close(_)) => {}
                 Ok(_) => return Err(Fault::Unexpected),
             }
@@ -238,7 +238,7 @@ impl Connection {
         let accepted = self.session.inbox.accepted();
         let base = base.unwrap_or(accepted);
         let known = accepted.checked_sub(base).ok_or(Fault::Gap)?;
-        let messages = frames.iter().filter(|(frame, _)| matches!(frame, Ok(Frame::Message(_)) | Err(_)));
+        let messages = frames.iter().filter(|(frame, _)| frame.as_ref().map_or(true, Frame::is_message));
         let new = messages.map(|(_, length)| *length).skip(usize::try_from(known).unwrap_or(usize::MAX));
         match self.session.inbox.weigh(new, self.rules().frames) {
             Arrived::Accepted | Arrived::Duplicate => {}

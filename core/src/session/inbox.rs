@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 
-use crate::{Event, Window};
+use crate::{Event, Reply, RequestId, Window};
 
 /// The most events beside messages that wait for the application before further faults of the peer go untold.
 ///
@@ -17,6 +17,10 @@ pub(crate) struct Inbox {
     waiting: VecDeque<Waiting>,
     /// Events among those that wait that are not messages.
     notices: usize,
+    /// Replies that wait.
+    replies: usize,
+    /// Replies that were taken before their turn, and are to come again.
+    anticipated: Vec<RequestId>,
     heartbeat_waits: bool,
     writable_waits: bool,
     taken: u64,
@@ -35,9 +39,16 @@ pub(crate) struct Inbox {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Waiting {
-    event: Event,
+    event: Held,
     /// The unit's length, if this is a message.
     message: Option<u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Held {
+    Event(Event),
+    /// A reply that was taken before its turn. It counts when that comes.
+    Taken(RequestId),
 }
 
 /// What became of an incoming message.
@@ -57,6 +68,8 @@ impl Inbox {
         Self {
             waiting: VecDeque::new(),
             notices: 0,
+            replies: 0,
+            anticipated: Vec::new(),
             heartbeat_waits: false,
             writable_waits: false,
             taken: 0,
@@ -88,8 +101,19 @@ impl Inbox {
         self.waiting_bytes += unit;
         self.untold_bytes += unit;
         self.unreported_bytes += unit;
+        let event = self.hold(event);
         self.waiting.push_back(Waiting { event, message: Some(unit as u32) });
         Arrived::Accepted
+    }
+
+    fn hold(&mut self, event: Event) -> Held {
+        if let Event::Reply(Reply { id, .. }) = &event {
+            if let Some(at) = self.anticipated.iter().position(|known| known == id) {
+                return Held::Taken(self.anticipated.swap_remove(at));
+            }
+            self.replies += 1;
+        }
+        Held::Event(event)
     }
 
     /// What would become of the new messages of a body, given the lengths of their units.
@@ -120,7 +144,7 @@ impl Inbox {
             std::mem::replace(&mut self.writable_waits, true)
         } else if event == Event::Suspended {
             // Nobody saw that it was resumed, so nobody needs to see that this is over.
-            let unseen = matches!(self.waiting.back(), Some(Waiting { event: Event::Resumed { .. }, .. }));
+            let unseen = matches!(self.waiting.back(), Some(Waiting { event: Held::Event(Event::Resumed { .. }), .. }));
             if unseen {
                 self.waiting.pop_back();
             }
@@ -131,7 +155,7 @@ impl Inbox {
         };
         if !told {
             self.notices += 1;
-            self.waiting.push_back(Waiting { event, message: None });
+            self.waiting.push_back(Waiting { event: Held::Event(event), message: None });
         }
     }
 
@@ -140,21 +164,52 @@ impl Inbox {
         self.notices < MAX_NOTICES
     }
 
-    /// The next event. Returns whether an acknowledgement became due by taking it (DLV-3).
-    pub(crate) fn pop(&mut self) -> Option<(Event, bool)> {
-        let Waiting { event, message } = self.waiting.pop_front()?;
-        let Some(unit) = message else {
-            self.notices -= 1;
+    /// The next event.
+    pub(crate) fn pop(&mut self) -> Option<Event> {
+        loop {
+            let Waiting { event, message } = self.waiting.pop_front()?;
+            match message {
+                None => self.notices -= 1,
+                Some(unit) => {
+                    self.taken += 1;
+                    self.waiting_bytes -= unit as usize;
+                }
+            }
+            let Held::Event(event) = event else { continue };
             self.heartbeat_waits &= event != Event::Heartbeat;
             self.writable_waits &= event != Event::Writable;
-            return Some((event, false));
-        };
-        self.taken += 1;
-        self.waiting_bytes -= unit as usize;
+            self.replies -= usize::from(matches!(event, Event::Reply(_)));
+            return Some(event);
+        }
+    }
+
+    /// The next reply, whatever waits before it. It counts as taken when its turn comes.
+    pub(crate) fn pop_reply(&mut self) -> Option<Reply> {
+        let mut reply = None;
+        if self.replies > 0 {
+            reply = self.waiting.iter_mut().find_map(|waiting| match &waiting.event {
+                Held::Event(Event::Reply(reply)) => {
+                    let reply = reply.clone();
+                    waiting.event = Held::Taken(reply.id);
+                    Some(reply)
+                }
+                Held::Event(_) | Held::Taken(_) => None,
+            });
+            self.replies -= usize::from(reply.is_some());
+        }
+        while let Some(Waiting { event: Held::Taken(_), message: Some(unit) }) = self.waiting.front() {
+            self.taken += 1;
+            self.waiting_bytes -= *unit as usize;
+            self.waiting.pop_front();
+        }
+        reply
+    }
+
+    /// Whether as much was taken since the last report that an acknowledgement is due (DLV-3).
+    pub(crate) fn is_report_due(&self) -> bool {
         let messages = self.taken - self.reported;
         let bytes = self.unreported_bytes - self.waiting_bytes;
-        let due = messages * 2 >= u64::from(self.window.messages) || bytes * 2 >= self.window.bytes as usize;
-        Some((event, due))
+        messages * 2 >= u64::from(self.window.messages) || bytes * 2 >= self.window.bytes as usize
     }
 
     /// The count for a frame of the link, or a request that is repeated until it is answered.
@@ -180,10 +235,12 @@ impl Inbox {
     /// Forgets what was not taken: a new attachment begins and it comes again (DLV-6), or nobody wants it any more.
     pub(crate) fn discard_untaken(&mut self) {
         if self.has_untaken() {
-            (self.notices, self.heartbeat_waits, self.writable_waits) = (0, false, false);
+            (self.notices, self.replies, self.heartbeat_waits, self.writable_waits) = (0, 0, false, false);
             for Waiting { event, message } in std::mem::take(&mut self.waiting) {
-                if message.is_none() {
-                    self.push(event);
+                match event {
+                    Held::Event(event) if message.is_none() => self.push(event),
+                    Held::Event(_) => {}
+                    Held::Taken(id) => self.anticipated.push(id),
                 }
             }
         }

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
 use crate::rules::{Delivery, Rules};
-use crate::{Config, EncodeError, Encoded, Message, Overflow, Undeliverable, Window, WireFormat};
+use crate::{Config, EncodeError, Encoded, Message, Overflow, Text, Undeliverable, Window, WireFormat};
 
 /// The outgoing stream of a session: send queue and retention in one.
 ///
@@ -18,6 +18,8 @@ pub(crate) struct Outbox {
     in_flight: usize,
     /// Bytes of the payloads of all entries.
     queued: usize,
+    /// How many of the entries are volatile.
+    volatile: usize,
     /// How many messages were dropped to make room for newer ones.
     dropped: u64,
     /// Messages that no link can carry, found when the application had no use for errors any more.
@@ -35,7 +37,11 @@ struct Entry {
 /// What became of a message that was to be queued.
 #[derive(Debug)]
 pub(crate) enum Pushed {
+    /// It is volatile, and would have to wait.
+    Dropped,
     Queued,
+    /// An older one of the same key gave its place.
+    Replaced,
     /// There is no room; the policy is to refuse.
     Refused(Message),
     /// There is no room; the policy is to end the session.
@@ -62,6 +68,7 @@ impl Outbox {
             numbered: 0,
             in_flight: 0,
             queued: 0,
+            volatile: 0,
             dropped: 0,
             set_aside: Vec::new(),
             peer,
@@ -76,25 +83,84 @@ impl Outbox {
         self.peer
     }
 
-    pub(crate) fn push(&mut self, message: Message, delivery: Delivery, config: &Config) -> Pushed {
-        let bytes = message.payload().len();
+    /// Queues a message. `linked`: there is a link that it may go out on.
+    pub(crate) fn push(&mut self, message: Message, linked: bool, delivery: Delivery, config: &Config) -> Pushed {
+        if message.is_volatile() && !(linked && self.takes_volatile(delivery, config)) {
+            return Pushed::Dropped;
+        }
+        let older = message.key().and_then(|key| self.find(key)).map(|at| (at, self.remove(at)));
+        if let Err(overflow) = self.make_room(message.payload().len(), delivery, config) {
+            if let Some((at, older)) = older {
+                self.insert(at, older);
+            }
+            return match overflow {
+                Overflow::Disconnect => Pushed::Overflow(message),
+                Overflow::DropNewest | Overflow::DropOldest => Pushed::Refused(message),
+            };
+        }
+        let Some((at, _)) = older else {
+            self.insert(self.entries.len(), message);
+            return Pushed::Queued;
+        };
+        self.insert(at, message);
+        Pushed::Replaced
+    }
+
+    fn make_room(&mut self, bytes: usize, delivery: Delivery, config: &Config) -> Result<(), Overflow> {
         while !self.fits(bytes, config) {
             if self.can_forget(delivery) {
                 self.pop();
-                continue;
-            }
-            match config.overflow {
-                Overflow::Disconnect => return Pushed::Overflow(message),
-                Overflow::DropOldest if self.numbered < self.entries.len() => {
-                    self.remove(self.numbered);
-                    self.dropped += 1;
-                }
-                Overflow::DropNewest | Overflow::DropOldest => return Pushed::Refused(message),
+            } else if let Some(at) = self.oldest_volatile() {
+                self.remove(at);
+            } else if config.overflow == Overflow::DropOldest && self.numbered < self.entries.len() {
+                self.remove(self.numbered);
+                self.dropped += 1;
+            } else {
+                return Err(config.overflow);
             }
         }
-        self.queued += bytes;
-        self.entries.push_back(Entry { message, unit: 0 });
-        Pushed::Queued
+        Ok(())
+    }
+
+    /// Whether what is sent now would go out now, as far as this side can tell.
+    fn takes_volatile(&self, delivery: Delivery, config: &Config) -> bool {
+        let waiting = self.entries.len() - self.transmitted;
+        waiting < config.max_volatile_waiting && !self.is_window_closed(delivery)
+    }
+
+    fn is_window_closed(&self, delivery: Delivery) -> bool {
+        let windowed = delivery == Delivery::Acknowledged;
+        windowed && (self.transmitted >= self.peer.messages as usize || self.in_flight >= self.peer.bytes as usize)
+    }
+
+    /// The message of a key that waits, and may still be replaced. After a resume there may be older ones before it.
+    fn find(&self, key: &Text) -> Option<usize> {
+        let at = self.waiting().rposition(|entry| entry.message.key() == Some(key))?;
+        Some(self.numbered + at)
+    }
+
+    fn oldest_volatile(&self) -> Option<usize> {
+        let at = || self.waiting().position(|entry| entry.message.is_volatile());
+        if self.volatile == 0 { None } else { Some(self.numbered + at()?) }
+    }
+
+    /// What has no number that the attachment could not change any more.
+    fn waiting(&self) -> impl DoubleEndedIterator<Item = &Entry> + ExactSizeIterator {
+        self.entries.range(self.numbered..)
+    }
+
+    /// Puts a message where it was, or as near to that as may be.
+    fn insert(&mut self, at: usize, message: Message) {
+        self.queued += message.payload().len();
+        self.volatile += usize::from(message.is_volatile());
+        self.entries.insert(at.clamp(self.numbered, self.entries.len()), Entry { message, unit: 0 });
+    }
+
+    /// Drops what is volatile and was not handed to a link in time.
+    pub(crate) fn drop_volatile(&mut self) {
+        while let Some(at) = self.oldest_volatile() {
+            self.remove(at);
+        }
     }
 
     /// Whether there is room for another message.
@@ -116,7 +182,7 @@ impl Outbox {
     pub(crate) fn next(&mut self, format: &dyn WireFormat, rules: &Rules, retained: usize) -> Option<Next> {
         let windowed = rules.delivery == Delivery::Acknowledged;
         let limit = self.peer.bytes as usize;
-        if windowed && (self.transmitted >= self.peer.messages as usize || self.in_flight >= limit) {
+        if self.is_window_closed(rules.delivery) {
             return None;
         }
         let entry = self.entries.get_mut(self.transmitted)?;
@@ -183,6 +249,7 @@ impl Outbox {
     pub(crate) fn resume(&mut self, received: u64) -> u64 {
         let lost = self.rewind(received);
         self.numbered = 0;
+        self.drop_volatile();
         lost
     }
 
@@ -226,7 +293,7 @@ impl Outbox {
         let mut unknown: Vec<_> = std::mem::take(&mut self.entries).into_iter().map(|entry| entry.message).collect();
         let mut unsent = std::mem::take(&mut self.set_aside);
         unsent.extend(unknown.split_off(self.numbered));
-        (self.transmitted, self.numbered, self.in_flight, self.queued) = (0, 0, 0, 0);
+        (self.transmitted, self.numbered, self.in_flight, self.queued, self.volatile) = (0, 0, 0, 0, 0);
         (unknown, unsent)
     }
 
@@ -240,6 +307,7 @@ impl Outbox {
     fn remove(&mut self, index: usize) -> Message {
         let Some(entry) = self.entries.remove(index) else { unreachable!("the index was looked up") };
         self.queued -= entry.message.payload().len();
+        self.volatile -= usize::from(entry.message.is_volatile());
         // A numbered message is removed only if the format of its own attachment refuses it after it accepted it.
         if index < self.numbered {
             self.numbered -= 1;
@@ -250,6 +318,7 @@ impl Outbox {
     fn pop(&mut self) {
         let Some(entry) = self.entries.pop_front() else { return };
         self.queued -= entry.message.payload().len();
+        self.volatile -= usize::from(entry.message.is_volatile());
         if self.transmitted > 0 {
             self.transmitted -= 1;
             self.in_flight -= entry.unit as usize;

@@ -1,4 +1,4 @@
-use nosphere_core::{Connection, Event, Message, SendError, Time, Undelivered};
+use nosphere_core::{Connection, Event, Message, Reply, Request, SendError, Time, Undelivered};
 
 use super::grammar::Grammar;
 
@@ -10,6 +10,8 @@ pub(crate) struct End {
     pub(crate) events: Vec<Event>,
     /// The messages among it.
     pub(crate) got: Vec<Message>,
+    /// Replies that it took before their turn.
+    pub(crate) early: Vec<Message>,
     /// What the application sent and the connection accepted.
     pub(crate) sent: Vec<Message>,
     /// The application takes nothing by itself.
@@ -19,12 +21,20 @@ pub(crate) struct End {
 
 impl End {
     pub(crate) fn new(connection: Connection) -> Self {
-        Self { connection, events: vec![], got: vec![], sent: vec![], slow: false, grammar: Grammar::default() }
+        Self {
+            connection,
+            events: vec![],
+            got: vec![],
+            early: vec![],
+            sent: vec![],
+            slow: false,
+            grammar: Grammar::default(),
+        }
     }
 
     pub(crate) fn send(&mut self, message: impl Into<Message>, now: Time) -> Result<(), SendError> {
         let message = message.into();
-        self.connection.send(message.clone(), now).inspect(|()| self.sent.push(message))
+        self.connection.send(message.clone(), now).map(|_| self.sent.push(message))
     }
 
     /// Takes one event.
@@ -35,10 +45,20 @@ impl End {
             Event::Text(text) => self.got.push(text.clone().into()),
             Event::Json(json) => self.got.push(json.clone().into()),
             Event::Binary(bytes) => self.got.push(bytes.clone().into()),
+            Event::Request(Request { id, payload }) => self.got.push(Message::request(*id, payload.clone())),
+            Event::Reply(Reply { id, payload }) => self.got.push(Message::reply(*id, payload.clone())),
             _ => {}
         }
         self.events.push(event.clone());
         Some(event)
+    }
+
+    /// Takes a reply, whatever waits before it.
+    pub(crate) fn take_reply(&mut self) -> Option<Message> {
+        let Reply { id, payload } = self.connection.poll_reply()?;
+        let reply = Message::reply(id, payload);
+        self.early.push(reply.clone());
+        Some(reply)
     }
 
     /// Takes all events, and gives them.

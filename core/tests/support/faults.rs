@@ -60,14 +60,18 @@ impl Pair {
             _ => None,
         });
         let id = lost.expect("no POST is in flight");
-        self.lose(|sent| matches!(&sent.packet, Packet::Post(_) | Packet::Posted(..)));
+        self.lose(|sent| match &sent.packet {
+            Packet::Post(post) => post.id == id,
+            Packet::Posted(posted, _) => *posted == id,
+            _ => false,
+        });
         self.client.connection.handle_post_answer(id, PostAnswer::Failed, self.now);
     }
 
     /// Everything in flight is lost, and the client notices what it can.
     pub(crate) fn lose_all(&mut self) {
         let is = |sent: &Sent| matches!(sent.packet, Packet::Post(_) | Packet::Posted(..));
-        if self.flight.iter().any(is) {
+        while self.flight.iter().any(is) {
             self.lose_post();
         }
         if self.flight.iter().any(|sent| matches!(sent.packet, Packet::Answer(..))) {

@@ -2,7 +2,7 @@ use nosphere_core::Event;
 
 /// Checks that events come in the order that DESIGN §4 gives:
 ///
-/// `Connected ( Text | Json | Binary | Heartbeat | Error | Suspended Resumed | Writable )* Disconnected`
+/// `Connected ( Text | Json | Binary | Request | Reply | Heartbeat | Error | Suspended Resumed | Writable )* Disconnected`
 ///
 /// A session may end while it is suspended, and a client's may end before it was connected.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,6 +25,8 @@ impl Grammar {
                 Event::Text(_)
                 | Event::Json(_)
                 | Event::Binary(_)
+                | Event::Reply(_)
+                | Event::Request(_)
                 | Event::Heartbeat
                 | Event::Error(_)
                 | Event::Writable,

@@ -4,7 +4,8 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use nosphere_core::{
-    Close, DecodeError, Frame, Json, JsonEncoding, Kind, Offer, Open, Opened, Payload, PayloadError, Text, Window, json,
+    Close, DecodeError, Frame, Json, JsonEncoding, Kind, MAX_COUNT, Offer, Open, Opened, Payload, PayloadError, Reply,
+    Request, RequestId, Text, Window, json,
 };
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
@@ -16,12 +17,14 @@ use crate::transcode::literal_length;
 
 /// Reads a unit.
 pub(super) fn frame(unit: &Text) -> Result<Frame, DecodeError> {
-    let (name, payload) = split(unit).ok_or(DecodeError::Malformed("no envelope of one member"))?;
+    let (name, body) = split(unit).ok_or(DecodeError::Malformed("no envelope of one member"))?;
     let frame = match name {
-        Name::Text => return text(unit, payload).map(Payload::Text).map(Frame::Message),
-        Name::Json => return json_value(unit, payload).map(Payload::Json).map(Frame::Message),
-        Name::Binary => return binary(payload).map(Frame::Message),
-        Name::Control(name) => control(unit, &name, payload)?,
+        Name::Kind(kind) => return payload(unit, kind, body).map(Frame::Message),
+        Name::Other(name) => match &*name {
+            "request" => exchange(unit, body).map(|(id, payload)| Frame::Request(Request { id, payload }))?,
+            "reply" => exchange(unit, body).map(|(id, payload)| Frame::Reply(Reply { id, payload }))?,
+            name => control(unit, name, body)?,
+        },
     };
     match rules::fault(&frame) {
         Some(fault) => Err(DecodeError::Malformed(fault)),
@@ -30,10 +33,9 @@ pub(super) fn frame(unit: &Text) -> Result<Frame, DecodeError> {
 }
 
 enum Name<'a> {
-    Binary,
-    Control(Cow<'a, str>),
-    Json,
-    Text,
+    /// That of a kind of message.
+    Kind(Kind),
+    Other(Cow<'a, str>),
 }
 
 /// The name of the envelope's member and everything up to the envelope's end, unread.
@@ -41,23 +43,49 @@ fn split(unit: &str) -> Option<(Name<'_>, &str)> {
     if let Some(body) = unit.strip_suffix('}') {
         // What every sender writes, and the only forms that come often.
         if let Some(payload) = body.strip_prefix(r#"{"text":"#) {
-            return Some((Name::Text, trim(payload)));
+            return Some((Name::Kind(Kind::Text), trim(payload)));
         } else if let Some(payload) = body.strip_prefix(r#"{"json":"#) {
-            return Some((Name::Json, trim(payload)));
+            return Some((Name::Kind(Kind::Json), trim(payload)));
         } else if let Some(payload) = body.strip_prefix(r#"{"binary":"#) {
-            return Some((Name::Binary, trim(payload)));
+            return Some((Name::Kind(Kind::Binary), trim(payload)));
         }
     }
-    let body = trim(trim(unit).strip_prefix('{')?.strip_suffix('}')?);
+    member(trim(trim(unit).strip_prefix('{')?.strip_suffix('}')?))
+}
+
+/// The name that a member begins with, and everything behind its colon.
+fn member(body: &str) -> Option<(Name<'_>, &str)> {
     let (name, rest) = body.split_at_checked(literal_length(body.as_bytes())?)?;
     let payload = trim(trim(rest).strip_prefix(':')?);
     let name = string(name).ok()?;
     Some(match &*name {
-        "text" => (Name::Text, payload),
-        "json" => (Name::Json, payload),
-        "binary" => (Name::Binary, payload),
-        _ => (Name::Control(name), payload),
+        "text" => (Name::Kind(Kind::Text), payload),
+        "json" => (Name::Kind(Kind::Json), payload),
+        "binary" => (Name::Kind(Kind::Binary), payload),
+        _ => (Name::Other(name), payload),
     })
+}
+
+/// A request's or a reply's number, and the message that follows.
+fn exchange(unit: &Text, body: &str) -> Result<(RequestId, Payload), DecodeError> {
+    let malformed = |problem| move || DecodeError::Malformed(problem);
+    let (id, message) = body.split_once(',').ok_or_else(malformed("a request or reply without a message"))?;
+    let id = count(trim(id))?;
+    if id > MAX_COUNT {
+        return Err(DecodeError::Malformed("the number of a request beyond 2^53-1"));
+    }
+    let Some((Name::Kind(kind), body)) = member(trim(message)) else {
+        return Err(DecodeError::Malformed("a request or reply without a message"));
+    };
+    Ok((RequestId(id), payload(unit, kind, body)?))
+}
+
+fn payload(unit: &Text, kind: Kind, body: &str) -> Result<Payload, DecodeError> {
+    match kind {
+        Kind::Binary => binary(body),
+        Kind::Json => json_value(unit, body).map(Payload::Json),
+        Kind::Text => text(unit, body).map(Payload::Text),
+    }
 }
 
 /// Removes JSON's white space, and no other, from both ends.

@@ -2,7 +2,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use nosphere_core::{
-    Close, EncodeError, Frame, Json, JsonEncoding, MAX_DEPTH, Offer, Open, Opened, Payload, Text, Window, json,
+    Close, EncodeError, Frame, Json, JsonEncoding, MAX_DEPTH, Offer, Open, Opened, Payload, Reply, Request, Text,
+    Window, json,
 };
 
 use super::{NAME, is_plain};
@@ -14,14 +15,10 @@ pub(super) fn frame(frame: &Frame) -> Result<Text, EncodeError> {
     if let Some(fault) = rules::fault(frame) {
         return Err(EncodeError::new(NAME, fault));
     }
-    if let Frame::Message(payload) = frame {
-        return match payload {
-            Payload::Text(text) => Ok(string_frame("text", text).into()),
-            Payload::Json(json) => json_message(json),
-            Payload::Binary(bytes) => Ok(binary_message(bytes).into()),
-        };
-    }
     let unit = match frame {
+        Frame::Message(payload) => message("{", payload)?,
+        Frame::Request(Request { id, payload }) => message(&format!(r#"{{"request":{id},"#), payload)?,
+        Frame::Reply(Reply { id, payload }) => message(&format!(r#"{{"reply":{id},"#), payload)?,
         Frame::Open(Open { attachment, window }) => {
             format!(r#"{{"open":{{"attachment":{attachment},"window":{}}}}}"#, window_body(*window))
         }
@@ -31,7 +28,7 @@ pub(super) fn frame(frame: &Frame) -> Result<Text, EncodeError> {
             token.reveal()
         ),
         Frame::Resumed { received } => format!(r#"{{"resumed":{{"received":{received}}}}}"#),
-        Frame::Reset { text } => string_frame("reset", text),
+        Frame::Reset { text } => string_frame("{", "reset", text),
         Frame::Ack { received } => format!(r#"{{"ack":{received}}}"#),
         Frame::Ping { received } => format!(r#"{{"ping":{received}}}"#),
         Frame::Pong { received } => format!(r#"{{"pong":{received}}}"#),
@@ -40,7 +37,7 @@ pub(super) fn frame(frame: &Frame) -> Result<Text, EncodeError> {
             push_string(&mut unit, reason);
             unit + &format!(r#","received":{received}}}}}"#)
         }
-        Frame::Message(_) | _ => return Err(EncodeError::new(NAME, "a frame that SPEC §2 does not have")),
+        _ => return Err(EncodeError::new(NAME, "a frame that SPEC §2 does not have")),
     };
     Ok(unit.into())
 }
@@ -56,9 +53,20 @@ pub(crate) fn push_string(out: &mut String, text: &str) {
     }
 }
 
-fn string_frame(name: &str, text: &Text) -> String {
-    let mut unit = String::with_capacity(r#"{"":""}"#.len() + name.len() + text.len());
-    unit.push_str("{\"");
+/// A message that begins with what stands before the name of its kind.
+fn message(open: &str, payload: &Payload) -> Result<String, EncodeError> {
+    match payload {
+        Payload::Text(text) => Ok(string_frame(open, "text", text)),
+        Payload::Json(json) => json_message(open, json),
+        Payload::Binary(bytes) => Ok(binary_message(open, bytes)),
+    }
+}
+
+fn string_frame(open: &str, name: &str, text: &Text) -> String {
+    const MARKS: usize = "\"\":\"\"}".len();
+    let mut unit = String::with_capacity(open.len() + name.len() + MARKS + text.len());
+    unit.push_str(open);
+    unit.push('"');
     unit.push_str(name);
     unit.push_str("\":");
     push_string(&mut unit, text);
@@ -66,7 +74,7 @@ fn string_frame(name: &str, text: &Text) -> String {
     unit
 }
 
-fn json_message(json: &Json) -> Result<Text, EncodeError> {
+fn json_message(open: &str, json: &Json) -> Result<String, EncodeError> {
     let inexpressible = |what| EncodeError::new(NAME, what);
     let transcoded;
     let payload = match json.encoding() {
@@ -79,7 +87,7 @@ fn json_message(json: &Json) -> Result<Text, EncodeError> {
     if may_be_too_deep(payload.as_bytes()) && json::check(payload.as_bytes()).is_err() {
         return Err(inexpressible("JSON nested deeper than 64 levels"));
     }
-    Ok([r#"{"json":"#, payload, "}"].concat().into())
+    Ok([open, r#""json":"#, payload, "}"].concat())
 }
 
 /// Whether the payload has enough brackets, in strings or not, to nest too deep.
@@ -90,10 +98,11 @@ fn may_be_too_deep(payload: &[u8]) -> bool {
     payload.len() > 2 * DEPTH && payload.chunks(255).map(opens).sum::<usize>() > DEPTH
 }
 
-fn binary_message(bytes: &Bytes) -> String {
-    const OPEN: &str = r#"{"binary":""#;
-    let mut unit = String::with_capacity(OPEN.len() + bytes.len().div_ceil(3) * 4 + 2);
-    unit.push_str(OPEN);
+fn binary_message(open: &str, bytes: &Bytes) -> String {
+    const NAME: &str = r#""binary":""#;
+    let mut unit = String::with_capacity(open.len() + NAME.len() + bytes.len().div_ceil(3) * 4 + 2);
+    unit.push_str(open);
+    unit.push_str(NAME);
     STANDARD.encode_string(bytes, &mut unit);
     unit.push_str("\"}");
     unit

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use nosphere_core::{
-    Close, DecodeError, Frame, Json, JsonEncoding, Kind, Offer, Open, Opened, Payload, PayloadError, ResumeToken, Text,
-    Window,
+    Close, DecodeError, Frame, Json, JsonEncoding, Kind, MAX_COUNT, Offer, Open, Opened, Payload, PayloadError, Reply,
+    Request, RequestId, ResumeToken, Text, Window,
 };
 
 use super::read::{Problem, Reader, Value};
@@ -16,9 +16,15 @@ pub(super) fn frame(unit: &Bytes) -> Result<Frame, DecodeError> {
     };
     let mut fields = Fields { unit, reader, left: length };
     let frame = match fields.integer()? {
-        kind::TEXT => Frame::Message(fields.payload(Kind::Text, text)?),
-        kind::JSON => Frame::Message(fields.payload(Kind::Json, json)?),
-        kind::BINARY => Frame::Message(fields.payload(Kind::Binary, binary)?),
+        kind @ (kind::TEXT | kind::JSON | kind::BINARY) => Frame::Message(fields.message(kind)?),
+        kind::REQUEST => {
+            let (id, payload) = fields.exchange()?;
+            Frame::Request(Request { id, payload })
+        }
+        kind::REPLY => {
+            let (id, payload) = fields.exchange()?;
+            Frame::Reply(Reply { id, payload })
+        }
         kind => fields.control(kind)?,
     };
     fields.end()?;
@@ -53,6 +59,25 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// A request's or a reply's number, and the message that follows.
+    fn exchange(&mut self) -> Result<(RequestId, Payload), DecodeError> {
+        let id = self.integer()?;
+        if id > MAX_COUNT {
+            return Err(DecodeError::Malformed("the number of a request beyond 2^53-1"));
+        }
+        let kind = self.integer()?;
+        Ok((RequestId(id), self.message(kind)?))
+    }
+
+    fn message(&mut self, kind: u64) -> Result<Payload, DecodeError> {
+        match kind {
+            kind::TEXT => self.payload(Kind::Text, text),
+            kind::JSON => self.payload(Kind::Json, json),
+            kind::BINARY => self.payload(Kind::Binary, binary),
+            _ => Err(DecodeError::Malformed("not the kind of a message")),
+        }
+    }
+
     fn payload(
         &mut self,
         kind: Kind,

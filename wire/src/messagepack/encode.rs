@@ -1,4 +1,6 @@
-use nosphere_core::{Close, EncodeError, Frame, Json, JsonEncoding, Offer, Open, Opened, Payload, Window};
+use nosphere_core::{
+    Close, EncodeError, Frame, Json, JsonEncoding, Offer, Open, Opened, Payload, Reply, Request, RequestId, Window,
+};
 use rmp::encode::{ValueWriteError, write_array_len, write_bin, write_str, write_uint};
 
 use super::{NAME, kind};
@@ -12,15 +14,55 @@ pub(super) fn frame(frame: &Frame) -> Result<Vec<u8>, EncodeError> {
     if let Some(fault) = rules::fault(frame) {
         return Err(EncodeError::new(NAME, fault));
     }
-    if let Frame::Message(Payload::Json(json)) = frame {
-        return message(json);
+    match frame {
+        Frame::Message(payload) => message(&[FIXARRAY | 2], payload),
+        Frame::Request(Request { id, payload }) => message(&exchange(kind::REQUEST, *id), payload),
+        Frame::Reply(Reply { id, payload }) => message(&exchange(kind::REPLY, *id), payload),
+        Frame::Ack { .. }
+        | Frame::Close(_)
+        | Frame::Open(_)
+        | Frame::Opened(_)
+        | Frame::Ping { .. }
+        | Frame::Pong { .. }
+        | Frame::Reset { .. }
+        | Frame::Resume(_)
+        | Frame::Resumed { .. }
+        | _ => written(&[], |out| write(out, frame)),
     }
-    let mut out = Vec::new();
-    write(&mut out, frame).map_err(|_| EncodeError::new(NAME, "a frame that SPEC §2 does not have"))?;
+}
+
+/// What a request or a reply begins with.
+fn exchange(kind: u64, id: RequestId) -> Vec<u8> {
+    let mut open = vec![FIXARRAY | 4, kind as u8];
+    // Writing to memory does not fail.
+    drop(write_uint(&mut open, id.0));
+    open
+}
+
+fn written(open: &[u8], write: impl FnOnce(&mut Vec<u8>) -> Written) -> Result<Vec<u8>, EncodeError> {
+    let mut out = open.to_vec();
+    write(&mut out).map_err(|_| EncodeError::new(NAME, "a frame that SPEC §2 does not have"))?;
     Ok(out)
 }
 
-fn message(json: &Json) -> Result<Vec<u8>, EncodeError> {
+/// A message that begins with what stands before its kind.
+fn message(open: &[u8], payload: &Payload) -> Result<Vec<u8>, EncodeError> {
+    match payload {
+        Payload::Json(json) => json_message(open, json),
+        Payload::Text(text) => written(open, |out| {
+            out.reserve_exact(1 + head_length(text.len()) + text.len());
+            write_uint(out, kind::TEXT)?;
+            write_str(out, text)
+        }),
+        Payload::Binary(bytes) => written(open, |out| {
+            out.reserve_exact(1 + head_length(bytes.len()).max(2) + bytes.len());
+            write_uint(out, kind::BINARY)?;
+            write_bin(out, bytes)
+        }),
+    }
+}
+
+fn json_message(open: &[u8], json: &Json) -> Result<Vec<u8>, EncodeError> {
     let transcoded;
     let payload = match json.encoding() {
         JsonEncoding::MessagePack => json.bytes().as_ref(),
@@ -29,21 +71,11 @@ fn message(json: &Json) -> Result<Vec<u8>, EncodeError> {
             &transcoded
         }
     };
-    Ok([&[FIXARRAY | 2, kind::JSON as u8], payload].concat())
+    Ok([open, &[kind::JSON as u8], payload].concat())
 }
 
 fn write(out: &mut Vec<u8>, frame: &Frame) -> Written {
     match frame {
-        Frame::Message(Payload::Text(text)) => {
-            out.reserve_exact(2 + head_length(text.len()) + text.len());
-            head(out, kind::TEXT, 1)?;
-            write_str(out, text)
-        }
-        Frame::Message(Payload::Binary(bytes)) => {
-            out.reserve_exact(2 + head_length(bytes.len()).max(2) + bytes.len());
-            head(out, kind::BINARY, 1)?;
-            write_bin(out, bytes)
-        }
         Frame::Open(Open { attachment, window: Window { messages, bytes } }) => {
             integers(out, kind::OPEN, &[*attachment, (*messages).into(), (*bytes).into()])
         }
@@ -78,7 +110,7 @@ fn write(out: &mut Vec<u8>, frame: &Frame) -> Written {
             write_str(out, reason)?;
             write_uint(out, *received).map(drop)
         }
-        Frame::Message(Payload::Json(_)) | _ => {
+        Frame::Message(_) | Frame::Reply(_) | Frame::Request(_) | _ => {
             Err(ValueWriteError::InvalidDataWrite(std::io::ErrorKind::Unsupported.into()))
         }
     }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use nosphere_core::{
     Action, Attach, Batch, BatchAnswer, Connection, Fault, LinkId, Message, Protocol, Reason, ResumeToken, SendError,
-    SessionId, State, Time, Transport, Undelivered, WireFormat,
+    Sent, SessionId, State, Time, Transport, Undelivered, WireFormat,
 };
 use nosphere_websocket::Outgoing;
 
@@ -112,7 +112,7 @@ impl Cell {
     }
 
     /// Sends a message from the application.
-    pub(crate) fn send(self: &Arc<Self>, message: Message) -> Result<(), SendError> {
+    pub(crate) fn send(self: &Arc<Self>, message: Message) -> Result<Sent, SendError> {
         let result = {
             let mut live = self.lock();
             let result = live.connection.send(message, self.shared.clock.now());
@@ -126,7 +126,8 @@ impl Cell {
     /// Appends a broadcast. Whether it was queued. The caller flushes.
     pub(crate) fn append(self: &Arc<Self>, message: &Message) -> bool {
         let mut live = self.lock();
-        let queued = live.connection.send(message.clone(), self.shared.clock.now()).is_ok();
+        let sent = live.connection.send(message.clone(), self.shared.clock.now());
+        let queued = matches!(sent, Ok(Sent::Queued | Sent::Replaced));
         // A refusal may have ended the session.
         self.mark(&mut live);
         queued

@@ -55,7 +55,10 @@ impl Live {
                 let link = *link;
                 match writer.flush(half, || outgoing(connection, link, *format, now)) {
                     Ok(Flush::Done) => self.blocked = false,
-                    Ok(Flush::Blocked) => self.blocked = true,
+                    Ok(Flush::Blocked) => {
+                        self.blocked = true;
+                        connection.handle_blocked(link);
+                    }
                     Err(_) => {
                         connection.handle_detach(link, Reason::Lost, now);
                         self.outlet = Outlet::None;

@@ -170,6 +170,9 @@ impl Driver {
                 // Another link may have the session by now.
                 let current = matches!(outlet, Outlet::Task(id) if *id == link.id);
                 let flushed = writer.poll_flush(Pin::new(io), cx, || outgoing(connection, link.id, *format, now));
+                if flushed.is_pending() {
+                    connection.handle_blocked(link.id);
+                }
                 if matches!(flushed, Poll::Ready(Err(_))) {
                     connection.handle_detach(link.id, Reason::Lost, now);
                     if current {

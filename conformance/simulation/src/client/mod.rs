@@ -414,7 +414,7 @@ impl Session {
         }
         let (id, payload) = shared.world.message(content, op);
         match self.connection.send(Message::from(payload), shared.time()) {
-            Ok(()) => {
+            Ok(_) => {
                 shared.world.cover(Covered::Messages);
                 shared.world.record(shared.who(), What::Sent(id));
                 true
