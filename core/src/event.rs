@@ -1,8 +1,9 @@
 use std::fmt;
 
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 
-use crate::{EncodeError, Json, Message, Payload, PayloadError, RequestId, Text};
+use crate::{Cause, EncodeError, Json, JsonError, Message, Payload, PayloadError, RequestId, Text};
 
 /// What the application sees of a session.
 ///
@@ -55,6 +56,57 @@ pub enum Event {
     Writable,
 }
 
+impl Event {
+    /// The event with its JSON message as a value of the application's own.
+    ///
+    /// ```
+    /// use nosphere_core::{Event, Json, Parsed};
+    /// # use serde::Deserialize;
+    ///
+    /// #[derive(Deserialize)]
+    /// #[serde(tag = "type", rename_all = "lowercase")]
+    /// enum Said { Line { text: String }, Typing }
+    ///
+    /// fn handle(event: Event) -> String {
+    ///     match event.parse() {
+    ///         Parsed::Message(Said::Line { text }, _) => text,
+    ///         Parsed::Message(Said::Typing, json) => format!("typing: {json:?}"),
+    ///         Parsed::Invalid { error, .. } => format!("not what was agreed on: {error}"),
+    ///         Parsed::Other(_) => String::new(),
+    ///         _ => unreachable!(),
+    ///     }
+    /// }
+    ///
+    /// let json = |text| Event::Json(Json::from_text(&String::from(text).into()).unwrap());
+    /// assert_eq!(handle(json(r#"{"type":"line","text":"hello"}"#)), "hello");
+    /// assert!(handle(json(r#"{"type":"dance"}"#)).starts_with("not what was agreed on"));
+    /// ```
+    pub fn parse<T: DeserializeOwned>(self) -> Parsed<T> {
+        let Self::Json(json) = self else { return Parsed::Other(self) };
+        match json.parse() {
+            Ok(message) => Parsed::Message(message, json),
+            Err(error) => Parsed::Invalid { json, error },
+        }
+    }
+}
+
+/// What [`Event::parse`] makes of an event.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Parsed<T> {
+    /// A JSON message that is no `T`.
+    Invalid {
+        /// The message.
+        json: Json,
+        /// What is wrong with it.
+        error: JsonError,
+    },
+    /// A JSON message, and that message as it came.
+    Message(T, Json),
+    /// Anything else.
+    Other(Event),
+}
+
 impl From<Payload> for Event {
     fn from(payload: Payload) -> Self {
         match payload {
@@ -89,6 +141,9 @@ pub struct Reply {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
+    /// The application's own handler failed, or panicked. Its session ends with [`Reason::Internal`].
+    #[error("the handler failed: {0}")]
+    Handler(Cause),
     /// The peer broke the protocol; its link was ended with this reason. The session can be resumed.
     #[error("the peer's link was ended: {detail}")]
     Link {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::Text;
+use crate::{Kind, Text};
 
 /// The deepest nesting of arrays and objects that any wire format accepts (SPEC JSN-3, MSP-3).
 pub const MAX_DEPTH: u32 = 64;
@@ -125,6 +125,11 @@ impl JsonError {
 
     fn serde(error: impl fmt::Display) -> Self {
         Self { problem: error.to_string(), too_deep: false }
+    }
+
+    /// A message of another kind.
+    pub(crate) fn other(kind: Kind) -> Self {
+        Self { problem: format!("not JSON but {kind}"), too_deep: false }
     }
 
     fn at(position: usize) -> Self {

@@ -149,8 +149,8 @@ pub use config::{Config, Overflow};
 pub use connection::{
     Action, Attach, AttachRequest, Batch, BatchAnswer, Connection, Fault, Opening, Post, PostAnswer, Undelivered,
 };
-pub use error::{DecodeError, EncodeError, PayloadError, SendError, Sent};
-pub use event::{Event, Reason, Reply, Request, SessionError, Side, Transport, Undeliverable};
+pub use error::{Cause, DecodeError, EncodeError, PayloadError, SendError, Sent};
+pub use event::{Event, Parsed, Reason, Reply, Request, SessionError, Side, Transport, Undeliverable};
 pub use frame::{Close, Frame, Offer, Open, Opened, Window, WireFormat};
 pub use greeting::{Greeted, Greeting};
 pub use id::{InvalidId, LinkId, MAX_COUNT, RequestId, ResumeToken, SessionId};

@@ -3,9 +3,10 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 
 use crate::connection::too_deep;
-use crate::{EncodeError, Encoded, Frame, Json, Reply, Request, RequestId, Text, WireFormat};
+use crate::{EncodeError, Encoded, Frame, Json, JsonError, Reply, Request, RequestId, Text, WireFormat};
 
 /// How many wire formats' encodings a shared message remembers; further ones are encoded for each recipient.
 const REMEMBERED_ENCODINGS: usize = 4;
@@ -59,6 +60,33 @@ impl Payload {
     /// Whether the payload has no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The text, if it is text.
+    pub fn as_text(&self) -> Option<&Text> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
+
+    /// The value, if it is JSON.
+    pub fn as_json(&self) -> Option<&Json> {
+        if let Self::Json(json) = self { Some(json) } else { None }
+    }
+
+    /// The bytes, if it is binary.
+    pub fn as_binary(&self) -> Option<&Bytes> {
+        if let Self::Binary(bytes) = self { Some(bytes) } else { None }
+    }
+
+    /// Parses the value, if it is JSON.
+    ///
+    /// # Errors
+    ///
+    /// When it is not, or is not a `T`.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, JsonError> {
+        match self {
+            Self::Json(json) => json.parse(),
+            Self::Binary(_) | Self::Text(_) => Err(JsonError::other(self.kind())),
+        }
     }
 
     /// Which kind of message this is.

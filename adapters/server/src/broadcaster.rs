@@ -1,10 +1,11 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nosphere_core::Message;
 
 use crate::shared::Shared;
-use crate::topic;
+use crate::topic::{self, Topic};
 use crate::{Audience, dirty};
 
 /// Broadcasts from outside of any session. Cheap to clone; usable from any task or thread.
@@ -37,6 +38,18 @@ pub struct PathBroadcaster<'a> {
 }
 
 impl PathBroadcaster<'_> {
+    pub(crate) fn topics(&self) -> Vec<Arc<Topic>> {
+        self.shared.topics.beneath(&self.path)
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        self.shared
+    }
+
+    pub(crate) fn patience(&self) -> Duration {
+        self.shared.config.patience
+    }
+
     /// Queues a message for everybody; returns for how many sessions. Nobody being there is not an error.
     pub fn send(&self, message: impl Into<Message>) -> usize {
         self.send_to(&Audience::Everyone, message)

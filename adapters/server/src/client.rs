@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use nosphere_core::{Message, Reason, SendError, SessionId, Transport, Undelivered};
 
-use crate::Audience;
 use crate::session::Cell;
+use crate::{Audience, RequestHead};
 
 /// A handler's hold on its session. Cheap to clone; usable from any task or thread.
 #[derive(Clone)]
@@ -15,6 +15,20 @@ pub struct Client {
 impl Client {
     pub(crate) fn new(cell: Arc<Cell>) -> Self {
         Self { cell }
+    }
+
+    pub(crate) fn cell(&self) -> &Arc<Cell> {
+        &self.cell
+    }
+
+    /// The head of the request that opened the session, while `Connected` is handled; `None` after that.
+    pub fn head(&self) -> Option<RequestHead> {
+        self.cell.head()
+    }
+
+    /// Who opened the session, where [`Builder::principal`](crate::Builder::principal) says.
+    pub fn principal(&self) -> Option<&str> {
+        self.cell.principal()
     }
 
     /// Sends a message to this session.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use nosphere_core::Config;
 
 /// The limits of a server. Those of each session are in [`Config`].
@@ -18,6 +20,10 @@ pub struct ServerConfig {
     /// The most WebSockets that are open and have not said which session they are for; further ones are refused with 503
     /// (10,000).
     pub max_unopened: usize,
+    /// The most requests of one session that wait for their replies (1,024).
+    pub max_requests_per_session: usize,
+    /// How long a [stream](crate::PathBroadcaster::pump) of messages waits for recipients that read slowly (5 s).
+    pub patience: Duration,
     /// What applies to every session.
     pub session: Config,
 }
@@ -37,6 +43,8 @@ impl Default for ServerConfig {
             max_tombstones: 10_000,
             max_units_per_body: 1024,
             max_unopened: 10_000,
+            max_requests_per_session: 1024,
+            patience: Duration::from_secs(5),
             session: Config::default(),
         }
     }

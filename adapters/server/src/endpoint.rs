@@ -9,14 +9,16 @@ use crate::{Handler, RequestHead};
 
 /// What a path leads to: a factory of handlers, whose type is forgotten here, once.
 pub(crate) struct Endpoint {
+    path: Arc<str>,
     make: Box<Make>,
 }
 
-type Make = dyn Fn(&RequestHead<'_>) -> Result<Box<dyn Launch>, Refusal> + Send + Sync;
+type Make = dyn Fn(&RequestHead) -> Result<Box<dyn Launch>, Refusal> + Send + Sync;
 
 impl Endpoint {
-    pub(crate) fn new<I: IntoHandler>(factory: impl Fn(&RequestHead<'_>) -> I + Send + Sync + 'static) -> Self {
+    pub(crate) fn new<I: IntoHandler>(path: &str, factory: impl Fn(&RequestHead) -> I + Send + Sync + 'static) -> Self {
         Self {
+            path: path.into(),
             make: Box::new(move |head| {
                 let handler = factory(head).into_handler()?;
                 Ok(Box::new(Ready(handler)) as Box<dyn Launch>)
@@ -24,11 +26,16 @@ impl Endpoint {
         }
     }
 
-    /// Asks the application for a handler, which is also its admission.
-    pub(crate) fn admit(&self, head: &RequestHead<'_>) -> Result<Box<dyn Launch>, Refusal> {
+    /// The path that it was mounted on.
+    pub(crate) fn path(&self) -> &Arc<str> {
+        &self.path
+    }
+
+    /// Asks the application for a handler, which may refuse.
+    pub(crate) fn make(&self, head: &RequestHead) -> Result<Box<dyn Launch>, Refusal> {
         // A panic would take the whole HTTP connection along, with what others have on it.
         catch_unwind(AssertUnwindSafe(|| (self.make)(head))).unwrap_or_else(|_| {
-            tracing::error!(path = head.uri().path(), "the factory of handlers panicked");
+            tracing::error!(path = head.path(), "the factory of handlers panicked");
             Err(Refusal::internal())
         })
     }

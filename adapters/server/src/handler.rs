@@ -1,10 +1,11 @@
+use std::fmt;
 use std::future::Future;
 
 use nosphere_core::Event;
 
 use crate::Client;
 
-/// What a handler may fail with. Its session ends with `internal`; the error is logged.
+/// What a handler may fail with: anything.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// The application's side of one session: one instance for each.
@@ -31,6 +32,58 @@ pub trait Handler: Send + 'static {
     ///
     /// # Errors
     ///
-    /// Whatever the application fails with: its own session ends with [`Reason::Internal`](crate::Reason::Internal).
+    /// Whatever the application fails with. It is logged with the session's id, this handler and no other gets it as
+    /// [`SessionError::Handler`](crate::SessionError::Handler), and its session ends with
+    /// [`Reason::Internal`](crate::Reason::Internal): `Disconnected` is the next and last event. A panic is the same, with
+    /// [`Panicked`](crate::Panicked) as the error.
     fn receive(&mut self, client: &Client, event: Event) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// Makes a handler of a closure: the short form, for a factory to return. What it captures is its state.
+///
+/// ```
+/// use nosphere::{Event, Server, handler_fn};
+///
+/// let server = Server::builder()
+///     .endpoint("/echo", |_| {
+///         let mut count = 0;
+///         handler_fn(move |client, event| {
+///             count += 1;
+///             async move {
+///                 if let Event::Text(text) = event {
+///                     client.send(format!("{count}: {text}"))?;
+///                 }
+///                 Ok(())
+///             }
+///         })
+///     })
+///     .build()?;
+/// # Ok::<(), nosphere::BuildError>(())
+/// ```
+pub fn handler_fn<F, R>(receive: F) -> HandlerFn<F>
+where
+    F: FnMut(Client, Event) -> R + Send + 'static,
+    R: Future<Output = Result<(), Error>> + Send,
+{
+    HandlerFn(receive)
+}
+
+/// A closure as a handler; see [`handler_fn`].
+#[derive(Clone, Copy)]
+pub struct HandlerFn<F>(F);
+
+impl<F, R> Handler for HandlerFn<F>
+where
+    F: FnMut(Client, Event) -> R + Send + 'static,
+    R: Future<Output = Result<(), Error>> + Send,
+{
+    async fn receive(&mut self, client: &Client, event: Event) -> Result<(), Error> {
+        (self.0)(client.clone(), event).await
+    }
+}
+
+impl<F> fmt::Debug for HandlerFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HandlerFn")
+    }
 }

@@ -1,71 +1,143 @@
+use std::borrow::Cow;
 use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use http::request::Parts;
 use http::{Extensions, HeaderMap, Uri};
 
-/// The head of the request that opens or resumes a session, while admission decides about it.
+/// The head of the request that opens or resumes a session.
 ///
-/// It is borrowed: what a handler wants to keep, it copies.
-pub struct RequestHead<'a> {
-    parts: &'a Parts,
-    parameters: &'a [(String, String)],
+/// Admission and the factory of handlers see it, and so does the handler while it handles `Connected`
+/// ([`Client::head`](crate::Client::head)). It is cheap to clone, but do not keep it: it may hold on to all of the buffer that
+/// the request was read into. What a handler wants to keep, it copies.
+///
+/// ```
+/// use nosphere::{Refusal, RequestHead};
+///
+/// struct Room { id: u64, user: String }
+///
+/// fn room(head: &RequestHead) -> Result<Room, Refusal> {
+///     let id = head.parameter("id").and_then(|id| id.parse().ok());
+///     Ok(Room {
+///         id: id.ok_or_else(|| Refusal::forbidden("no such room"))?,
+///         user: head.principal().unwrap_or("somebody").to_owned(),
+///     })
+/// }
+/// ```
+#[derive(Clone)]
+pub struct RequestHead(Arc<Head>);
+
+#[derive(Clone)]
+struct Head {
+    parts: Parts,
+    endpoint: Arc<str>,
+    parameters: Vec<(String, String)>,
+    peer: Option<SocketAddr>,
+    principal: Option<Box<str>>,
 }
 
-impl<'a> RequestHead<'a> {
-    pub(crate) fn new(parts: &'a Parts, parameters: &'a [(String, String)]) -> Self {
-        Self { parts, parameters }
+/// The address of whoever makes a request, as an extension of that request: for servers that know it and say so.
+///
+/// ```
+/// # fn handle<B>(mut request: http::Request<B>, address: std::net::SocketAddr) {
+/// request.extensions_mut().insert(nosphere::Peer(address));
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "an address, named")]
+pub struct Peer(pub SocketAddr);
+
+impl RequestHead {
+    pub(crate) fn new(parts: Parts, endpoint: Arc<str>, parameters: Vec<(String, String)>) -> Self {
+        let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);
+        Self(Arc::new(Head { parts, endpoint, parameters, peer, principal: None }))
     }
 
-    /// The value of a parameter of the endpoint's path: `id` in `/rooms/{id}`.
-    pub fn parameter(&self, name: &str) -> Option<&'a str> {
-        self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    pub(crate) fn set_peer(&mut self, peer: SocketAddr) {
+        Arc::make_mut(&mut self.0).peer = Some(peer);
+    }
+
+    pub(crate) fn set_principal(&mut self, principal: String) {
+        Arc::make_mut(&mut self.0).principal = Some(principal.into_boxed_str());
+    }
+
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.0.parts
+    }
+
+    /// The path that the endpoint was mounted on, `/rooms/{id}`.
+    pub fn endpoint(&self) -> &str {
+        &self.0.endpoint
+    }
+
+    /// The value of a parameter of that path: `id` in `/rooms/{id}`.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.0.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The request's path, without a slash at its end: what the session broadcasts to.
+    pub fn path(&self) -> &str {
+        crate::topic::normal(self.uri().path())
     }
 
     /// The request's URI.
-    pub fn uri(&self) -> &'a Uri {
-        &self.parts.uri
+    pub fn uri(&self) -> &Uri {
+        &self.parts().uri
+    }
+
+    /// The first value of a parameter of the query, decoded.
+    pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
+    /// All parameters of the query, decoded, in their order.
+    pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        form_urlencoded::parse(self.uri().query().unwrap_or_default().as_bytes())
     }
 
     /// The request's headers.
-    pub fn headers(&self) -> &'a HeaderMap {
-        &self.parts.headers
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts().headers
+    }
+
+    /// The first value of a header, if it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers().get(name).and_then(|value| value.to_str().ok())
     }
 
     /// What middleware put into the request.
-    pub fn extensions(&self) -> &'a Extensions {
-        &self.parts.extensions
+    pub fn extensions(&self) -> &Extensions {
+        &self.parts().extensions
+    }
+
+    /// What middleware put into the request, of one type: an authenticated user, say.
+    pub fn extension<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.extensions().get()
+    }
+
+    /// The address of whoever makes the request, if the server says: as the extension [`Peer`], or by
+    /// [`Builder::peer`](crate::Builder::peer).
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.0.peer
+    }
+
+    /// Who makes the request, as [`Builder::principal`](crate::Builder::principal) found.
+    pub fn principal(&self) -> Option<&str> {
+        self.0.principal.as_deref()
     }
 }
 
-impl fmt::Debug for RequestHead<'_> {
-    /// Without headers, since those may hold secrets.
+impl fmt::Debug for RequestHead {
+    /// Without headers, query and extensions, since those may hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { parts, parameters } = self;
         f.debug_struct("RequestHead")
-            .field("method", &parts.method)
-            .field("path", &parts.uri.path())
-            .field("parameters", parameters)
+            .field("method", &self.parts().method)
+            .field("path", &self.uri().path())
+            .field("endpoint", &self.endpoint())
+            .field("parameters", &self.0.parameters)
+            .field("peer", &self.peer())
+            .field("principal", &self.principal())
             .finish_non_exhaustive()
-    }
-}
-
-/// Tells who makes a request.
-pub(crate) struct Principal(Box<Namer>);
-
-type Namer = dyn Fn(&RequestHead<'_>) -> Option<String> + Send + Sync;
-
-impl Principal {
-    pub(crate) fn new(of: impl Fn(&RequestHead<'_>) -> Option<String> + Send + Sync + 'static) -> Self {
-        Self(Box::new(of))
-    }
-
-    pub(crate) fn of(&self, head: &RequestHead<'_>) -> Option<String> {
-        (self.0)(head)
-    }
-}
-
-impl fmt::Debug for Principal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Principal")
     }
 }

@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,11 +8,11 @@ use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use nosphere_core::{Reason, WireFormat};
-use nosphere_wire::negotiation::{Formats, OriginPolicy};
+use nosphere_wire::negotiation::{Formats, OriginPolicy, Refusal};
 use tower_service::Service;
 
+use crate::admission::Admission;
 use crate::endpoint::{BuildError, Endpoint, IntoHandler};
-use crate::head::Principal;
 use crate::random::Random;
 use crate::shared::Shared;
 use crate::{Body, Broadcaster, RequestHead, ServerConfig, topic};
@@ -127,7 +128,7 @@ pub struct Builder {
     config: ServerConfig,
     formats: Formats,
     origins: OriginPolicy,
-    principal: Option<Principal>,
+    admission: Admission,
     random: Random,
     endpoints: matchit::Router<Endpoint>,
     problem: Option<BuildError>,
@@ -136,15 +137,16 @@ pub struct Builder {
 impl Builder {
     /// Mounts an endpoint on a path, `/the-chat` or `/rooms/{id}`.
     ///
-    /// The factory makes a handler for each session, or refuses: it is the admission too, and therefore asked again when
-    /// a client resumes, though the handler of that is not used. What should happen once belongs into `Connected`.
+    /// The factory makes a handler for each session, or refuses: it is part of the admission, and therefore asked again
+    /// when a client resumes, though the handler of that is not used. What should happen once belongs into `Connected`.
     #[must_use]
     pub fn endpoint<I: IntoHandler>(
         mut self,
         path: &str,
-        factory: impl Fn(&RequestHead<'_>) -> I + Send + Sync + 'static,
+        factory: impl Fn(&RequestHead) -> I + Send + Sync + 'static,
     ) -> Self {
-        if let Err(error) = self.endpoints.insert(topic::normal(path), Endpoint::new(factory)) {
+        let normal = topic::normal(path);
+        if let Err(error) = self.endpoints.insert(normal, Endpoint::new(normal, factory)) {
             let problem = BuildError::Path { path: path.into(), problem: error.to_string() };
             self.problem.get_or_insert(problem);
         }
@@ -179,8 +181,51 @@ impl Builder {
     /// A session belongs to whoever opened it. Every later request about it, with the right token or not, is refused with
     /// `forbidden` if this gives something else.
     #[must_use]
-    pub fn principal(mut self, of: impl Fn(&RequestHead<'_>) -> Option<String> + Send + Sync + 'static) -> Self {
-        self.principal = Some(Principal::new(of));
+    pub fn principal(mut self, of: impl Fn(&RequestHead) -> Option<String> + Send + Sync + 'static) -> Self {
+        self.admission.principal = Some(Box::new(of));
+        self
+    }
+
+    /// Says where a request comes from, if not by the extension [`Peer`](crate::Peer): from what a framework puts into the
+    /// request, or from a header that a proxy of your own writes.
+    ///
+    /// ```
+    /// # use std::net::SocketAddr;
+    /// # use nosphere::Server;
+    /// # #[derive(Clone)] struct ConnectInfo(SocketAddr);
+    /// // axum's, for one: `axum::extract::ConnectInfo<SocketAddr>`
+    /// let builder = Server::builder().peer(|head| head.extension::<ConnectInfo>().map(|info| info.0));
+    /// ```
+    #[must_use]
+    pub fn peer(mut self, of: impl Fn(&RequestHead) -> Option<SocketAddr> + Send + Sync + 'static) -> Self {
+        self.admission.peer = Some(Box::new(of));
+        self
+    }
+
+    /// Asks whether a request may open or resume a session, before its endpoint's factory is asked: for what has to wait,
+    /// a look into a database, say.
+    ///
+    /// It is not asked for the polls and POSTs of a session that is open; those have to come from the same
+    /// [principal](Self::principal). A client that goes away does not wait for the answer.
+    ///
+    /// ```
+    /// # async fn is_banned(_: std::net::SocketAddr) -> bool { false }
+    /// use nosphere::{Refusal, Server};
+    ///
+    /// let builder = Server::builder().admission(|head| async move {
+    ///     match head.peer() {
+    ///         Some(peer) if is_banned(peer).await => Err(Refusal::forbidden("not from there")),
+    ///         _ => Ok(()),
+    ///     }
+    /// });
+    /// ```
+    #[must_use]
+    pub fn admission<F, A>(mut self, gate: F) -> Self
+    where
+        F: Fn(RequestHead) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<(), Refusal>> + Send + 'static,
+    {
+        self.admission.gate = Some(Box::new(move |head| Box::pin(gate(head))));
         self
     }
 
@@ -200,11 +245,11 @@ impl Builder {
     ///
     /// When an endpoint or a format cannot be had as it was described.
     pub fn build(self) -> Result<Server, BuildError> {
-        let Self { config, formats, origins, principal, random, endpoints, problem } = self;
+        let Self { config, formats, origins, admission, random, endpoints, problem } = self;
         if let Some(problem) = problem {
             return Err(problem);
         }
-        let shared = Shared::new(config, formats, origins, principal, random, endpoints);
+        let shared = Shared::new(config, formats, origins, admission, random, endpoints);
         Ok(Server { shared: Arc::new(shared) })
     }
 }

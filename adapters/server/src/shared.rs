@@ -1,14 +1,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use nosphere_core::{Config, LinkId};
+use nosphere_core::{Config, LinkId, MAX_COUNT, RequestId};
 use nosphere_wire::negotiation::{Formats, OriginPolicy};
 
 use crate::ServerConfig;
+use crate::admission::Admission;
 use crate::clock::Clock;
 use crate::deadlines::Deadlines;
 use crate::endpoint::Endpoint;
-use crate::head::Principal;
 use crate::random::Random;
 use crate::table::Table;
 use crate::topic::Topics;
@@ -21,7 +21,7 @@ pub(crate) struct Shared {
     pub(crate) session_config: Arc<Config>,
     pub(crate) formats: Formats,
     pub(crate) origins: OriginPolicy,
-    pub(crate) principal: Option<Principal>,
+    pub(crate) admission: Admission,
     pub(crate) random: Random,
     pub(crate) endpoints: matchit::Router<Endpoint>,
     pub(crate) table: Table,
@@ -33,6 +33,7 @@ pub(crate) struct Shared {
     /// Set when the server shuts down: no new sessions.
     pub(crate) closing: std::sync::atomic::AtomicBool,
     links: AtomicU64,
+    requests: AtomicU64,
 }
 
 impl Shared {
@@ -40,7 +41,7 @@ impl Shared {
         config: ServerConfig,
         formats: Formats,
         origins: OriginPolicy,
-        principal: Option<Principal>,
+        admission: Admission,
         random: Random,
         endpoints: matchit::Router<Endpoint>,
     ) -> Self {
@@ -50,7 +51,7 @@ impl Shared {
             config,
             formats,
             origins,
-            principal,
+            admission,
             random,
             endpoints,
             topics: Topics::new(),
@@ -59,7 +60,13 @@ impl Shared {
             unopened: AtomicUsize::new(0),
             closing: std::sync::atomic::AtomicBool::new(false),
             links: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
         }
+    }
+
+    /// A number for a request that no other of this server has, so that one can be sent to many.
+    pub(crate) fn next_request(&self) -> RequestId {
+        RequestId(self.requests.fetch_add(1, Ordering::Relaxed) & MAX_COUNT)
     }
 
     /// A number for a link that no other has.

@@ -6,9 +6,10 @@ use indexmap::IndexMap;
 use nosphere_core::{Message, SessionId};
 
 use crate::Audience;
+use crate::room::Congestion;
 use crate::session::Cell;
 
-type Members = IndexMap<SessionId, Arc<Cell>>;
+pub(crate) type Members = IndexMap<SessionId, Arc<Cell>>;
 
 /// The sessions on one concrete path.
 ///
@@ -18,12 +19,22 @@ type Members = IndexMap<SessionId, Arc<Cell>>;
 pub(crate) struct Topic {
     path: Box<str>,
     order: Mutex<()>,
+    congestion: Congestion,
     members: RwLock<Arc<Members>>,
 }
 
 impl Topic {
     pub(crate) fn path(&self) -> &str {
         &self.path
+    }
+
+    pub(crate) fn congestion(&self) -> &Congestion {
+        &self.congestion
+    }
+
+    /// Who is here now.
+    pub(crate) fn members(&self) -> Arc<Members> {
+        Arc::clone(&self.members.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn join(&self, cell: &Arc<Cell>) {
@@ -70,7 +81,12 @@ impl Topics {
         if shard.len() == shard.capacity() {
             shard.retain(|_, topic| topic.strong_count() > 0);
         }
-        let topic = Arc::new(Topic { path: path.into(), order: Mutex::default(), members: RwLock::default() });
+        let topic = Arc::new(Topic {
+            path: path.into(),
+            order: Mutex::default(),
+            congestion: Congestion::default(),
+            members: RwLock::default(),
+        });
         shard.insert(path.into(), Arc::downgrade(&topic));
         topic
     }

@@ -35,7 +35,7 @@ async fn each_session_has_a_handler_of_its_own() {
         }
     }
     let server = TestServer::with(ServerConfig::default(), Serving::Auto, |builder| {
-        builder.endpoint("/count/{room}/{name}", |head: &RequestHead<'_>| {
+        builder.endpoint("/count/{room}/{name}", |head: &RequestHead| {
             let name = head.parameter("name").unwrap();
             assert_eq!(head.parameter("nobody"), None);
             Counter(0, format!("{name}@{}", head.parameter("room").unwrap()))

@@ -131,7 +131,7 @@ async fn what_a_server_does_depends_on_nothing_but_its_random_bytes() {
         };
         let (sender, mut log) = Log::new();
         let builder = Server::builder().random(fill);
-        let endpoint = move |_: &RequestHead<'_>| Probe::new(&sender, &Probe::quiet());
+        let endpoint = move |_: &RequestHead| Probe::new(&sender, &Probe::quiet());
         let server = builder.endpoint("/quiet", endpoint).build().unwrap();
         let mut sockets = Vec::new();
         for n in 1..20 {
@@ -153,7 +153,7 @@ async fn what_a_server_does_depends_on_nothing_but_its_random_bytes() {
 
 fn server(config: ServerConfig) -> (Server, Log) {
     let (sender, log) = Log::new();
-    let endpoint = move |_: &RequestHead<'_>| Probe::new(&sender, &Probe::quiet());
+    let endpoint = move |_: &RequestHead| Probe::new(&sender, &Probe::quiet());
     let server = Server::builder().config(config).endpoint("/quiet", endpoint).build().unwrap();
     (server, log)
 }

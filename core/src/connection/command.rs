@@ -199,6 +199,11 @@ impl Connection {
         self.session.outbox.len()
     }
 
+    /// Whether not even half of the queue is used: who has much to send waits for that.
+    pub fn has_room(&self) -> bool {
+        self.session.outbox.is_half_empty(&self.config)
+    }
+
     /// What this side can take.
     pub fn window(&self) -> Window {
         self.session.inbox.window()

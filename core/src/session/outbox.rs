@@ -168,6 +168,11 @@ impl Outbox {
         self.fits(1, config) || self.can_forget(delivery)
     }
 
+    /// Whether not even half of the room is used.
+    pub(crate) fn is_half_empty(&self, config: &Config) -> bool {
+        self.entries.len() * 2 < config.max_queued_messages && self.queued * 2 < config.max_queued_bytes
+    }
+
     fn fits(&self, bytes: usize, config: &Config) -> bool {
         self.entries.len() < config.max_queued_messages
             && (self.queued + bytes <= config.max_queued_bytes || self.entries.is_empty())

@@ -25,6 +25,8 @@ pub struct Refusal {
     status: StatusCode,
     name: Option<&'static str>,
     text: String,
+    /// Instead of the text, with its content type.
+    body: Option<Box<(Bytes, HeaderValue)>>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -72,6 +74,27 @@ impl Refusal {
     /// 400 `malformed`: a unit that is not a frame.
     pub fn malformed(text: impl Into<String>) -> Self {
         Self::new(Reason::Malformed, text)
+    }
+
+    /// Refused by admission, with a status of the application's own and a text for people.
+    ///
+    /// To a client it is `forbidden`, whatever the status: it is not to try again by itself. A status that is no
+    /// redirection and no error becomes 403.
+    ///
+    /// ```
+    /// use http::{HeaderValue, StatusCode, header};
+    /// use nosphere_wire::negotiation::Refusal;
+    ///
+    /// let refusal = Refusal::by_admission(StatusCode::UNAUTHORIZED, "who are you?")
+    ///     .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    ///     .with_body(HeaderValue::from_static("application/json"), r#"{"login":"/login"}"#);
+    /// let response = refusal.into_response();
+    /// assert_eq!((response.status().as_u16(), &response.body()[..9]), (401, &br#"{"login":"#[..]));
+    /// ```
+    pub fn by_admission(status: StatusCode, text: impl Into<String>) -> Self {
+        let refuses = status.is_redirection() || status.is_client_error() || status.is_server_error();
+        let status = if refuses { status } else { StatusCode::FORBIDDEN };
+        Self::named(status, Some(Reason::Forbidden.name()), text)
     }
 
     /// 403 `forbidden`: a wrong token, or refused by admission.
@@ -186,13 +209,20 @@ impl Refusal {
 /// The parts of a refusal.
 impl Refusal {
     fn named(status: StatusCode, name: Option<&'static str>, text: impl Into<String>) -> Self {
-        Self { status, name, text: text.into(), headers: Vec::new() }
+        Self { status, name, text: text.into(), body: None, headers: Vec::new() }
     }
 
     /// Adds the count of client messages that the server has taken, as every answer about a known session must.
     #[must_use]
     pub fn with_received(self, received: u64) -> Self {
         self.with_header(names::RECEIVED, received.into())
+    }
+
+    /// Answers with this body instead of the text.
+    #[must_use]
+    pub fn with_body(mut self, content_type: HeaderValue, body: impl Into<Bytes>) -> Self {
+        self.body = Some(Box::new((body.into(), content_type)));
+        self
     }
 
     /// Adds a header to the answer.
@@ -219,8 +249,10 @@ impl Refusal {
 
     /// The whole answer (SPEC §4, NEG-4).
     pub fn into_response(self) -> Response<Bytes> {
-        let text = self.text.replace(char::is_control, " ");
-        let body = if self.status == StatusCode::NO_CONTENT { Bytes::new() } else { text.into() };
+        let text = || (self.text.replace(char::is_control, " ").into(), TEXT);
+        let (body, content_type) = self.body.map_or_else(text, |body| *body);
+        let empty = self.status == StatusCode::NO_CONTENT;
+        let body = if empty { Bytes::new() } else { body };
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
@@ -229,8 +261,8 @@ impl Refusal {
         if let Some(name) = self.name {
             headers.insert(names::ERROR, HeaderValue::from_static(name));
         }
-        if self.status != StatusCode::NO_CONTENT {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain;charset=utf-8"));
+        if !empty {
+            headers.insert(CONTENT_TYPE, content_type);
         }
         response
     }
@@ -264,3 +296,5 @@ impl From<PayloadError> for Refusal {
         Self::malformed(error.to_string())
     }
 }
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain;charset=utf-8");

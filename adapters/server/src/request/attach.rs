@@ -9,7 +9,7 @@ use nosphere_long_polling::Answer;
 use nosphere_sse::{EventStream, EventWriter};
 use nosphere_wire::negotiation::{Dialect, Refusal, SessionRequest, headers};
 
-use super::{OpenRequest, Route, Seat, find, no_content, open, refusal, reserve};
+use super::{OpenRequest, Route, find, no_content, open, refusal, reserve};
 use crate::Body;
 use crate::session::{Cell, Outlet};
 use crate::shared::Shared;
@@ -23,22 +23,21 @@ pub(super) async fn attach(
 ) -> Result<Response<Body>, Refusal> {
     let plain_stream = protocol.is_plain() && transport == Transport::ServerSentEvents;
     let link = shared.next_link();
-    let principal = route.principal(shared);
-    let opening = |attachment, window| {
-        let handler = route.admit()?;
+    let opening = async |attachment, window| {
+        let handler = route.admit(shared).await?;
         let request = OpenRequest { protocol, attachment, window, link, transport };
         let connection = reserve(shared, &request).map_err(|reason| Refusal::new(reason, "no new sessions now"))?;
         let launch = |cell| handler.spawn(cell, None);
-        let seat = Seat { path: route.path, principal: principal.clone() };
-        open(shared, seat, connection, protocol.format(), Outlet::Carrier, launch).ok_or_else(Refusal::internal)
+        let head = route.head.clone();
+        open(shared, head, connection, protocol.format(), Outlet::Carrier, launch).ok_or_else(Refusal::internal)
     };
     let (cell, count, reset, opened) = match request {
-        SessionRequest::Open { attachment, window } => (opening(attachment, window)?, 0, false, true),
+        SessionRequest::Open { attachment, window } => (opening(attachment, window).await?, 0, false, true),
         SessionRequest::Resume { session, token, attachment, received } => {
-            match find(shared, route.path, principal.as_deref(), session, &token) {
+            match find(shared, &route.head, session, &token) {
                 Ok(cell) => {
                     let attach = Attach { link, transport, attachment, received };
-                    match resume(&cell, route, protocol, attach) {
+                    match resume(shared, &cell, route, protocol, attach).await {
                         // The status that tells an `EventSource` to stop.
                         Err(None) if plain_stream => return Ok(no_content()),
                         Err(None) => return Err(refusal(Fault::Closed, cell.report_received())),
@@ -51,7 +50,7 @@ pub(super) async fn attach(
                 }
                 // A stock `EventSource` cannot open a session but by asking for the one it had.
                 Err(refusal) if plain_stream && refusal.name() == Some(Reason::UnknownSession.name()) => {
-                    (opening(1, nosphere_core::Window::default())?, 0, true, true)
+                    (opening(1, nosphere_core::Window::default()).await?, 0, true, true)
                 }
                 Err(refusal) => return Err(refusal),
             }
@@ -68,7 +67,13 @@ pub(super) async fn attach(
 }
 
 /// `Err(None)`: the session is closed.
-fn resume(cell: &Arc<Cell>, route: &Route<'_>, protocol: Dialect, attach: Attach) -> Result<(), Option<Refusal>> {
+async fn resume(
+    shared: &Shared,
+    cell: &Arc<Cell>,
+    route: &Route<'_>,
+    protocol: Dialect,
+    attach: Attach,
+) -> Result<(), Option<Refusal>> {
     let begins = cell.begins(attach.transport, attach.attachment);
     if !cell.speaks(protocol.into(), protocol.format(), begins) {
         let refusal = Refusal::bad_request("the session talks in another protocol or format");
@@ -76,7 +81,7 @@ fn resume(cell: &Arc<Cell>, route: &Route<'_>, protocol: Dialect, attach: Attach
     }
     if begins {
         // The handler of a resumption is not used: the session has one.
-        drop(route.admit()?);
+        drop(route.admit(shared).await?);
     }
     cell.attach(attach, protocol.format())
         .map_err(|(fault, received)| (fault != Fault::Closed).then(|| refusal(fault, received)))

@@ -4,6 +4,7 @@ mod attach;
 mod post;
 mod upgrade;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -35,21 +36,29 @@ where
     let upgraded = upgrade.then(|| hyper::upgrade::on(&mut request));
     let (parts, body) = request.into_parts();
     let mut body = pin!(body);
-    let Some(route) = Route::find(&shared, &parts) else { return not_found() };
-    let (allowed, intent) = match shared.origins.check(&parts, None) {
-        Ok(allowed) => (allowed, read_request(&parts, upgrade, &shared.formats)),
+    let Some(mut route) = Route::find(&shared, parts) else { return not_found() };
+    let parts = route.head.parts();
+    let (allowed, intent) = match shared.origins.check(parts, None) {
+        Ok(allowed) => (allowed, read_request(parts, upgrade, &shared.formats)),
         Err(refusal) => (None, Err(refusal)),
     };
+    let intent = match intent {
+        Ok(intent @ (Intent::Attach { .. } | Intent::Post(_) | Intent::WebSocket { .. })) => {
+            route.identify(&shared).map(|()| intent)
+        }
+        other => other,
+    };
+    let parts = route.head.parts();
     let answer = match intent {
         Ok(Intent::None) if is_ordinary(&parts.method) => return not_found(),
         Ok(Intent::None) => Err(Refusal::method()),
-        Ok(Intent::Preflight) => shared.origins.preflight(&parts, None).map(|response| response.map(Body::from)),
+        Ok(Intent::Preflight) => shared.origins.preflight(parts, None).map(|response| response.map(Body::from)),
         Ok(Intent::Attach { protocol, transport, request }) => {
             attach::attach(&shared, &route, protocol, transport.into(), request).await
         }
         Ok(Intent::Post(post)) => post::post(&shared, &route, post, body.as_mut()).await,
         Ok(Intent::WebSocket { protocol, subprotocol }) => match upgraded {
-            Some(upgraded) => upgrade::upgrade(&shared, &route, protocol, subprotocol.as_ref(), upgraded),
+            Some(upgraded) => upgrade::upgrade(&shared, &route, protocol, subprotocol.as_ref(), upgraded).await,
             None => Err(Refusal::bad_request("not an upgrade")),
         },
         Ok(_) => return not_found(),
@@ -72,28 +81,33 @@ where
 /// An endpoint, and how a request found it.
 pub(crate) struct Route<'a> {
     endpoint: &'a Endpoint,
-    /// The concrete path.
-    path: &'a str,
-    parameters: Vec<(String, String)>,
-    parts: &'a Parts,
+    head: RequestHead,
 }
 
 impl<'a> Route<'a> {
-    fn find(shared: &'a Shared, parts: &'a Parts) -> Option<Self> {
-        let path = topic::normal(parts.uri.path());
-        let found = shared.endpoints.at(path).ok()?;
+    fn find(shared: &'a Shared, parts: Parts) -> Option<Self> {
+        let found = shared.endpoints.at(topic::normal(parts.uri.path())).ok()?;
         let parameters = found.params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Some(Self { endpoint: found.value, path, parameters, parts })
+        let endpoint = found.value;
+        Some(Self { endpoint, head: RequestHead::new(parts, Arc::clone(endpoint.path()), parameters) })
     }
 
-    /// Who makes the request, where the application says.
-    fn principal(&self, shared: &Shared) -> Option<Box<str>> {
-        let head = RequestHead::new(self.parts, &self.parameters);
-        shared.principal.as_ref().and_then(|principal| principal.of(&head)).map(String::into_boxed_str)
+    /// The concrete path.
+    fn path(&self) -> &str {
+        self.head.path()
     }
 
-    fn admit(&self) -> Result<Box<dyn Launch>, Refusal> {
-        self.endpoint.admit(&RequestHead::new(self.parts, &self.parameters))
+    /// Finds out who makes the request.
+    fn identify(&mut self, shared: &Shared) -> Result<(), Refusal> {
+        catch_unwind(AssertUnwindSafe(|| shared.admission.identify(&mut self.head))).map_err(|_| {
+            tracing::error!(path = self.path(), "what tells the principal or the peer panicked");
+            Refusal::internal()
+        })
+    }
+
+    async fn admit(&self, shared: &Shared) -> Result<Box<dyn Launch>, Refusal> {
+        shared.admission.admit(&self.head).await?;
+        self.endpoint.make(&self.head)
     }
 }
 
@@ -120,23 +134,17 @@ fn reserve(shared: &Arc<Shared>, request: &OpenRequest) -> Result<Connection, Re
     Ok(Connection::server(&shared.session_config, protocol.into(), opening, shared.clock.now()))
 }
 
-/// Where a session is opened, and by whom.
-struct Seat<'a> {
-    path: &'a str,
-    principal: Option<Box<str>>,
-}
-
 /// Opens a session that has its place, and starts its task.
 fn open(
     shared: &Arc<Shared>,
-    seat: Seat<'_>,
+    head: RequestHead,
     connection: Connection,
     format: &'static dyn WireFormat,
     outlet: Outlet,
     launch: impl FnOnce(Arc<Cell>),
 ) -> Option<Arc<Cell>> {
-    let Seat { path, principal } = seat;
-    let Some(cell) = Cell::new(shared, shared.topics.enter(path), connection, format, outlet, principal) else {
+    let topic = shared.topics.enter(head.path());
+    let Some(cell) = Cell::new(shared, topic, connection, format, outlet, head) else {
         shared.table.release();
         return None;
     };
@@ -149,19 +157,13 @@ fn open(
 }
 
 /// The session that a request names, if it is one of this path, its token is right, and who asks is who opened it.
-fn find(
-    shared: &Shared,
-    path: &str,
-    principal: Option<&str>,
-    session: SessionId,
-    token: &ResumeToken,
-) -> Result<Arc<Cell>, Refusal> {
-    let cell = shared.table.get(session).filter(|cell| cell.topic().path() == path);
+fn find(shared: &Shared, head: &RequestHead, session: SessionId, token: &ResumeToken) -> Result<Arc<Cell>, Refusal> {
+    let cell = shared.table.get(session).filter(|cell| cell.topic().path() == head.path());
     let cell = cell.ok_or_else(Refusal::unknown_session)?;
     if !cell.verifies(token) {
         return Err(Refusal::forbidden("the token is not the session's"));
     }
-    if cell.principal() != principal {
+    if cell.principal() != head.principal() {
         return Err(Refusal::forbidden("the session was opened by somebody else"));
     }
     Ok(cell)

@@ -26,7 +26,7 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let Post { protocol, session, token, attachment, base, received, kind, .. } = post;
-    let cell = find(shared, route.path, route.principal(shared).as_deref(), session, &token)?;
+    let cell = find(shared, &route.head, session, &token)?;
     let refused = |refusal: Refusal| refusal.with_received(cell.report_received());
     if !cell.speaks(protocol.into(), protocol.format(), true) {
         return Err(refused(Refusal::bad_request("the session talks in another protocol")));

@@ -13,14 +13,14 @@ use nosphere_websocket::handshake::{HandshakeError, Upgrade};
 use nosphere_websocket::{Item, Outgoing, ReadOutcome};
 use nosphere_wire::negotiation::{Dialect, Refusal};
 
-use super::{OpenRequest, Route, Seat, find, open, reserve};
-use crate::Body;
+use super::{OpenRequest, Route, find, open, reserve};
 use crate::endpoint::Launch;
 use crate::session::{Early, close_frame};
 use crate::shared::{Shared, take_place};
 use crate::websocket::WebSocket;
+use crate::{Body, RequestHead};
 
-pub(super) fn upgrade(
+pub(super) async fn upgrade(
     shared: &Arc<Shared>,
     route: &Route<'_>,
     protocol: Dialect,
@@ -28,13 +28,13 @@ pub(super) fn upgrade(
     upgraded: OnUpgrade,
 ) -> Result<Response<Body>, Refusal> {
     let empty = |()| Body::from(bytes::Bytes::new());
-    let handshake = match Upgrade::new(route.parts) {
+    let handshake = match Upgrade::new(route.head.parts()) {
         Ok(handshake) => handshake,
         Err(HandshakeError::Method) => return Err(Refusal::method()),
         Err(HandshakeError::Version) => return Err(Refusal::websocket_version()),
         Err(error) => return Err(Refusal::bad_request(error.to_string())),
     };
-    let handler = route.admit()?;
+    let handler = route.admit(shared).await?;
     // A native client may want to resume: what its session is owed as the server shuts down, and for which there is always
     // room.
     if protocol.is_plain() && shared.closing.load(Ordering::Relaxed) {
@@ -43,7 +43,7 @@ pub(super) fn upgrade(
     let full = protocol.is_plain() && shared.table.is_full();
     let place = Place::take(shared).filter(|_| !full).ok_or_else(Refusal::unavailable)?;
     let response = handshake.response(subprotocol.and_then(|name| name.to_str().ok()));
-    let arrival = Arrival { path: route.path.into(), principal: route.principal(shared), protocol, handler, place };
+    let arrival = Arrival { head: route.head.clone(), protocol, handler, place };
     tokio::spawn(async move {
         let limit = arrival.place.0.config.session.open_timeout;
         if let Ok(Ok(upgraded)) = tokio::time::timeout(limit, upgraded).await {
@@ -56,8 +56,7 @@ pub(super) fn upgrade(
 
 /// A WebSocket that has not said which session it is for.
 struct Arrival {
-    path: Box<str>,
-    principal: Option<Box<str>>,
+    head: RequestHead,
     protocol: Dialect,
     handler: Box<dyn Launch>,
     place: Place,
@@ -89,7 +88,7 @@ impl Arrival {
     }
 
     async fn open(self, socket: WebSocket, request: Open, early: Early) {
-        let Self { path, principal, protocol, handler, place } = self;
+        let Self { head, protocol, handler, place } = self;
         let shared = &place.0;
         let link = shared.next_link();
         let Open { attachment, window } = request;
@@ -102,13 +101,12 @@ impl Arrival {
             }
         };
         let (outlet, link) = socket.split(link, early);
-        let seat = Seat { path: &path, principal };
-        open(shared, seat, connection, protocol.format(), outlet, |cell| handler.spawn(cell, Some(link)));
+        open(shared, head, connection, protocol.format(), outlet, |cell| handler.spawn(cell, Some(link)));
     }
 
     async fn resume(self, socket: WebSocket, offer: Offer, format: &'static dyn WireFormat, early: Early) {
         let shared = &self.place.0;
-        let cell = match find(shared, &self.path, self.principal.as_deref(), offer.session, &offer.token) {
+        let cell = match find(shared, &self.head, offer.session, &offer.token) {
             Ok(cell) if cell.speaks(self.protocol.into(), format, true) => cell,
             Err(refusal) if refusal.name() == Some(Reason::UnknownSession.name()) => {
                 let reset = Frame::Reset { text: Text::from_static("unknown session") };

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -12,6 +13,7 @@ use nosphere_websocket::Outgoing;
 
 use super::live::{Live, NEVER, Outlet, close_frame};
 use super::{Link, Sink};
+use crate::RequestHead;
 use crate::dirty;
 use crate::shared::{Shared, take_place};
 use crate::topic::Topic;
@@ -35,9 +37,10 @@ impl Cell {
         connection: Connection,
         format: &'static dyn WireFormat,
         outlet: Outlet,
-        principal: Option<Box<str>>,
+        head: RequestHead,
     ) -> Option<Arc<Self>> {
         let id = connection.session()?;
+        let principal = head.principal().map(Into::into);
         let live = Live {
             connection,
             format,
@@ -49,6 +52,10 @@ impl Cell {
             scheduled: NEVER,
             dirty: false,
             ended: false,
+            congested: false,
+            room: Vec::new(),
+            asked: BTreeMap::new(),
+            head: Some(head),
         };
         let cell = Arc::new(Self {
             id,
@@ -103,6 +110,15 @@ impl Cell {
         self.lock().connection.token()
     }
 
+    /// The head of the request that opened the session, until the handler has handled `Connected`.
+    pub(crate) fn head(&self) -> Option<RequestHead> {
+        self.lock().head.clone()
+    }
+
+    pub(crate) fn forget_head(&self) {
+        self.lock().head = None;
+    }
+
     pub(crate) fn verifies(&self, token: &ResumeToken) -> bool {
         self.lock().connection.verifies(token)
     }
@@ -116,6 +132,7 @@ impl Cell {
         let result = {
             let mut live = self.lock();
             let result = live.connection.send(message, self.shared.clock.now());
+            self.note_room(&mut live);
             self.mark(&mut live);
             result
         };
@@ -125,12 +142,16 @@ impl Cell {
 
     /// Appends a broadcast. Whether it was queued. The caller flushes.
     pub(crate) fn append(self: &Arc<Self>, message: &Message) -> bool {
+        matches!(self.append_or_refuse(message), Ok(Sent::Queued | Sent::Replaced))
+    }
+
+    pub(crate) fn append_or_refuse(self: &Arc<Self>, message: &Message) -> Result<Sent, SendError> {
         let mut live = self.lock();
         let sent = live.connection.send(message.clone(), self.shared.clock.now());
-        let queued = matches!(sent, Ok(Sent::Queued | Sent::Replaced));
+        self.note_room(&mut live);
         // A refusal may have ended the session.
         self.mark(&mut live);
-        queued
+        sent
     }
 
     pub(crate) fn close(self: &Arc<Self>, reason: Reason) {
@@ -279,6 +300,9 @@ impl Cell {
         if !std::mem::replace(&mut live.ended, true) {
             let remembered = live.connection.poll_timeout().is_some();
             live.task = None;
+            live.head = None;
+            self.note_room(&mut live);
+            live.lose_requests(self.id);
             drop(live);
             self.topic.leave(self.id);
             self.shared.table.end(self.id, remembered);
@@ -361,6 +385,7 @@ impl Cell {
         if live.connection.has_events() {
             self.wake_task(live);
         }
+        self.note_room(live);
         if let Some(at) = live.connection.poll_timeout()
             && at < live.scheduled
         {

@@ -1,11 +1,15 @@
+use std::collections::BTreeMap;
 use std::task::Waker;
 
 use bytes::Bytes;
-use nosphere_core::{Action, Connection, LinkId, Reason, Text, Time, WireFormat};
+use nosphere_core::{Action, Connection, LinkId, Reason, RequestId, State, Text, Time, WireFormat};
 use nosphere_websocket::{Close, CloseState, Flush, Outgoing, Writer};
 use tokio::net::tcp::OwnedWriteHalf;
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::Link;
+use crate::RequestHead;
+use crate::requests::Answer;
 
 /// What changes. No handler, predicate or filter runs under this lock, and nothing waits under it; wire formats do
 /// run.
@@ -27,6 +31,14 @@ pub(crate) struct Live {
     /// On some thread's list of sessions to flush.
     pub(super) dirty: bool,
     pub(super) ended: bool,
+    /// Connected, with more than half of its queue used.
+    pub(crate) congested: bool,
+    /// Who waits for that to be over.
+    pub(crate) room: Vec<Waker>,
+    /// Requests that the client has not answered.
+    pub(crate) asked: BTreeMap<RequestId, UnboundedSender<Answer>>,
+    /// Until `Connected` was handled.
+    pub(super) head: Option<RequestHead>,
 }
 
 /// Where units go.
@@ -68,6 +80,11 @@ impl Live {
             Outlet::Carrier => self.wake_carrier(),
             Outlet::Task(_) | Outlet::None => {}
         }
+    }
+
+    /// Whether somebody who has much to send should wait for this session. One without a link would have them wait for long.
+    pub(crate) fn is_congested(&self) -> bool {
+        !self.ended && self.connection.state() == State::Open && !self.connection.has_room()
     }
 
     /// The WebSocket is in its closing handshake, which the task sees to.

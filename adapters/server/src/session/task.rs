@@ -1,18 +1,18 @@
 use std::cell::Cell as Slot;
 use std::future::Future as _;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use nosphere_core::{Event, Reason, Unit};
+use nosphere_core::{Cause, Event, Reason, SessionError, State, Unit};
 use nosphere_websocket::{Close, CloseState, Item, Outgoing, ProtocolError, ReadOutcome, Writer};
 
 use super::live::{Live, close_frame, outgoing};
 use super::{Cell, Link, LinkIo, Outlet};
+use crate::contain::contain;
 use crate::dirty::{self, Scope};
 use crate::websocket::WebSocket;
-use crate::{Client, Error, Handler};
+use crate::{Client, Handler};
 
 /// The task of a session: gives events to its handler, one after the other, and reads the session's WebSocket, if it has
 /// one, meanwhile too.
@@ -23,29 +23,19 @@ pub(crate) async fn run<H: Handler>(cell: Arc<Cell>, mut handler: H, link: Optio
     loop {
         let event = std::future::poll_fn(|cx| driver.poll_event(cx)).await;
         let last = matches!(event, Event::Disconnected { .. });
-        if failed && !last {
-            continue;
-        }
-        if failed {
-            break;
-        }
-        // Within a block of its own, so that what `receive` does before it gives its future may panic too.
-        let mut future = pin!(async { handler.receive(&client, event).await });
-        let result = std::future::poll_fn(|cx| {
-            let _scope = Scope::enter(&driver.cell);
-            // A handler that panics is not called again, so what it left half done is never seen.
-            match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-                Ok(Poll::Ready(result)) => Poll::Ready(Some(result)),
-                Err(_) => Poll::Ready(None),
-                Ok(Poll::Pending) => {
-                    driver.poll_background(cx);
-                    Poll::Pending
-                }
+        if !failed || last {
+            let connected = matches!(event, Event::Connected { .. });
+            let failure = driver.deliver(&mut handler, &client, event).await;
+            if connected {
+                driver.cell.forget_head();
             }
-        })
-        .await;
-        failed = result.is_none();
-        driver.note(result, last);
+            if let Some(cause) = failure.filter(|_| !last) {
+                failed = true;
+                driver.cell.close(Reason::Internal);
+                let event = Event::Error(SessionError::Handler(cause));
+                driver.deliver(&mut handler, &client, event).await;
+            }
+        }
         if last {
             break;
         }
@@ -72,6 +62,33 @@ enum End {
 }
 
 impl Driver {
+    /// Has the handler handle an event, and reads and writes meanwhile. Gives what it failed with, which is logged.
+    async fn deliver<H: Handler>(&mut self, handler: &mut H, client: &Client, event: Event) -> Option<Cause> {
+        // Within a block of its own, so that what `receive` does before it gives its future may panic too.
+        let mut future = pin!(contain(async { handler.receive(client, event).await }));
+        let result = std::future::poll_fn(|cx| {
+            let _scope = Scope::enter(&self.cell);
+            let result = future.as_mut().poll(cx);
+            if result.is_pending() {
+                self.poll_background(cx);
+            }
+            result
+        })
+        .await;
+        let session = self.cell.id();
+        match result {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => {
+                tracing::warn!(%session, %error, "the handler failed; its session ends");
+                Some(Cause::new(error))
+            }
+            Err(panicked) => {
+                tracing::error!(%session, message = panicked.message(), "the handler panicked; its session ends");
+                Some(Cause::new(panicked))
+            }
+        }
+    }
+
     /// Lets others on this thread have their turn after many events.
     fn poll_turn(&mut self, cx: &Context<'_>) -> Poll<()> {
         if self.took < YIELD_AFTER {
@@ -90,6 +107,12 @@ impl Driver {
         ready!(self.poll_turn(cx));
         loop {
             let event = cell.lock().connection.poll_event();
+            if let Some(Event::Reply(reply)) = event {
+                self.took += 1;
+                cell.take_reply(reply);
+                ready!(self.poll_turn(cx));
+                continue;
+            }
             if let Some(event) = event {
                 self.took += 1;
                 if self.took.is_multiple_of(FLUSH_EVERY) {
@@ -126,7 +149,22 @@ impl Driver {
         self.register(cx);
         self.flush();
         while self.poll_io(cx).is_ready() {}
+        self.take_replies();
         self.flush();
+    }
+
+    /// What the handler waits for may be behind events that wait for the handler.
+    fn take_replies(&mut self) {
+        let mut live = self.cell.lock();
+        while let Some(reply) = live.connection.poll_reply() {
+            drop(live);
+            self.took += 1;
+            self.cell.take_reply(reply);
+            live = self.cell.lock();
+        }
+        if live.connection.state() == State::Closed {
+            live.lose_requests(self.cell.id());
+        }
     }
 
     /// One step on the WebSocket. Ready if it got on.
@@ -317,19 +355,6 @@ impl Driver {
         if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             self.waker = Some(cx.waker().clone());
             self.cell.set_task(cx.waker());
-        }
-    }
-
-    /// What the handler made of an event.
-    fn note(&self, result: Option<Result<(), Error>>, last: bool) {
-        let session = self.cell.id();
-        match result {
-            Some(Ok(())) => return,
-            Some(Err(error)) => tracing::warn!(%session, %error, "the handler failed; its session ends"),
-            None => tracing::error!(%session, "the handler panicked; its session ends"),
-        }
-        if !last {
-            self.cell.close(Reason::Internal);
         }
     }
 

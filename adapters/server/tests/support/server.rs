@@ -49,7 +49,7 @@ impl TestServer {
         let (sender, log) = Log::new();
         let endpoint = |react| {
             let sender = sender.clone();
-            move |_: &RequestHead<'_>| Probe::new(&sender, &react)
+            move |_: &RequestHead| Probe::new(&sender, &react)
         };
         let builder = Server::builder()
             .config(config)

@@ -1,0 +1,208 @@
+//! Requests of the server, and who waits for their replies.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_core::Stream;
+use nosphere_core::{Message, Payload, Reply, Request, RequestId, SendError, SessionId};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::Sleep;
+
+use crate::session::{Cell, Live};
+use crate::shared::Shared;
+use crate::{Client, dirty};
+
+/// What came of a request to one session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Answer {
+    /// Whose it is.
+    pub session: SessionId,
+    /// The reply, or why there is none.
+    pub reply: Result<Payload, RequestError>,
+}
+
+/// Why a request has no reply.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The session ended before it came.
+    #[error("the session ended before the reply came")]
+    Ended,
+    /// The request could not be sent.
+    #[error("the request was not sent: {0}")]
+    NotSent(#[from] SendError),
+    /// It did not come in time.
+    #[error("no reply came in time")]
+    Timeout,
+    /// As many requests wait for this session's replies as may
+    /// ([`ServerConfig::max_requests_per_session`](crate::ServerConfig::max_requests_per_session)).
+    #[error("too many requests wait for replies of this session")]
+    TooMany,
+}
+
+/// Asking one client.
+impl Client {
+    /// Sends a message that asks for a reply, and waits for that.
+    ///
+    /// The wait outlives links: a suspended client may come back and answer. It ends once, by the reply, the `timeout` or
+    /// the end of the session. A handler may wait for it: while it does, it gets no other event, and replies are taken
+    /// before their turn. But its client can send no more than a window of other messages meanwhile, and a reply behind
+    /// those does not come through; who expects that asks from a task of its own.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no reply.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use nosphere::{Client, Error};
+    /// async fn greet(client: &Client) -> Result<(), Error> {
+    ///     let name = client.request("What is your name?", Duration::from_secs(30)).await?;
+    ///     let name = name.as_text().map_or("nobody", |name| name.as_str());
+    ///     client.send(format!("Hello, {name}"))?;
+    ///     Ok(())
+    /// }
+    /// ```
+    pub async fn request(&self, message: impl Into<Message>, timeout: Duration) -> Result<Payload, RequestError> {
+        let cell = Arc::clone(self.cell());
+        let mut replies = Replies::ask(&cell.shared().clone(), vec![cell], message.into(), timeout);
+        let answer = replies.next().await;
+        answer.map_or(Err(RequestError::Ended), |answer| answer.reply)
+    }
+
+    /// Answers a request of this client: [`Event::Request`](crate::Event::Request). A second answer is not heard.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send).
+    pub fn reply(&self, request: &Request, message: impl Into<Message>) -> Result<(), SendError> {
+        self.send(Message::reply(request.id, message))
+    }
+}
+
+/// The answers to a request that several clients were asked: one for each of them, as they come.
+///
+/// Dropping it ends the waiting.
+pub struct Replies {
+    id: RequestId,
+    asked: Vec<Arc<Cell>>,
+    answers: UnboundedReceiver<Answer>,
+    late: VecDeque<Answer>,
+    timeout: Pin<Box<Sleep>>,
+}
+
+impl Replies {
+    pub(crate) fn ask(shared: &Shared, asked: Vec<Arc<Cell>>, message: Message, timeout: Duration) -> Self {
+        let id = shared.next_request();
+        let message = Message::request(id, message).shared();
+        let (sender, answers) = unbounded_channel();
+        for cell in &asked {
+            cell.ask(id, &message, &sender, shared.config.max_requests_per_session);
+        }
+        dirty::flush_outside();
+        Self { id, asked, answers, late: VecDeque::new(), timeout: Box::pin(tokio::time::sleep(timeout)) }
+    }
+
+    /// How many sessions were asked.
+    pub fn asked(&self) -> usize {
+        self.asked.len()
+    }
+
+    /// The next answer, or nothing when all have come.
+    pub async fn next(&mut self) -> Option<Answer> {
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+
+    /// All that have not come yet.
+    pub async fn collect(mut self) -> Vec<Answer> {
+        let mut answers = Vec::with_capacity(self.asked.len());
+        while let Some(answer) = self.next().await {
+            answers.push(answer);
+        }
+        answers
+    }
+}
+
+impl Stream for Replies {
+    type Item = Answer;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Answer>> {
+        if self.late.is_empty() {
+            // The sender is in every session that has not answered: without one, there is nothing to wait for.
+            if let Poll::Ready(answer) = self.answers.poll_recv(cx) {
+                return Poll::Ready(answer);
+            }
+            ready!(self.timeout.as_mut().poll(cx));
+            let id = self.id;
+            for cell in std::mem::take(&mut self.asked) {
+                if cell.forget_request(id) {
+                    let late = Answer { session: cell.id(), reply: Err(RequestError::Timeout) };
+                    self.late.push_back(late);
+                }
+            }
+        }
+        Poll::Ready(self.late.pop_front().or_else(|| self.answers.try_recv().ok()))
+    }
+}
+
+impl Drop for Replies {
+    fn drop(&mut self) {
+        for cell in &self.asked {
+            cell.forget_request(self.id);
+        }
+    }
+}
+
+impl fmt::Debug for Replies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replies").field("id", &self.id).field("asked", &self.asked.len()).finish_non_exhaustive()
+    }
+}
+
+impl Cell {
+    /// Sends a request, or answers in the client's place why that cannot be. The caller flushes.
+    fn ask(self: &Arc<Self>, id: RequestId, message: &Message, sender: &UnboundedSender<Answer>, limit: usize) {
+        let error = if self.lock().asked.len() >= limit {
+            RequestError::TooMany
+        } else {
+            // Before it is sent: a reply may come at once.
+            self.lock().asked.insert(id, sender.clone());
+            match self.append_or_refuse(message) {
+                Ok(_) => return,
+                Err(error) => error.into(),
+            }
+        };
+        // Unless the end of the session has answered already.
+        if self.forget_request(id) || error == RequestError::TooMany {
+            drop(sender.send(Answer { session: self.id(), reply: Err(error) }));
+        }
+    }
+
+    /// The client has answered. Nothing happens if nobody waits for that any more.
+    pub(crate) fn take_reply(&self, reply: Reply) {
+        let waiting = self.lock().asked.remove(&reply.id);
+        match waiting {
+            // Who asked may be gone.
+            Some(sender) => drop(sender.send(Answer { session: self.id(), reply: Ok(reply.payload) })),
+            None => tracing::debug!(session = %self.id(), request = %reply.id, "a reply that nobody waits for"),
+        }
+    }
+
+    fn forget_request(&self, id: RequestId) -> bool {
+        self.lock().asked.remove(&id).is_some()
+    }
+}
+
+impl Live {
+    /// The session is over, and with it every request.
+    pub(crate) fn lose_requests(&mut self, session: SessionId) {
+        for sender in std::mem::take(&mut self.asked).into_values() {
+            drop(sender.send(Answer { session, reply: Err(RequestError::Ended) }));
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Back-pressure for those who have much to send: who waits until slow recipients have caught up, and for how long.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use nosphere_core::Message;
+use tokio::time::Instant;
+
+use crate::session::{Cell, Live};
+use crate::topic::Topic;
+use crate::{Client, PathBroadcaster};
+
+/// How many sessions of a path have more than half of their queue used.
+#[derive(Debug, Default)]
+pub(crate) struct Congestion(AtomicUsize);
+
+impl Congestion {
+    pub(crate) fn is_none(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+}
+
+impl Cell {
+    /// Keeps account of whether the session is congested, and wakes who waits for the end of that.
+    pub(crate) fn note_room(&self, live: &mut Live) {
+        let congested = live.is_congested();
+        if congested == live.congested {
+            return;
+        }
+        live.congested = congested;
+        let count = &self.topic().congestion().0;
+        if congested {
+            count.fetch_add(1, Ordering::Relaxed);
+        } else {
+            count.fetch_sub(1, Ordering::Relaxed);
+            live.room.drain(..).for_each(std::task::Waker::wake);
+        }
+    }
+
+    fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut live = self.lock();
+        if !live.congested {
+            return Poll::Ready(());
+        }
+        if !live.room.iter().any(|waker| waker.will_wake(cx.waker())) {
+            live.room.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    async fn room(&self) {
+        std::future::poll_fn(|cx| self.poll_room(cx)).await;
+    }
+}
+
+impl Client {
+    /// Waits until not even half of this session's queue is used, or it has no link: what a handler awaits between the
+    /// messages of a long answer.
+    ///
+    /// ```
+    /// # use nosphere::{Client, Error};
+    /// async fn answer(client: &Client, lines: Vec<String>) -> Result<(), Error> {
+    ///     for line in lines {
+    ///         client.ready().await;
+    ///         client.send(line)?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub async fn ready(&self) {
+        self.cell().room().await;
+    }
+}
+
+/// Broadcasting no faster than the recipients read.
+impl PathBroadcaster<'_> {
+    /// Queues a message for everybody, once no connected recipient has more than half of its queue used; returns for how
+    /// many sessions.
+    ///
+    /// A recipient that reads too slowly is waited for no longer than
+    /// [`ServerConfig::patience`](crate::ServerConfig::patience); after that its queue fills up, and what then happens to it
+    /// is [`Config::overflow`](crate::Config::overflow). Suspended sessions are not waited for at all.
+    pub async fn send_when_ready(&self, message: impl Into<Message>) -> usize {
+        self.room().await;
+        self.send(message)
+    }
+
+    /// Sends what a stream yields to everybody, until it ends; returns how many messages that were.
+    ///
+    /// The next message is asked for when the recipients have [room](Self::send_when_ready) for it, so that a stream with
+    /// back-pressure of its own, a queue of a broker or a file, is held back as long as they read slowly.
+    ///
+    /// ```
+    /// # async fn example(server: nosphere::Server, ticks: impl futures::Stream<Item = String> + Send + 'static) {
+    /// let broadcaster = server.broadcaster();
+    /// tokio::spawn(async move { broadcaster.to("/real-time-buzz").pump(ticks).await });
+    /// # }
+    /// ```
+    pub async fn pump<S>(&self, stream: S) -> u64
+    where
+        S: Stream,
+        S::Item: Into<Message>,
+    {
+        let mut stream = std::pin::pin!(stream);
+        let mut count = 0;
+        loop {
+            self.room().await;
+            let Some(message) = std::future::poll_fn(|cx| stream.as_mut().poll_next(cx)).await else { return count };
+            self.send_when_ready(message).await;
+            count += 1;
+        }
+    }
+
+    async fn room(&self) {
+        let mut deadline = None;
+        while let Some(slow) = self.topics().iter().find_map(|topic| congested_member(topic)) {
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.patience());
+            if tokio::time::timeout_at(deadline, slow.room()).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn congested_member(topic: &Topic) -> Option<Arc<Cell>> {
+    if topic.congestion().is_none() {
+        return None;
+    }
+    topic.members().values().find(|cell| cell.lock().congested).cloned()
+}
