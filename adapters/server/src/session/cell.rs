@@ -10,7 +10,7 @@ use nosphere_core::{
 };
 use nosphere_websocket::Outgoing;
 
-use super::live::{Live, NEVER, Outlet, close_frame};
+use super::live::{Activity, Live, NEVER, Outlet, close_frame};
 use super::{Link, Sink};
 use crate::dirty;
 use crate::shared::{Shared, take_place};
@@ -49,6 +49,8 @@ impl Cell {
             scheduled: NEVER,
             dirty: false,
             ended: false,
+            activity: Activity::Busy,
+            events: 0,
         };
         let cell = Arc::new(Self {
             id,
@@ -345,6 +347,14 @@ impl Cell {
         // A session that is over has nothing to wake its task for, and may be remembered for long.
         if !live.ended {
             live.task = Some(waker.clone());
+        }
+    }
+
+    /// The handler is done, or waits.
+    pub(crate) fn rest(&self, live: &mut Live, activity: Activity) {
+        if live.activity != activity {
+            live.activity = activity;
+            self.shared.test_clients.stir();
         }
     }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker, ready};
 use nosphere_core::{Event, Reason, Unit};
 use nosphere_websocket::{Close, CloseState, Item, Outgoing, ProtocolError, ReadOutcome, Writer};
 
-use super::live::{Live, close_frame, outgoing};
+use super::live::{Activity, Live, close_frame, outgoing};
 use super::{Cell, Link, LinkIo, Outlet};
 use crate::dirty::{self, Scope};
 use crate::websocket::WebSocket;
@@ -39,6 +39,7 @@ pub(crate) async fn run<H: Handler>(cell: Arc<Cell>, mut handler: H, link: Optio
                 Err(_) => Poll::Ready(None),
                 Ok(Poll::Pending) => {
                     driver.poll_background(cx);
+                    driver.cell.rest(&mut driver.cell.lock(), Activity::Waiting);
                     Poll::Pending
                 }
             }
@@ -89,7 +90,7 @@ impl Driver {
         self.register(cx);
         ready!(self.poll_turn(cx));
         loop {
-            let event = cell.lock().connection.poll_event();
+            let event = cell.lock().take_event();
             if let Some(event) = event {
                 self.took += 1;
                 if self.took.is_multiple_of(FLUSH_EVERY) {
@@ -106,7 +107,9 @@ impl Driver {
             if self.poll_io(cx).is_pending() {
                 self.flush();
                 // A flush may have brought an event, and does not wake the task that it runs in.
-                if !cell.lock().connection.has_events() {
+                let mut live = cell.lock();
+                if !live.connection.has_events() {
+                    cell.rest(&mut live, Activity::Idle);
                     return Poll::Pending;
                 }
             }
@@ -356,6 +359,7 @@ impl Drop for Driver {
     /// Whatever ended the task, a panic of a format or the end of the runtime: nobody takes the session's events any more.
     fn drop(&mut self) {
         self.cell.abandon();
+        self.cell.rest(&mut self.cell.lock(), Activity::Idle);
     }
 }
 
