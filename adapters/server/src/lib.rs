@@ -23,6 +23,7 @@ mod server;
 mod session;
 mod shared;
 mod table;
+pub mod testing;
 mod topic;
 mod websocket;
 

@@ -54,6 +54,10 @@ impl Server {
         Broadcaster::new(Arc::clone(&self.shared))
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// How many sessions are open or suspended.
     pub fn sessions(&self) -> usize {
         self.shared.table.living()

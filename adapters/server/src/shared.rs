@@ -11,6 +11,7 @@ use crate::deadlines::Deadlines;
 use crate::endpoint::Endpoint;
 use crate::random::Random;
 use crate::table::Table;
+use crate::testing::TestClients;
 use crate::topic::Topics;
 
 /// What all clones of a server share.
@@ -30,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     /// WebSockets that have not said which session they are for.
     pub(crate) unopened: AtomicUsize,
+    pub(crate) test_clients: TestClients,
     /// Set when the server shuts down: no new sessions.
     pub(crate) closing: std::sync::atomic::AtomicBool,
     links: AtomicU64,
@@ -58,6 +60,7 @@ impl Shared {
             deadlines: Deadlines::new(),
             clock: Clock::start(),
             unopened: AtomicUsize::new(0),
+            test_clients: TestClients::default(),
             closing: std::sync::atomic::AtomicBool::new(false),
             links: AtomicU64::new(0),
             requests: AtomicU64::new(0),

@@ -9,4 +9,5 @@ mod lifecycle;
 mod memory;
 mod sinks;
 mod support;
+mod testing;
 mod transports;

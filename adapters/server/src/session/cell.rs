@@ -11,7 +11,7 @@ use nosphere_core::{
 };
 use nosphere_websocket::Outgoing;
 
-use super::live::{Live, NEVER, Outlet, close_frame};
+use super::live::{Activity, Live, NEVER, Outlet, close_frame};
 use super::{Link, Sink};
 use crate::RequestHead;
 use crate::dirty;
@@ -56,6 +56,8 @@ impl Cell {
             room: Vec::new(),
             asked: BTreeMap::new(),
             head: Some(head),
+            activity: Activity::Busy,
+            events: 0,
         };
         let cell = Arc::new(Self {
             id,
@@ -370,6 +372,14 @@ impl Cell {
         // A session that is over has nothing to wake its task for, and may be remembered for long.
         if !live.ended {
             live.task = Some(waker.clone());
+        }
+    }
+
+    /// The handler is done, or waits.
+    pub(crate) fn rest(&self, live: &mut Live, activity: Activity) {
+        if live.activity != activity {
+            live.activity = activity;
+            self.shared.test_clients.stir();
         }
     }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::task::Waker;
 
 use bytes::Bytes;
-use nosphere_core::{Action, Connection, LinkId, Reason, RequestId, State, Text, Time, WireFormat};
+use nosphere_core::{Action, Connection, Event, LinkId, Reason, RequestId, State, Text, Time, WireFormat};
 use nosphere_websocket::{Close, CloseState, Flush, Outgoing, Writer};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::mpsc::UnboundedSender;
@@ -39,6 +39,20 @@ pub(crate) struct Live {
     pub(crate) asked: BTreeMap<RequestId, UnboundedSender<Answer>>,
     /// Until `Connected` was handled.
     pub(super) head: Option<RequestHead>,
+    pub(crate) activity: Activity,
+    /// How many events the handler was given.
+    pub(crate) events: u64,
+}
+
+/// What a session's handler does, for tests that wait until it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Activity {
+    /// It is about to get an event, or has one.
+    Busy,
+    /// It waits in the midst of an event.
+    Waiting,
+    /// It is done with all that it was given.
+    Idle,
 }
 
 /// Where units go.
@@ -59,6 +73,14 @@ pub(crate) enum Outlet {
 pub(super) const NEVER: Time = Time(u64::MAX);
 
 impl Live {
+    /// The next event for the handler.
+    pub(super) fn take_event(&mut self) -> Option<Event> {
+        let event = self.connection.poll_event()?;
+        self.activity = Activity::Busy;
+        self.events += 1;
+        Some(event)
+    }
+
     /// Writes as much as the socket takes, or wakes whoever carries the link.
     pub(crate) fn write(&mut self, now: Time) {
         let Self { connection, format, outlet, .. } = self;

@@ -7,7 +7,7 @@ mod task;
 
 pub(crate) use cell::Cell;
 pub(crate) use link::{Early, Link, LinkIo};
-pub(crate) use live::{Live, Outlet, close_frame};
+pub(crate) use live::{Activity, Live, Outlet, close_frame};
 pub(crate) use task::run;
 
 /// How a session writes to its client.

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker, ready};
 use nosphere_core::{Cause, Event, Reason, SessionError, State, Unit};
 use nosphere_websocket::{Close, CloseState, Item, Outgoing, ProtocolError, ReadOutcome, Writer};
 
-use super::live::{Live, close_frame, outgoing};
+use super::live::{Activity, Live, close_frame, outgoing};
 use super::{Cell, Link, LinkIo, Outlet};
 use crate::contain::contain;
 use crate::dirty::{self, Scope};
@@ -71,6 +71,7 @@ impl Driver {
             let result = future.as_mut().poll(cx);
             if result.is_pending() {
                 self.poll_background(cx);
+                self.cell.rest(&mut self.cell.lock(), Activity::Waiting);
             }
             result
         })
@@ -106,7 +107,7 @@ impl Driver {
         self.register(cx);
         ready!(self.poll_turn(cx));
         loop {
-            let event = cell.lock().connection.poll_event();
+            let event = cell.lock().take_event();
             if let Some(Event::Reply(reply)) = event {
                 self.took += 1;
                 cell.take_reply(reply);
@@ -129,7 +130,9 @@ impl Driver {
             if self.poll_io(cx).is_pending() {
                 self.flush();
                 // A flush may have brought an event, and does not wake the task that it runs in.
-                if !cell.lock().connection.has_events() {
+                let mut live = cell.lock();
+                if !live.connection.has_events() {
+                    cell.rest(&mut live, Activity::Idle);
                     return Poll::Pending;
                 }
             }
@@ -384,6 +387,7 @@ impl Drop for Driver {
     /// Whatever ended the task, a panic of a format or the end of the runtime: nobody takes the session's events any more.
     fn drop(&mut self) {
         self.cell.abandon();
+        self.cell.rest(&mut self.cell.lock(), Activity::Idle);
     }
 }
 
