@@ -76,8 +76,7 @@ impl TestClient {
     ///
     /// When the session ends without another message, or when none comes in time.
     pub async fn receive(&mut self) -> Result<Received, WaitError> {
-        let event = self.find("a message", |event| Received::of(event).is_some()).await?;
-        Ok(Received::of(&event).unwrap_or_else(|| unreachable!("{event:?} is no message")))
+        self.find("a message", Received::of).await
     }
 
     /// Asks the handler, and waits for its reply. Other events that come before it stay.
@@ -86,15 +85,14 @@ impl TestClient {
     ///
     /// When the request cannot be sent, the session ends without a reply, or none comes in time.
     pub async fn request(&mut self, message: impl Into<Message>) -> Result<Payload, WaitError> {
-        const AWAITED: &str = "a reply";
         self.requests += 1;
         let id = RequestId(self.requests);
         self.send(Message::request(id, message))?;
-        let is = |event: &Event| matches!(event, Event::Reply(reply) if reply.id == id);
-        match self.find(AWAITED, is).await? {
-            Event::Reply(reply) => Ok(reply.payload),
-            other => unreachable!("{other:?} is no reply"),
-        }
+        let reply = |event: &Event| {
+            let Event::Reply(reply) = event else { return None };
+            (reply.id == id).then(|| reply.payload.clone())
+        };
+        self.find("a reply", reply).await
     }
 
     /// The next request of the server. Other events that come before it stay.
@@ -103,10 +101,8 @@ impl TestClient {
     ///
     /// When the session ends without one, or none comes in time.
     pub async fn asked(&mut self) -> Result<Request, WaitError> {
-        match self.find("a request", |event| matches!(event, Event::Request(_))).await? {
-            Event::Request(request) => Ok(request),
-            other => unreachable!("{other:?} is no request"),
-        }
+        let request = |event: &Event| if let Event::Request(request) = event { Some(request.clone()) } else { None };
+        self.find("a request", request).await
     }
 
     /// Answers a request of the server.
@@ -119,11 +115,13 @@ impl TestClient {
     }
 
     /// The next event that is wanted. Others that come before it stay.
-    async fn find(&mut self, awaited: &'static str, is: impl Fn(&Event) -> bool) -> Result<Event, WaitError> {
+    async fn find<T>(&mut self, awaited: &str, wanted: impl Fn(&Event) -> Option<T>) -> Result<T, WaitError> {
         let found = self.wait(awaited, |state| {
             loop {
-                if let Some(at) = state.backlog.iter().position(&is) {
-                    return state.backlog.remove(at).map(Ok);
+                let waiting = state.backlog.iter().enumerate();
+                if let Some((at, found)) = waiting.filter_map(|(at, event)| Some((at, wanted(event)?))).next() {
+                    state.backlog.remove(at);
+                    return Some(Ok(found));
                 }
                 match state.take() {
                     Some(event) => state.backlog.push_back(event),
