@@ -2,7 +2,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::{EncodeError, Json, Message, Payload, PayloadError, Text};
+use crate::{EncodeError, Json, Message, Payload, PayloadError, SessionId, Tag, Text};
 
 /// What the application sees of a session.
 ///
@@ -13,6 +13,9 @@ use crate::{EncodeError, Json, Message, Payload, PayloadError, Text};
 /// ```
 ///
 /// `Suspended` may also be the last before `Disconnected`. A client whose session never opened sees `Disconnected` alone.
+///
+/// A server adds `Joined` and `Left`, wherever a message may come, for those who watch a tag. A
+/// [`Connection`](crate::Connection) never makes them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Event {
@@ -34,8 +37,22 @@ pub enum Event {
     Error(SessionError),
     /// The peer's ping or pong arrived.
     Heartbeat,
+    /// A session has joined a tag that is watched.
+    Joined {
+        /// Which session.
+        session: SessionId,
+        /// What it joined.
+        tag: Tag,
+    },
     /// A JSON message.
     Json(Json),
+    /// A session has left a tag that is watched, or has ended.
+    Left {
+        /// Which session.
+        session: SessionId,
+        /// What it left.
+        tag: Tag,
+    },
     /// The session has a link again.
     Resumed {
         /// What carries it.

@@ -184,7 +184,9 @@ impl Handler for Application {
             Event::Binary(_)
             | Event::Error(_)
             | Event::Heartbeat
+            | Event::Joined { .. }
             | Event::Json(_)
+            | Event::Left { .. }
             | Event::Resumed { .. }
             | Event::Suspended
             | Event::Text(_)
