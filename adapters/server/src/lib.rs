@@ -12,17 +12,22 @@ mod dirty;
 mod endpoint;
 mod handler;
 mod head;
+mod member;
+mod own;
 mod patient;
+mod presence;
 mod random;
 mod request;
+mod selection;
 mod server;
 mod session;
 mod shared;
 mod table;
+mod tags;
 mod topic;
 mod websocket;
 
-pub use audience::Audience::{self, Everyone, Others};
+pub use audience::LocalAudience;
 pub use body::Body;
 pub use broadcaster::{Broadcaster, PathBroadcaster};
 pub use client::Client;
@@ -30,13 +35,16 @@ pub use config::ServerConfig;
 pub use endpoint::{BuildError, IntoHandler};
 pub use handler::{Error, Handler};
 pub use head::RequestHead;
+pub use member::{Member, Members};
 pub use server::{Builder, Respond, Server};
 pub use session::Sink;
+pub use tags::JoinError;
 
+pub use nosphere_core::Audience::{self, Everyone, Me, Others};
 pub use nosphere_core::{
-    Close, Config, DecodeError, EncodeError, Event, Frame, Json, JsonError, Kind, Message, Offer, Open, Opened,
-    Overflow, Payload, PayloadError, Reason, ResumeToken, SendError, SessionError, SessionId, Side, Text, Transport,
-    Undeliverable, Undelivered, Unit, Window, WireFormat,
+    AudienceTooLarge, Close, Config, DecodeError, EncodeError, Event, Frame, InvalidTag, Json, JsonError, Kind,
+    Message, Offer, Open, Opened, Overflow, Payload, PayloadError, Reason, ResumeToken, SendError, SessionError,
+    SessionId, Side, Tag, Text, Transport, Undeliverable, Undelivered, Unit, Window, WireFormat,
 };
 pub use nosphere_wire::negotiation::{Formats, InvalidOrigin, OriginPolicy, Refusal, RegisterError};
 

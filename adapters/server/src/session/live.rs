@@ -22,6 +22,8 @@ pub(crate) struct Live {
     pub(super) task: Option<Waker>,
     /// Whoever carries an event stream or a poll.
     pub(super) carrier: Option<Waker>,
+    /// Bodies that are being read.
+    pub(super) bodies: usize,
     /// The earliest time at which the deadlines will call.
     pub(super) scheduled: Time,
     /// On some thread's list of sessions to flush.

@@ -11,6 +11,7 @@ use nosphere_websocket::{Close, CloseState, Item, Outgoing, ProtocolError, ReadO
 use super::live::{Live, close_frame, outgoing};
 use super::{Cell, Link, LinkIo, Outlet};
 use crate::dirty::{self, Scope};
+use crate::presence::Merge;
 use crate::websocket::WebSocket;
 use crate::{Client, Error, Handler};
 
@@ -18,7 +19,7 @@ use crate::{Client, Error, Handler};
 /// one, meanwhile too.
 pub(crate) async fn run<H: Handler>(cell: Arc<Cell>, mut handler: H, link: Option<Link>) {
     let client = Client::new(Arc::clone(&cell));
-    let mut driver = Driver { cell, link, end: None, took: 0, waker: None };
+    let mut driver = Driver { cell, link, end: None, merge: Merge::default(), took: 0, waker: None };
     let mut failed = false;
     loop {
         let event = std::future::poll_fn(|cx| driver.poll_event(cx)).await;
@@ -59,6 +60,8 @@ struct Driver {
     link: Option<Link>,
     /// The WebSocket has ended, in whatever way; what came before it is handled first.
     end: Option<End>,
+    /// The connection's events, and changes of what the session watches.
+    merge: Merge,
     /// How many events were taken since everything was written out.
     took: u32,
     /// The waker that the session knows.
@@ -89,8 +92,7 @@ impl Driver {
         self.register(cx);
         ready!(self.poll_turn(cx));
         loop {
-            let event = cell.lock().connection.poll_event();
-            if let Some(event) = event {
+            if let Some(event) = self.merge.next(&cell) {
                 self.took += 1;
                 if self.took.is_multiple_of(FLUSH_EVERY) {
                     // A burst must not fill the queues of those who read well.
@@ -106,7 +108,7 @@ impl Driver {
             if self.poll_io(cx).is_pending() {
                 self.flush();
                 // A flush may have brought an event, and does not wake the task that it runs in.
-                if !cell.lock().connection.has_events() {
+                if !self.merge.has_next(&cell) {
                     return Poll::Pending;
                 }
             }
@@ -356,6 +358,9 @@ impl Drop for Driver {
     /// Whatever ended the task, a panic of a format or the end of the runtime: nobody takes the session's events any more.
     fn drop(&mut self) {
         self.cell.abandon();
+        if let Some(own) = self.cell.kept() {
+            own.clear();
+        }
     }
 }
 
