@@ -181,6 +181,14 @@ impl BitAnd<LocalAudience> for Audience {
     }
 }
 
+impl BitAnd<LocalAudience> for Tag {
+    type Output = LocalAudience;
+
+    fn bitand(self, other: LocalAudience) -> LocalAudience {
+        LocalAudience::from(self).and(other)
+    }
+}
+
 impl<A: Into<Self>> BitOr<A> for LocalAudience {
     type Output = Self;
 
@@ -190,6 +198,14 @@ impl<A: Into<Self>> BitOr<A> for LocalAudience {
 }
 
 impl BitOr<LocalAudience> for Audience {
+    type Output = LocalAudience;
+
+    fn bitor(self, other: LocalAudience) -> LocalAudience {
+        LocalAudience::from(self).or(other)
+    }
+}
+
+impl BitOr<LocalAudience> for Tag {
     type Output = LocalAudience;
 
     fn bitor(self, other: LocalAudience) -> LocalAudience {

@@ -20,7 +20,7 @@ pub use limits::AudienceTooLarge;
 /// use nosphere_core::{Audience, Tag};
 ///
 /// let (room, muted) = (Tag::new("room 7")?, Tag::new("muted")?);
-/// let listeners = Audience::Others & Audience::from(room) & !Audience::from(muted);
+/// let listeners = Audience::Others & room & !muted;
 /// assert_eq!(serde_json::to_string(&listeners)?, r#"{"and":["others",{"tag":"room 7"},{"not":{"tag":"muted"}}]}"#);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -161,18 +161,18 @@ impl From<&Tag> for Audience {
     }
 }
 
-impl BitAnd for Audience {
+impl<A: Into<Self>> BitAnd<A> for Audience {
     type Output = Self;
 
-    fn bitand(self, other: Self) -> Self {
+    fn bitand(self, other: A) -> Self {
         self.and(other)
     }
 }
 
-impl BitOr for Audience {
+impl<A: Into<Self>> BitOr<A> for Audience {
     type Output = Self;
 
-    fn bitor(self, other: Self) -> Self {
+    fn bitor(self, other: A) -> Self {
         self.or(other)
     }
 }
@@ -182,5 +182,29 @@ impl Not for Audience {
 
     fn not(self) -> Self {
         self.not()
+    }
+}
+
+impl<A: Into<Audience>> BitAnd<A> for Tag {
+    type Output = Audience;
+
+    fn bitand(self, other: A) -> Audience {
+        Audience::from(self).and(other)
+    }
+}
+
+impl<A: Into<Audience>> BitOr<A> for Tag {
+    type Output = Audience;
+
+    fn bitor(self, other: A) -> Audience {
+        Audience::from(self).or(other)
+    }
+}
+
+impl Not for Tag {
+    type Output = Audience;
+
+    fn not(self) -> Audience {
+        Audience::from(self).not()
     }
 }

@@ -89,9 +89,18 @@ fn others_is_what_a_broadcast_goes_to_unless_it_says_otherwise() {
 #[test]
 fn chains_of_one_operator_stay_flat() {
     let tags = || (0..3).map(|n| Audience::from(Tag::new(&n.to_string()).unwrap()));
-    assert_eq!(tags().reduce(BitOr::bitor).unwrap(), Audience::any_of(tags()));
-    assert_eq!(tags().reduce(BitAnd::bitand).unwrap(), Audience::all_of(tags()));
+    assert_eq!(tags().reduce(Audience::or).unwrap(), Audience::any_of(tags()));
+    assert_eq!(tags().reduce(Audience::and).unwrap(), Audience::all_of(tags()));
     assert_eq!(Audience::any_of(tags()) | Audience::any_of(tags()), Audience::any_of(tags().chain(tags())));
+}
+
+#[test]
+fn a_tag_is_an_operand_as_it_is() {
+    let [a, b] = ["a", "b"].map(|name| Tag::new(name).unwrap());
+    let (in_a, in_b) = (Audience::from(&a), Audience::from(&b));
+    assert_eq!(a.clone() & b.clone(), in_a.clone() & in_b.clone());
+    assert_eq!(a.clone() | !b.clone(), in_a.clone() | !in_b.clone());
+    assert_eq!(Audience::Others & &a | b, (Audience::Others & in_a) | in_b);
 }
 
 #[test]
