@@ -3,7 +3,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use crate::{Cause, EncodeError, Json, JsonError, Message, Payload, PayloadError, RequestId, Text};
+use crate::{Cause, EncodeError, Json, JsonError, Message, Payload, PayloadError, RequestId, SessionId, Tag, Text};
 
 /// What the application sees of a session.
 ///
@@ -14,6 +14,9 @@ use crate::{Cause, EncodeError, Json, JsonError, Message, Payload, PayloadError,
 /// ```
 ///
 /// `Suspended` may also be the last before `Disconnected`. A client whose session never opened sees `Disconnected` alone.
+///
+/// A server adds `Joined` and `Left`, wherever a message may come, for those who watch a tag. A
+/// [`Connection`](crate::Connection) never makes them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Event {
@@ -35,8 +38,22 @@ pub enum Event {
     Error(SessionError),
     /// The peer's ping or pong arrived.
     Heartbeat,
+    /// A session has joined a tag that is watched.
+    Joined {
+        /// Which session.
+        session: SessionId,
+        /// What it joined.
+        tag: Tag,
+    },
     /// A JSON message.
     Json(Json),
+    /// A session has left a tag that is watched, or has ended.
+    Left {
+        /// Which session.
+        session: SessionId,
+        /// What it left.
+        tag: Tag,
+    },
     /// The answer to a request of this side.
     ///
     /// What answers nothing that was asked, or comes after its time, comes all the same.

@@ -122,6 +122,9 @@
 //! [`take_undelivered`](Connection::take_undelivered) hands back what is not known to have arrived: messages are delivered
 //! once, refused, or handed back, and nothing is lost in silence.
 //!
+//! A server that keeps [`Tag`]s adds [`Event::Joined`] and [`Event::Left`] wherever a message may come: they tell of other
+//! sessions, of which a connection knows nothing. Who gets a broadcast is an [`Audience`].
+//!
 //! # Bounds
 //!
 //! Everything that a peer can fill is bounded, with its name in [`Config`]: messages that wait for the application by
@@ -129,6 +132,7 @@
 //! [`Config::max_queued_bytes`]. Other events that nobody takes do not pile up: a heartbeat and a `Writable` wait once, a
 //! resumption that nobody saw gives way to the next suspension, and beyond 64 such events the faults of the peer go untold.
 
+mod audience;
 mod config;
 mod connection;
 mod error;
@@ -141,10 +145,12 @@ pub mod lifecycle;
 mod message;
 mod rules;
 mod session;
+mod tag;
 mod time;
 mod timers;
 mod unit;
 
+pub use audience::{Audience, AudienceTooLarge, Listener};
 pub use config::{Config, Overflow};
 pub use connection::{
     Action, Attach, AttachRequest, Batch, BatchAnswer, Connection, Fault, Opening, Post, PostAnswer, Undelivered,
@@ -158,5 +164,6 @@ pub use json::{Json, JsonEncoding, JsonError, MAX_DEPTH};
 pub use lifecycle::State;
 pub use message::{Kind, Message, Payload};
 pub use rules::{Delivery, Heartbeat, Protocol, Rules};
+pub use tag::{InvalidTag, Tag};
 pub use time::Time;
 pub use unit::{Encoded, Text, Unit, frame_header};

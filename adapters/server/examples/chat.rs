@@ -40,7 +40,7 @@ impl Handler for Chat {
         match event {
             Event::Connected { transport } => {
                 tracing::info!(client = %client.id(), %transport, "connected");
-                client.broadcast_to(&Everyone, Json::new(&Line::new("Someone", "joined the room"))?);
+                client.broadcast_to(Everyone, Json::new(&Line::new("Someone", "joined the room"))?);
             }
             Event::Disconnected { by: Side::Client, .. } => {
                 client.broadcast(Json::new(&Line::new("Someone", "has left the room"))?);

@@ -32,7 +32,7 @@ struct Broadcast;
 impl Handler for Broadcast {
     async fn receive(&mut self, client: &Client, event: Event) -> Result<(), Error> {
         if let Some(message) = message(event) {
-            client.broadcast_to(&Everyone, message);
+            client.broadcast_to(Everyone, message);
         }
         Ok(())
     }

@@ -1,10 +1,12 @@
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use nosphere_core::{Message, Reason, SendError, SessionId, Transport, Undelivered};
+use nosphere_core::{Message, Reason, SendError, SessionId, Tag, Transport, Undelivered};
 
+use crate::own::Own;
 use crate::session::Cell;
-use crate::{Audience, RequestHead};
+use crate::{JoinError, LocalAudience, Members, Others, RequestHead, tags};
 
 /// A handler's hold on its session. Cheap to clone; usable from any task or thread.
 #[derive(Clone)]
@@ -43,13 +45,13 @@ impl Client {
 
     /// Sends a message to everybody else on this session's path; returns for how many it was queued.
     pub fn broadcast(&self, message: impl Into<Message>) -> usize {
-        self.broadcast_to(&Audience::Others, message)
+        self.broadcast_to(Others, message)
     }
 
     /// Sends a message to an audience on this session's path; returns for how many it was queued.
-    pub fn broadcast_to(&self, audience: &Audience, message: impl Into<Message>) -> usize {
+    pub fn broadcast_to(&self, audience: impl Into<LocalAudience>, message: impl Into<Message>) -> usize {
         let message = message.into().shared();
-        let count = self.cell.topic().broadcast(&message, audience, Some(self.cell.id()));
+        let count = self.cell.topic().broadcast(&message, &audience.into(), Some(self.cell.id()));
         crate::dirty::flush_outside();
         count
     }
@@ -82,6 +84,109 @@ impl Client {
     /// How the session writes to its client, for tests and diagnostics.
     pub fn sink(&self) -> crate::Sink {
         self.cell.sink()
+    }
+}
+
+/// Data of its own, tags, and who else is there.
+impl Client {
+    /// Keeps a value with the session, for [`data`](Self::data) and for the predicates of a
+    /// [`LocalAudience`]; gives the value of the same type that it replaces.
+    ///
+    /// Values are told apart by their types: wrap what is not a type of your own. They are dropped when the handler has seen
+    /// `Disconnected`; what is set after that is dropped at once.
+    ///
+    /// ```
+    /// # use nosphere::Client;
+    /// struct Name(String);
+    ///
+    /// # fn example(client: &Client) {
+    /// client.set_data(Name("alice".into()));
+    /// let name = client.data::<Name>();
+    /// # }
+    /// ```
+    pub fn set_data<T: Any + Send + Sync>(&self, value: T) -> Option<Arc<T>> {
+        self.cell.own().set_data(value)
+    }
+
+    /// The value of a type that [`set_data`](Self::set_data) has set.
+    pub fn data<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.cell.kept()?.data()
+    }
+
+    /// Takes away the value of a type that [`set_data`](Self::set_data) has set.
+    pub fn take_data<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.cell.kept()?.take_data()
+    }
+
+    /// Joins a tag, until the session leaves it or ends. Whether it was not in it before.
+    ///
+    /// A broadcast to the tag that begins after this reaches the session. A tag belongs to the session's path: the same
+    /// tag on another path is another group, and a [`Broadcaster`](crate::Broadcaster) reaches both.
+    ///
+    /// ```
+    /// # use nosphere::{Client, JoinError, Tag};
+    /// # fn example(client: &Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// client.join("chess")?;
+    /// client.broadcast_to(Tag::new("chess")?, "another one who plays");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the text is no tag, when the session is in [`max_tags_per_session`](crate::ServerConfig::max_tags_per_session)
+    /// already, and when it is over.
+    pub fn join<T>(&self, tag: T) -> Result<bool, JoinError>
+    where
+        T: TryInto<Tag>,
+        T::Error: Into<JoinError>,
+    {
+        tags::join(&self.cell, tag.try_into().map_err(Into::into)?)
+    }
+
+    /// Leaves a tag. Whether the session was in it.
+    pub fn leave(&self, tag: impl AsRef<str>) -> bool {
+        tags::leave(&self.cell, tag.as_ref())
+    }
+
+    /// The tags that the session is in, in no particular order. In `Disconnected`: those that it was in to the end.
+    pub fn tags(&self) -> Vec<Tag> {
+        self.cell.kept().map(Own::tags).unwrap_or_default()
+    }
+
+    /// Who of those on this path is in an audience: `members(Everyone)`, `members(&tag)`, with a predicate or without.
+    ///
+    /// Suspended sessions are there too.
+    pub fn members(&self, audience: impl Into<LocalAudience>) -> Members {
+        Members::new(self.cell.topic().select(&audience.into(), Some(self.cell.id())))
+    }
+
+    /// Who has joined a tag, the session itself included if it has; from then on its handler gets
+    /// [`Joined`](crate::Event::Joined) and [`Left`](crate::Event::Left), of everybody but itself.
+    ///
+    /// No change is lost between the list and the first event. A handler that is slow, or whose client is suspended, sees
+    /// the difference when it gets to it: who has joined and left again meanwhile is not told of. So what waits for it is,
+    /// for each tag, at most those it was told of and those who are there. To watch again begins with a new list.
+    ///
+    /// A session that is suspended is a member; one that has ended has left. Call this from the handler: what another task
+    /// calls may cross with an event that the handler is being given.
+    ///
+    /// # Errors
+    ///
+    /// When the text is no tag, when the session watches
+    /// [`max_watches_per_session`](crate::ServerConfig::max_watches_per_session) already, and when it is over.
+    pub fn watch<T>(&self, tag: T) -> Result<Members, JoinError>
+    where
+        T: TryInto<Tag>,
+        T::Error: Into<JoinError>,
+    {
+        let members = tags::watch(&self.cell, tag.try_into().map_err(Into::into)?)?;
+        Ok(Members::new(members.values().cloned().collect()))
+    }
+
+    /// Watches a tag no longer; changes that were not told yet are not told. Whether the session watched it.
+    pub fn unwatch(&self, tag: impl AsRef<str>) -> bool {
+        tags::unwatch(&self.cell, tag.as_ref())
     }
 }
 

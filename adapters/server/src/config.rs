@@ -13,6 +13,8 @@ pub struct ServerConfig {
     pub max_body_bytes: usize,
     /// The most sessions at a time; further ones are refused with 503 `unavailable` (100,000).
     pub max_sessions: usize,
+    /// The most tags that a session joins at a time; it cannot join further ones (1,024).
+    pub max_tags_per_session: usize,
     /// The most closed sessions that are remembered; the oldest is forgotten first (10,000).
     pub max_tombstones: usize,
     /// The most units in the body of a POST (1,024).
@@ -24,6 +26,8 @@ pub struct ServerConfig {
     pub max_requests_per_session: usize,
     /// How long a [stream](crate::PathBroadcaster::pump) of messages waits for recipients that read slowly (5 s).
     pub patience: Duration,
+    /// The most tags that a session watches at a time; it cannot watch further ones (128).
+    pub max_watches_per_session: usize,
     /// What applies to every session.
     pub session: Config,
 }
@@ -40,11 +44,13 @@ impl Default for ServerConfig {
             max_bodies_per_session: 4,
             max_body_bytes: 2 << 20,
             max_sessions: 100_000,
+            max_tags_per_session: 1024,
             max_tombstones: 10_000,
             max_units_per_body: 1024,
             max_unopened: 10_000,
             max_requests_per_session: 1024,
             patience: Duration::from_secs(5),
+            max_watches_per_session: 128,
             session: Config::default(),
         }
     }

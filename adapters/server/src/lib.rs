@@ -14,20 +14,25 @@ mod dirty;
 mod endpoint;
 mod handler;
 mod head;
+mod member;
+mod own;
 mod patient;
+mod presence;
 mod random;
 mod request;
 mod requests;
 mod room;
+mod selection;
 mod server;
 mod session;
 mod shared;
 mod table;
+mod tags;
 pub mod testing;
 mod topic;
 mod websocket;
 
-pub use audience::Audience::{self, Everyone, Others};
+pub use audience::LocalAudience;
 pub use body::Body;
 pub use broadcaster::{Broadcaster, PathBroadcaster};
 pub use client::Client;
@@ -36,14 +41,18 @@ pub use contain::Panicked;
 pub use endpoint::{BuildError, IntoHandler};
 pub use handler::{Error, Handler, HandlerFn, handler_fn};
 pub use head::{Peer, RequestHead};
+pub use member::{Member, Members};
 pub use requests::{Answer, Replies, RequestError};
 pub use server::{Builder, Respond, Server};
 pub use session::Sink;
+pub use tags::JoinError;
 
+pub use nosphere_core::Audience::{self, Everyone, Me, Others};
 pub use nosphere_core::{
-    Cause, Close, Config, DecodeError, EncodeError, Event, Frame, Json, JsonError, Kind, Message, Offer, Open, Opened,
-    Overflow, Parsed, Payload, PayloadError, Reason, Reply, Request, RequestId, ResumeToken, SendError, SessionError,
-    SessionId, Side, Text, Transport, Undeliverable, Undelivered, Unit, Window, WireFormat,
+    AudienceTooLarge, Cause, Close, Config, DecodeError, EncodeError, Event, Frame, InvalidTag, Json, JsonError, Kind,
+    Message, Offer, Open, Opened, Overflow, Parsed, Payload, PayloadError, Reason, Reply, Request, RequestId,
+    ResumeToken, SendError, SessionError, SessionId, Side, Tag, Text, Transport, Undeliverable, Undelivered, Unit,
+    Window, WireFormat,
 };
 pub use nosphere_wire::negotiation::{Formats, InvalidOrigin, OriginPolicy, Refusal, RegisterError};
 

@@ -14,7 +14,8 @@ use tokio::time::Sleep;
 
 use crate::session::{Cell, Live};
 use crate::shared::Shared;
-use crate::{Client, dirty};
+use crate::topic::Topic;
+use crate::{Client, LocalAudience, PathBroadcaster, dirty};
 
 /// What came of a request to one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,9 +71,35 @@ impl Client {
     /// ```
     pub async fn request(&self, message: impl Into<Message>, timeout: Duration) -> Result<Payload, RequestError> {
         let cell = Arc::clone(self.cell());
-        let mut replies = Replies::ask(&cell.shared().clone(), vec![cell], message.into(), timeout);
+        let groups = [(Arc::clone(cell.topic()), vec![Arc::clone(&cell)])];
+        let mut replies = Replies::ask(cell.shared(), groups, message.into(), timeout);
         let answer = replies.next().await;
         answer.map_or(Err(RequestError::Ended), |answer| answer.reply)
+    }
+
+    /// Asks an audience on this session's path; gives what each of them answers.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use nosphere::{Client, Error, Others};
+    /// async fn vote(client: &Client) -> Result<(), Error> {
+    ///     let answers = client.request_to(Others, "Shall we?", Duration::from_secs(30)).collect().await;
+    ///     let yes = answers.iter().filter(|answer| {
+    ///         answer.reply.as_ref().is_ok_and(|reply| reply.as_text().is_some_and(|text| *text == "yes"))
+    ///     });
+    ///     client.send(format!("{} of {} want to", yes.count(), answers.len()))?;
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn request_to(
+        &self,
+        audience: impl Into<LocalAudience>,
+        message: impl Into<Message>,
+        timeout: Duration,
+    ) -> Replies {
+        let topic = self.cell().topic();
+        let asked = topic.select(&audience.into(), Some(self.id()));
+        Replies::ask(self.cell().shared(), [(Arc::clone(topic), asked)], message.into(), timeout)
     }
 
     /// Answers a request of this client: [`Event::Request`](crate::Event::Request). A second answer is not heard.
@@ -82,6 +109,24 @@ impl Client {
     /// Those of [`send`](Self::send).
     pub fn reply(&self, request: &Request, message: impl Into<Message>) -> Result<(), SendError> {
         self.send(Message::reply(request.id, message))
+    }
+}
+
+/// Asking from outside of any session.
+impl PathBroadcaster<'_> {
+    /// Asks an audience; gives what each of them answers.
+    pub fn request(
+        &self,
+        audience: impl Into<LocalAudience>,
+        message: impl Into<Message>,
+        timeout: Duration,
+    ) -> Replies {
+        let audience = audience.into();
+        let select = |topic: Arc<Topic>| {
+            let asked = topic.select(&audience, None);
+            (topic, asked)
+        };
+        Replies::ask(self.shared(), self.topics(&audience).into_iter().map(select), message.into(), timeout)
     }
 }
 
@@ -97,12 +142,20 @@ pub struct Replies {
 }
 
 impl Replies {
-    pub(crate) fn ask(shared: &Shared, asked: Vec<Arc<Cell>>, message: Message, timeout: Duration) -> Self {
+    fn ask(
+        shared: &Shared,
+        groups: impl IntoIterator<Item = (Arc<Topic>, Vec<Arc<Cell>>)>,
+        message: Message,
+        timeout: Duration,
+    ) -> Self {
         let id = shared.next_request();
         let message = Message::request(id, message).shared();
         let (sender, answers) = unbounded_channel();
-        for cell in &asked {
-            cell.ask(id, &message, &sender, shared.config.max_requests_per_session);
+        let limit = shared.config.max_requests_per_session;
+        let mut asked = Vec::new();
+        for (topic, cells) in groups {
+            topic.in_order(|| cells.iter().for_each(|cell| cell.ask(id, &message, &sender, limit)));
+            asked.extend(cells);
         }
         dirty::flush_outside();
         Self { id, asked, answers, late: VecDeque::new(), timeout: Box::pin(tokio::time::sleep(timeout)) }

@@ -115,8 +115,8 @@ impl PathBroadcaster<'_> {
 
     async fn room(&self) {
         let mut deadline = None;
-        while let Some(slow) = self.topics().iter().find_map(|topic| congested_member(topic)) {
-            let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.patience());
+        while let Some(slow) = self.all_topics().iter().find_map(|topic| congested_member(topic)) {
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.shared().config.patience);
             if tokio::time::timeout_at(deadline, slow.room()).await.is_err() {
                 return;
             }

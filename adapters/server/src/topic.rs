@@ -5,11 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use indexmap::IndexMap;
 use nosphere_core::{Message, SessionId};
 
-use crate::Audience;
+use crate::LocalAudience;
 use crate::room::Congestion;
+use crate::selection::View;
 use crate::session::Cell;
+use crate::tags::TagIndex;
 
-pub(crate) type Members = IndexMap<SessionId, Arc<Cell>>;
+/// Sessions by id, in an order that does not depend on the seed of a hash map.
+pub(crate) type Roster = IndexMap<SessionId, Arc<Cell>>;
 
 /// The sessions on one concrete path.
 ///
@@ -20,7 +23,8 @@ pub(crate) struct Topic {
     path: Box<str>,
     order: Mutex<()>,
     congestion: Congestion,
-    members: RwLock<Arc<Members>>,
+    members: RwLock<Arc<Roster>>,
+    tags: TagIndex,
 }
 
 impl Topic {
@@ -30,11 +34,6 @@ impl Topic {
 
     pub(crate) fn congestion(&self) -> &Congestion {
         &self.congestion
-    }
-
-    /// Who is here now.
-    pub(crate) fn members(&self) -> Arc<Members> {
-        Arc::clone(&self.members.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn join(&self, cell: &Arc<Cell>) {
@@ -51,12 +50,38 @@ impl Topic {
         self.members.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    pub(crate) fn members(&self) -> Arc<Roster> {
+        Arc::clone(&self.members.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn tags(&self) -> &TagIndex {
+        &self.tags
+    }
+
     /// Queues a message for the members of an audience; returns for how many.
-    pub(crate) fn broadcast(&self, message: &Message, audience: &Audience, sender: Option<SessionId>) -> usize {
+    pub(crate) fn broadcast(&self, message: &Message, audience: &LocalAudience, sender: Option<SessionId>) -> usize {
+        let Some(left_out) = audience.all_but(sender) else {
+            let view = View::new(self, audience, sender);
+            // Before the order is held: a predicate may itself broadcast here.
+            let recipients = view.select();
+            let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+            return recipients.into_iter().filter(|cell| cell.append(message)).count();
+        };
         let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-        let members = Arc::clone(&self.members.read().unwrap_or_else(PoisonError::into_inner));
-        let recipients = members.iter().filter(|(session, _)| audience.includes(**session, sender));
+        let members = self.members();
+        let recipients = members.iter().filter(|(session, _)| left_out != Some(**session));
         recipients.filter(|(_, cell)| cell.append(message)).count()
+    }
+
+    /// Appends to sessions as one broadcast does, which comes before or after every other at all of them.
+    pub(crate) fn in_order<R>(&self, append: impl FnOnce() -> R) -> R {
+        let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        append()
+    }
+
+    /// Who is in an audience.
+    pub(crate) fn select(&self, audience: &LocalAudience, sender: Option<SessionId>) -> Vec<Arc<Cell>> {
+        View::new(self, audience, sender).select().into_iter().cloned().collect()
     }
 }
 
@@ -86,22 +111,25 @@ impl Topics {
             order: Mutex::default(),
             congestion: Congestion::default(),
             members: RwLock::default(),
+            tags: TagIndex::default(),
         });
         shard.insert(path.into(), Arc::downgrade(&topic));
         topic
     }
 
+    /// The topic of a path, if somebody is on it.
+    pub(crate) fn get(&self, path: &str) -> Option<Arc<Topic>> {
+        self.shard(path).read().unwrap_or_else(PoisonError::into_inner).get(path)?.upgrade()
+    }
+
     /// Every topic at a path or beneath it: `/a` is above `/a/b`, and `/` above all.
     pub(crate) fn beneath(&self, path: &str) -> Vec<Arc<Topic>> {
-        let prefix = path.trim_end_matches('/');
-        let is_beneath =
-            |other: &str| other.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         let mut found: Vec<_> = self
             .shards
             .iter()
             .flat_map(|shard| {
                 let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
-                let topics = shard.iter().filter(|(path, _)| is_beneath(path));
+                let topics = shard.iter().filter(|(other, _)| is_beneath(other, path));
                 topics.filter_map(|(_, topic)| topic.upgrade()).collect::<Vec<_>>()
             })
             .collect();
@@ -112,6 +140,12 @@ impl Topics {
     fn shard(&self, path: &str) -> &RwLock<HashMap<Box<str>, Weak<Topic>>> {
         &self.shards[self.hasher.hash_one(path) as usize % SHARDS]
     }
+}
+
+/// Whether a path is another, or beneath it.
+pub(crate) fn is_beneath(path: &str, above: &str) -> bool {
+    let rest = path.strip_prefix(above.trim_end_matches('/'));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// A path as topics are named by it: with a leading slash, and without one at the end.

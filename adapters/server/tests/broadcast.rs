@@ -13,12 +13,12 @@ fn speaker() -> React {
         let Event::Text(line) = event else { return Ok(()) };
         let (word, rest) = line.split_once(' ').ok_or("no word")?;
         let count = match word {
-            "everyone" => client.broadcast_to(&Everyone, rest),
-            "others" => client.broadcast_to(&Others, rest),
+            "everyone" => client.broadcast_to(Everyone, rest),
+            "others" => client.broadcast_to(Others, rest),
             "default" => client.broadcast(rest),
             _ => {
                 let (id, rest) = rest.split_once(' ').ok_or("no id")?;
-                client.broadcast_to(&Audience::Only(vec![id.parse()?]), rest)
+                client.broadcast_to(Audience::only([id.parse()?]), rest)
             }
         };
         Ok(client.send(format!("to {count}"))?)
@@ -89,7 +89,7 @@ async fn all_members_see_the_same_order() {
                 &sender,
                 &(Arc::new(|client: &Client, event: &Event| {
                     if let Event::Text(text) = event {
-                        client.broadcast_to(&Everyone, text.clone());
+                        client.broadcast_to(Everyone, text.clone());
                     }
                     Ok(())
                 }) as _),
@@ -151,11 +151,11 @@ async fn a_session_is_a_member_when_it_is_connected_until_it_is_disconnected() {
                 &(Arc::new(|client: &Client, event: &Event| {
                     match event {
                         Event::Connected { .. } => {
-                            let count = client.broadcast_to(&Everyone, "joined");
+                            let count = client.broadcast_to(Everyone, "joined");
                             client.send(format!("{count} here"))?;
                         }
                         Event::Disconnected { .. } => {
-                            assert_eq!(client.broadcast_to(&Everyone, "left"), 1);
+                            assert_eq!(client.broadcast_to(Everyone, "left"), 1);
                         }
                         _ => {}
                     }
@@ -193,9 +193,9 @@ async fn a_broadcaster_reaches_a_path_and_what_is_beneath_it_from_any_thread() {
     let counts = std::thread::spawn(move || {
         let counts = ["/rooms/1", "/rooms/1/", "/rooms", "/", "", "/room", "/roo", "/nowhere"]
             .map(|path| news.to(path).send(path));
-        assert_eq!(news.to("/").send_to(&Audience::Only(vec![one_id]), "only"), 1);
-        assert_eq!(news.to("/rooms/10").send_to(&Audience::Only(vec![one_id]), "only"), 0);
-        assert_eq!(news.to("/").send_to(&Others, "others"), 3);
+        assert_eq!(news.to("/").send_to(Audience::only([one_id]), "only"), 1);
+        assert_eq!(news.to("/rooms/10").send_to(Audience::only([one_id]), "only"), 0);
+        assert_eq!(news.to("/").send_to(Others, "others"), 3);
         counts
     });
     let counts = tokio::task::spawn_blocking(|| counts.join().unwrap()).await.unwrap();

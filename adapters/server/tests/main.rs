@@ -3,11 +3,14 @@
 #![expect(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "what is not expected fails the test")]
 
 mod abuse;
+mod audience;
 mod bad_input;
 mod broadcast;
 mod lifecycle;
 mod memory;
+mod presence;
 mod sinks;
 mod support;
+mod tags;
 mod testing;
 mod transports;

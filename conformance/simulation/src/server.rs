@@ -184,7 +184,9 @@ impl Handler for Application {
             Event::Binary(_)
             | Event::Error(_)
             | Event::Heartbeat
+            | Event::Joined { .. }
             | Event::Json(_)
+            | Event::Left { .. }
             | Event::Resumed { .. }
             | Event::Suspended
             | Event::Text(_)
@@ -252,10 +254,10 @@ impl Application {
         let own = client.id();
         let (audience, except, only) = match reach {
             Reach::Everyone => (Audience::Everyone, None, None),
-            Reach::Only => (Audience::Only(vec![own]), None, Some(own)),
+            Reach::Only => (Audience::only([own]), None, Some(own)),
             Reach::Others => (Audience::Others, Some(own), None),
         };
-        let count = client.broadcast_to(&audience, Message::from(payload));
+        let count = client.broadcast_to(audience, Message::from(payload));
         let path = client.path().to_owned();
         let what = What::Broadcast { id, path, beneath: false, except, only, count };
         self.world.record(Who::Session(own), what);

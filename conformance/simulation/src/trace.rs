@@ -151,7 +151,10 @@ impl Trace {
                     Err(wrong) => What::Wrong(wrong),
                 };
             }
-            Event::Error(_) | _ => return What::Wrong(format!("the application was told {event:?}")),
+            // No application of a plan watches a tag.
+            Event::Error(_) | Event::Joined { .. } | Event::Left { .. } | _ => {
+                return What::Wrong(format!("the application was told {event:?}"));
+            }
         };
         match self.identify(&payload) {
             Ok(id) => What::Received(id),

@@ -1,8 +1,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use nosphere_core::{
@@ -13,10 +11,10 @@ use nosphere_websocket::Outgoing;
 
 use super::live::{Activity, Live, NEVER, Outlet, close_frame};
 use super::{Link, Sink};
-use crate::RequestHead;
-use crate::dirty;
-use crate::shared::{Shared, take_place};
+use crate::own::Own;
+use crate::shared::Shared;
 use crate::topic::Topic;
+use crate::{RequestHead, dirty, tags};
 
 /// A session of this node, shared by its task, its links and everybody who broadcasts to it.
 pub(crate) struct Cell {
@@ -24,10 +22,9 @@ pub(crate) struct Cell {
     topic: Arc<Topic>,
     shared: Arc<Shared>,
     live: Mutex<Live>,
-    /// Bodies that are being read.
-    bodies: AtomicUsize,
     /// Who opened the session, where the application says.
     principal: Option<Box<str>>,
+    own: OnceLock<Box<Own>>,
 }
 
 impl Cell {
@@ -49,6 +46,7 @@ impl Cell {
             blocked: false,
             task: None,
             carrier: None,
+            bodies: 0,
             scheduled: NEVER,
             dirty: false,
             ended: false,
@@ -64,8 +62,8 @@ impl Cell {
             topic,
             shared: Arc::clone(shared),
             live: Mutex::new(live),
-            bodies: AtomicUsize::new(0),
             principal,
+            own: OnceLock::new(),
         });
         cell.shared.table.insert(&cell);
         cell.topic.join(&cell);
@@ -87,8 +85,23 @@ impl Cell {
         self.lock().connection.acknowledged()
     }
 
-    pub(crate) fn topic(&self) -> &Topic {
+    pub(crate) fn topic(&self) -> &Arc<Topic> {
         &self.topic
+    }
+
+    /// What the application keeps with the session.
+    pub(crate) fn own(&self) -> &Own {
+        self.own.get_or_init(Box::default)
+    }
+
+    /// What the application keeps with the session, if it ever did.
+    pub(crate) fn kept(&self) -> Option<&Own> {
+        self.own.get().map(|own| &**own)
+    }
+
+    /// Whether the handler has seen the end, or is about to.
+    pub(crate) fn is_over(&self) -> bool {
+        self.lock().ended
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -223,7 +236,12 @@ impl Cell {
 
     /// Takes one of the places for bodies that are read at a time, until it is dropped.
     pub(crate) fn body(&self, limit: usize) -> Option<BodyPlace<'_>> {
-        take_place(&self.bodies, limit).then(|| BodyPlace(&self.bodies))
+        let mut live = self.lock();
+        if live.bodies >= limit {
+            return None;
+        }
+        live.bodies += 1;
+        Some(BodyPlace(self))
     }
 
     /// The client of an attachment is there, though it has not said anything yet.
@@ -307,6 +325,7 @@ impl Cell {
             live.lose_requests(self.id);
             drop(live);
             self.topic.leave(self.id);
+            tags::end(self);
             self.shared.table.end(self.id, remembered);
         }
     }
@@ -383,6 +402,11 @@ impl Cell {
         }
     }
 
+    /// The session's task has something to look at.
+    pub(crate) fn wake(&self) {
+        self.wake_task(&self.lock());
+    }
+
     /// There may be something to write.
     fn mark(self: &Arc<Self>, live: &mut Live) {
         if !std::mem::replace(&mut live.dirty, true) {
@@ -412,11 +436,11 @@ impl Cell {
 }
 
 /// A place for a body; see [`Cell::body`].
-pub(crate) struct BodyPlace<'a>(&'a AtomicUsize);
+pub(crate) struct BodyPlace<'a>(&'a Cell);
 
 impl Drop for BodyPlace<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
+        self.0.lock().bodies -= 1;
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct Live {
     pub(super) task: Option<Waker>,
     /// Whoever carries an event stream or a poll.
     pub(super) carrier: Option<Waker>,
+    /// Bodies that are being read.
+    pub(super) bodies: usize,
     /// The earliest time at which the deadlines will call.
     pub(super) scheduled: Time,
     /// On some thread's list of sessions to flush.
@@ -74,11 +76,16 @@ pub(super) const NEVER: Time = Time(u64::MAX);
 
 impl Live {
     /// The next event for the handler.
-    pub(super) fn take_event(&mut self) -> Option<Event> {
+    pub(crate) fn take_event(&mut self) -> Option<Event> {
         let event = self.connection.poll_event()?;
+        self.note_event();
+        Some(event)
+    }
+
+    /// The handler is about to get an event.
+    pub(crate) fn note_event(&mut self) {
         self.activity = Activity::Busy;
         self.events += 1;
-        Some(event)
     }
 
     /// Writes as much as the socket takes, or wakes whoever carries the link.

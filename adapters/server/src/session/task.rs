@@ -11,6 +11,7 @@ use super::live::{Activity, Live, close_frame, outgoing};
 use super::{Cell, Link, LinkIo, Outlet};
 use crate::contain::contain;
 use crate::dirty::{self, Scope};
+use crate::presence::Merge;
 use crate::websocket::WebSocket;
 use crate::{Client, Handler};
 
@@ -18,7 +19,7 @@ use crate::{Client, Handler};
 /// one, meanwhile too.
 pub(crate) async fn run<H: Handler>(cell: Arc<Cell>, mut handler: H, link: Option<Link>) {
     let client = Client::new(Arc::clone(&cell));
-    let mut driver = Driver { cell, link, end: None, took: 0, waker: None };
+    let mut driver = Driver { cell, link, end: None, merge: Merge::default(), took: 0, waker: None };
     let mut failed = false;
     loop {
         let event = std::future::poll_fn(|cx| driver.poll_event(cx)).await;
@@ -49,6 +50,8 @@ struct Driver {
     link: Option<Link>,
     /// The WebSocket has ended, in whatever way; what came before it is handled first.
     end: Option<End>,
+    /// The connection's events, and changes of what the session watches.
+    merge: Merge,
     /// How many events were taken since everything was written out.
     took: u32,
     /// The waker that the session knows.
@@ -107,7 +110,7 @@ impl Driver {
         self.register(cx);
         ready!(self.poll_turn(cx));
         loop {
-            let event = cell.lock().take_event();
+            let event = self.merge.next(&cell);
             if let Some(Event::Reply(reply)) = event {
                 self.took += 1;
                 cell.take_reply(reply);
@@ -131,7 +134,7 @@ impl Driver {
                 self.flush();
                 // A flush may have brought an event, and does not wake the task that it runs in.
                 let mut live = cell.lock();
-                if !live.connection.has_events() {
+                if !self.merge.has_next(&cell, &live) {
                     cell.rest(&mut live, Activity::Idle);
                     return Poll::Pending;
                 }
@@ -388,6 +391,9 @@ impl Drop for Driver {
     fn drop(&mut self) {
         self.cell.abandon();
         self.cell.rest(&mut self.cell.lock(), Activity::Idle);
+        if let Some(own) = self.cell.kept() {
+            own.clear();
+        }
     }
 }
 

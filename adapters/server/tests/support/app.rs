@@ -1,11 +1,12 @@
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nosphere::{Client, Error, Event, Handler, Message, ServerConfig, SessionId};
 use tokio::sync::mpsc;
 
-use super::soon;
+use super::{soon, until};
 
 /// A handler that logs its events, and reacts by a function.
 pub(crate) struct Probe {
@@ -41,6 +42,35 @@ impl Probe {
             }
             Ok(())
         })
+    }
+}
+
+/// The clients that handlers were given, for tests that use them from outside.
+#[derive(Clone, Default)]
+pub(crate) struct Clients(Arc<Mutex<HashMap<SessionId, Client>>>);
+
+impl Clients {
+    /// Keeps every client.
+    pub(crate) fn react(&self) -> React {
+        let clients = self.clone();
+        Arc::new(move |client, _| {
+            clients.0.lock().unwrap().entry(client.id()).or_insert_with(|| client.clone());
+            Ok(())
+        })
+    }
+
+    /// The client of a session, when its handler has been called.
+    #[track_caller]
+    pub(crate) fn of(&self, session: SessionId) -> impl Future<Output = Client> {
+        let clients = self.clone();
+        let has = until({
+            let clients = self.clone();
+            move || clients.0.lock().unwrap().contains_key(&session)
+        });
+        async move {
+            has.await;
+            clients.0.lock().unwrap()[&session].clone()
+        }
     }
 }
 

@@ -8,7 +8,7 @@ mod server;
 mod sse;
 mod ws;
 
-pub(crate) use app::{Log, Probe, React, quick};
+pub(crate) use app::{Clients, Log, Probe, React, quick};
 pub(crate) use http::{Answer, Http, exchange, get, post, request, send};
 pub(crate) use native::{Carrier, FORMATS, Native, TRANSPORTS, json, text};
 pub(crate) use raw::{Raw, frame as raw_frame};

@@ -214,6 +214,12 @@ impl Native {
         }
     }
 
+    /// Ends the session.
+    pub(crate) async fn close(mut self) {
+        let received = self.received;
+        self.frame(Frame::Close(Close { code: 1000, reason: "".into(), received })).await;
+    }
+
     /// Sends a frame as it is.
     pub(crate) async fn frame(&mut self, frame: Frame) {
         let unit = self.format.encode(frame.clone()).expect("a unit");
