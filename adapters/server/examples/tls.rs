@@ -19,6 +19,7 @@ use nosphere::{Client, Error, Event, Handler, Server};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig as TlsConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -94,31 +95,38 @@ async fn main() -> Result<(), Error> {
     }
     println!("{line}");
     let connections = GracefulShutdown::new();
+    // A handshake takes as long as the peer likes, so others do not wait for it; nor does the end of the program.
+    let mut handshakes = JoinSet::new();
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = &mut ending => break,
-        };
-        let Ok((stream, peer)) = accepted else {
-            tokio::time::sleep(PAUSE).await;
-            continue;
-        };
-        // Or small answers wait for the acknowledgement of others.
-        drop(stream.set_nodelay(true));
-        let (tls, http, service, watcher) = (tls.clone(), http.clone(), service.clone(), connections.watcher());
-        // A handshake takes as long as the peer likes, so others do not wait for it.
-        tokio::spawn(async move {
-            let stream = match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
-                Ok(Ok(stream)) => TokioIo::new(stream),
-                Ok(Err(error)) => return tracing::debug!(%peer, %error, "no TLS"),
-                Err(_) => return tracing::debug!(%peer, "no TLS in time"),
-            };
-            // "With upgrades", or there are no WebSockets.
-            let connection = watcher.watch(http.serve_connection_with_upgrades(stream, service).into_owned());
-            if let Err(error) = connection.await {
-                tracing::debug!(%peer, error, "a connection ended");
+        tokio::select! {
+            accepted = listener.accept() => {
+                let Ok((stream, _)) = accepted else {
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                };
+                // Or small answers wait for the acknowledgement of others.
+                drop(stream.set_nodelay(true));
+                handshakes.spawn(tokio::time::timeout(HANDSHAKE, tls.accept(stream)));
             }
-        });
+            Some(shaken) = handshakes.join_next() => {
+                let stream = match shaken {
+                    Ok(Ok(Ok(stream))) => stream,
+                    failed => {
+                        tracing::debug!(?failed, "no TLS");
+                        continue;
+                    }
+                };
+                // "With upgrades", or there are no WebSockets.
+                let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service.clone());
+                let connection = connections.watch(connection.into_owned());
+                tokio::spawn(async move {
+                    if let Err(error) = connection.await {
+                        tracing::debug!(error, "a connection ended");
+                    }
+                });
+            }
+            () = &mut ending => break,
+        }
     }
 
     drop(listener);

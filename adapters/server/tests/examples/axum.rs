@@ -137,5 +137,8 @@ async fn http2_carries_event_streams_and_websockets_through_axum() {
     // Middleware is around the WebSockets of HTTP/2, too.
     assert_eq!(http2.refused_websocket("/rooms/lobby").await, 403);
     assert_eq!(http2.send(Method::GET, "/rooms/lobby/count").await.text(), "2");
+    ws.send(WsMessage::Close(None)).await;
+    assert_eq!(events.next().await.expect("news").data, r#"{"left":"Ann"}"#);
+    drop(ws);
     program.end().await;
 }

@@ -106,6 +106,8 @@ async fn a_message_is_a_letter_and_what_it_says() {
         ws.binary(unit).await;
         assert_eq!(binary(&mut ws).await, unit);
     }
+    ws.binary(br#"{"close":{"code":1000,"reason":"","received":3}}"#).await;
+    assert!(binary(&mut ws).await.starts_with(br#"{"close":{"code":1000,"#));
     program.end().await;
 }
 

@@ -1,5 +1,7 @@
 //! Every example that people copy, started as a program and used by clients of every kind.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "tests name what they expect")]
+
 #[expect(dead_code, unused_imports, reason = "what the tests of the server need beyond this")]
 #[path = "../support/mod.rs"]
 mod support;

@@ -127,7 +127,7 @@ impl Log {
         let reader = tokio::spawn(async move {
             let mut line = String::new();
             while stderr.read_line(&mut line).await.is_ok_and(|read| read > 0) {
-                written.lock().unwrap().push_str(&std::mem::take(&mut line));
+                written.lock().expect("nobody panics with it").push_str(&std::mem::take(&mut line));
             }
         });
         Self { text, reader }
@@ -138,7 +138,7 @@ impl Drop for Log {
     fn drop(&mut self) {
         self.reader.abort();
         if std::thread::panicking() {
-            eprintln!("the example's log:\n{}", self.text.lock().unwrap());
+            eprintln!("the example's log:\n{}", self.text.lock().expect("nobody panics with it"));
         }
     }
 }

@@ -145,13 +145,13 @@ struct Files(PathBuf);
 impl Files {
     fn new() -> Self {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tls-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::create_dir_all(&directory).expect("a directory");
         Self(directory)
     }
 
     fn write(&self, name: &str, content: &str) -> String {
         let path = self.0.join(name);
-        std::fs::write(&path, content).unwrap();
+        std::fs::write(&path, content).expect("a file");
         path.into_os_string().into_string().expect("UTF-8")
     }
 }
