@@ -74,6 +74,7 @@ async fn main() -> Result<(), Error> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let server = Server::builder().format(&Bare).endpoint("/echo", |_head| Echo).build()?;
     let app = Router::new().fallback_service(server.clone());
+
     let told_to_end = told_to_end()?;
     let listener = TcpListener::bind(address("127.0.0.1:8080")?).await?;
     println!("{}", serde_json::json!({ "url": format!("http://{}", listener.local_addr()?) }));

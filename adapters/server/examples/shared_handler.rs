@@ -138,6 +138,7 @@ async fn main() -> Result<(), Error> {
         .principal(|head| User::of(head).map(|user| user.name.to_owned()))
         .build()?;
     let app = Router::new().fallback_service(server.clone());
+
     let told_to_end = told_to_end()?;
     let listener = TcpListener::bind(address("127.0.0.1:8080")?).await?;
     println!("{}", json!({ "url": format!("http://{}", listener.local_addr()?) }));
