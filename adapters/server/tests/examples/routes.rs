@@ -24,6 +24,8 @@ async fn the_application_answers_what_asks_for_no_endpoint() {
     assert_eq!(application(browser, "").await, (200, "echo ok".into()));
     assert_eq!(application(get("/echo").method(Method::HEAD), "").await, (200, String::new()));
     assert_eq!(application(get("/echo").method(Method::DELETE), "").await.0, 405);
+    // Who may post to the application's own path is its business.
+    assert_eq!(application(post("/echo").header("origin", "https://app.example"), "x").await, (200, "x".into()));
     // An event stream is not asked of an endpoint where there is none.
     assert_eq!(application(get("/").header("accept", "text/event-stream"), "").await, (200, "home".into()));
     program.end().await;
