@@ -84,6 +84,21 @@ impl Json {
         }
     }
 
+    /// The value as JSON text on one line, for whoever stores it, or writes it in a format of their own.
+    ///
+    /// It shares its bytes if it is written as text already.
+    ///
+    /// # Errors
+    ///
+    /// When bytes that were [said to be checked](Self::from_checked) are not what they should be.
+    pub fn to_text(&self) -> Result<Text, JsonError> {
+        let not_utf8 = |_| JsonError::serde("not UTF-8");
+        match self.encoding {
+            JsonEncoding::Text => Text::from_utf8(self.bytes.clone()).map_err(not_utf8),
+            JsonEncoding::MessagePack => Ok(self.parse::<serde_json::Value>()?.to_string().into()),
+        }
+    }
+
     /// The same value in memory of its own.
     pub(crate) fn detached(self) -> Self {
         Self { bytes: Bytes::copy_from_slice(&self.bytes), ..self }

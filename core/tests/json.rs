@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use nosphere_core::json::{check, compact};
-use nosphere_core::{Json, JsonEncoding, MAX_DEPTH};
+use nosphere_core::{Frame, Json, JsonEncoding, MAX_DEPTH, Payload, Unit, WireFormat as _};
+use nosphere_wire::MESSAGEPACK;
 use serde_json::Value;
 
 fn json(text: &str) -> Json {
@@ -231,4 +232,17 @@ fn a_member_with_a_name_that_serde_json_keeps_for_itself_is_a_member_like_any_ot
             assert_eq!(json.parse::<Value>().unwrap().to_string(), text);
         }
     }
+}
+
+#[test]
+fn a_value_is_to_be_had_as_text_whatever_it_is_written_in() {
+    for text in ["null", "[1,-2,1.5,\"a\\n😀\"]", "{\"a\":{\"b\":[]}}", "18446744073709551615", "-9223372036854775808"]
+    {
+        let json = Json::from_text(&text.into()).unwrap();
+        assert_eq!(json.to_text().unwrap(), text);
+        let Ok(Unit::Binary(unit)) = MESSAGEPACK.encode(Frame::Message(Payload::Json(json))) else { panic!() };
+        let Ok(Frame::Message(Payload::Json(packed))) = MESSAGEPACK.decode(Unit::Binary(unit)) else { panic!() };
+        assert_eq!((packed.encoding(), packed.to_text().unwrap().as_str()), (JsonEncoding::MessagePack, text));
+    }
+    assert!(Json::from_checked(b"\xff"[..].into(), JsonEncoding::Text).to_text().is_err());
 }

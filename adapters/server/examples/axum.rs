@@ -44,7 +44,7 @@ struct Room {
 
 impl Room {
     /// Admits users and nobody else. A resumption passes here, too.
-    fn admit(head: &RequestHead<'_>) -> Result<Self, Refusal> {
+    fn admit(head: &RequestHead) -> Result<Self, Refusal> {
         let user = head.extensions().get().cloned().ok_or_else(|| Refusal::forbidden("log in first"))?;
         let peer = head.extensions().get().map(|ConnectInfo(peer)| *peer);
         Ok(Self { user, peer })

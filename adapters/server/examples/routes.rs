@@ -12,18 +12,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Either, Full, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use nosphere::{Body, Client, Error, Event, Handler, Server};
-use nosphere_websocket::handshake::is_upgrade;
-use nosphere_wire::negotiation::{Formats, Intent, read_request};
+use hyper_util::service::TowerToHyperService;
+use nosphere::{Client, Error, Event, Handler, Server};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tower::Service as _;
+use tower::service_fn;
 
 /// The longest body that the application reads, in bytes.
 const MAX_BODY: usize = 64 << 10;
@@ -55,7 +53,7 @@ struct Echo;
 impl Handler for Echo {
     async fn receive(&mut self, client: &Client, event: Event) -> Result<(), Error> {
         if let Event::Text(text) = event {
-            client.send(json!({ "seen": &*text }))?;
+            client.send(json!({ "seen": text }))?;
         }
         Ok(())
     }
@@ -72,29 +70,14 @@ impl Handler for News {
     }
 }
 
-/// Who answers what. A [`Server`] answers 404 to what is not its own, so it is asked only where it has something to say.
-async fn respond(mut server: Server, request: Request<Incoming>) -> Response<Either<Body, Full<Bytes>>> {
-    let (head, body) = request.into_parts();
-    let for_endpoint = match head.uri.path() {
-        // Every request on these paths is for the endpoint.
-        path if path.starts_with("/news/") => true,
-        // Here only those that speak one of nosphere's protocols, rightly or not.
-        "/echo" => !matches!(read_request(&head, is_upgrade(&head), &Formats::default()), Ok(Intent::None)),
-        _ => false,
-    };
-    let request = Request::from_parts(head, body);
-    if for_endpoint {
-        let Ok(response) = server.call(request).await;
-        response.map(Either::Left)
-    } else {
-        application(request).await.map(Either::Right)
-    }
-}
-
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let server = Server::builder().endpoint("/echo", |_head| Echo).endpoint("/news/{topic}", |_head| News).build()?;
+
+    // The application gets, whole, whatever is not for an endpoint.
+    let application = service_fn(async |request| Ok::<_, Infallible>(application(request).await));
+    let service = TowerToHyperService::new(server.clone().in_front_of(application));
 
     let told_to_end = told_to_end()?;
     let ending = async {
@@ -115,11 +98,7 @@ async fn main() -> Result<(), Error> {
             continue;
         };
         drop(stream.set_nodelay(true));
-        let server = server.clone();
-        let service = service_fn(move |request| {
-            let server = server.clone();
-            async { Ok::<_, Infallible>(respond(server, request).await) }
-        });
+        let service = service.clone();
         tokio::spawn(async move {
             let mut http = auto::Builder::new(TokioExecutor::new());
             http.http1().timer(TokioTimer::new());

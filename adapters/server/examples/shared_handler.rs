@@ -28,7 +28,7 @@ const USERS: [(&str, User); 2] =
 
 impl User {
     /// Who makes a request.
-    fn of(head: &RequestHead<'_>) -> Option<Self> {
+    fn of(head: &RequestHead) -> Option<Self> {
         let token = head.headers().get("authorization")?.to_str().ok()?.strip_prefix("Bearer ")?;
         USERS.iter().find_map(|(known, user)| (*known == token).then_some(*user))
     }
@@ -42,7 +42,7 @@ struct Secure<H> {
 
 impl<H: Handler> Secure<H> {
     /// The factory of an endpoint. `make` is asked for users only.
-    fn endpoint(make: fn(Member) -> H) -> impl Fn(&RequestHead<'_>) -> Result<Self, Refusal> {
+    fn endpoint(make: fn(Member) -> H) -> impl Fn(&RequestHead) -> Result<Self, Refusal> {
         move |head| {
             let user = User::of(head).ok_or_else(|| Refusal::forbidden("a known token is needed"))?;
             Ok(Self { user, inner: make(Member { user }) })

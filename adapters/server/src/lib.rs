@@ -12,6 +12,7 @@ mod contain;
 mod deadlines;
 mod dirty;
 mod endpoint;
+mod front;
 mod handler;
 mod head;
 mod member;
@@ -39,6 +40,7 @@ pub use client::Client;
 pub use config::ServerConfig;
 pub use contain::Panicked;
 pub use endpoint::{BuildError, IntoHandler};
+pub use front::{Front, FrontBody};
 pub use handler::{Error, Handler, HandlerFn, handler_fn};
 pub use head::{Peer, RequestHead};
 pub use member::{Member, Members};
@@ -55,6 +57,7 @@ pub use nosphere_core::{
     Window, WireFormat,
 };
 pub use nosphere_wire::negotiation::{Formats, InvalidOrigin, OriginPolicy, Refusal, RegisterError};
+pub use nosphere_wire::{JSON, MESSAGEPACK, PLAIN};
 
 /// The README's example, compiled.
 #[cfg(doctest)]

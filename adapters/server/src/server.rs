@@ -58,6 +58,38 @@ impl Server {
         &self.shared
     }
 
+    /// Puts the endpoints in front of a service, which gets every request that is not for one of them: what asks for
+    /// another path, and what asks an endpoint's own path for a page.
+    ///
+    /// As a `tower` layer the server does the same: `Router::layer(server)` in axum.
+    ///
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use nosphere::{Server, handler_fn};
+    /// # let server = Server::builder().endpoint("/echo", |_| handler_fn(|_, _| async { Ok(()) })).build()?;
+    /// let pages = tower::service_fn(|_: http::Request<String>| async {
+    ///     Ok::<_, Infallible>(http::Response::new(String::from("echo ok")))
+    /// });
+    /// let application = server.in_front_of(pages);
+    /// # Ok::<(), nosphere::BuildError>(())
+    /// ```
+    pub fn in_front_of<S>(self, service: S) -> crate::Front<S> {
+        crate::Front::new(self, service)
+    }
+
+    /// Answers a request, or gives it back.
+    pub(crate) fn answer<B>(
+        &self,
+        request: Request<B>,
+    ) -> impl Future<Output = Result<Response<Body>, (Request<B>, Refusal)>> + Send + use<B>
+    where
+        B: http_body::Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        crate::request::respond(Arc::clone(&self.shared), request)
+    }
+
     /// How many sessions are open or suspended.
     pub fn sessions(&self) -> usize {
         self.shared.table.living()
@@ -70,6 +102,9 @@ impl Server {
 
     /// Ends all sessions with `going-away`, after what is queued for them, and refuses new ones. Done when all have ended,
     /// or after twice the close timeout, whatever handlers still do.
+    ///
+    /// Go on accepting connections until this is done: clients of event streams and polls answer by new requests. A session
+    /// whose client does not answer, a suspended one for example, takes the whole close timeout.
     pub async fn shutdown(&self) {
         self.shared.closing.store(true, Ordering::Relaxed);
         for cell in self.shared.table.all() {
@@ -104,8 +139,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Respond {
-        let shared = Arc::clone(&self.shared);
-        Respond(Box::pin(crate::request::respond(shared, request)))
+        let answer = self.answer(request);
+        Respond(Box::pin(async { answer.await.unwrap_or_else(|(_, refusal)| refusal.into_response().map(Body::from)) }))
     }
 }
 

@@ -43,7 +43,7 @@ pub(crate) async fn listen(default: &str) -> Result<TcpListener, Error> {
     Ok(listener)
 }
 
-/// Serves HTTP/1.1 and HTTP/2 until the process is told to end, then ends the sessions.
+/// Serves HTTP/1.1 and HTTP/2 until the process is told to end and the sessions are ended.
 pub(crate) async fn serve<S, B>(listener: TcpListener, service: S, server: &Server) -> Result<(), Error>
 where
     S: Service<Request<Incoming>, Response = http::Response<B>, Error = Infallible> + Clone + Send + 'static,
@@ -53,6 +53,15 @@ where
     B::Error: Into<Error>,
 {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let ending = async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        // Clients answer, some by requests of their own: this goes on accepting connections meanwhile.
+        server.shutdown().await;
+    };
+    tokio::pin!(ending);
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1().timer(TokioTimer::new());
     http.http2().timer(TokioTimer::new()).enable_connect_protocol();
@@ -67,8 +76,7 @@ where
                     continue;
                 }
             },
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
+            () = &mut ending => return Ok(()),
         };
         // Only latency depends on it.
         drop(stream.set_nodelay(true));
@@ -80,7 +88,4 @@ where
             }
         });
     }
-    drop(listener);
-    server.shutdown().await;
-    Ok(())
 }

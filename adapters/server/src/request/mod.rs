@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::header::CACHE_CONTROL;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::upgrade::OnUpgrade;
 use nosphere_core::{Connection, LinkId, Reason, WireFormat};
 use nosphere_core::{Fault, Opening, ResumeToken, SessionId, Transport, Window};
 use nosphere_long_polling::discard_body;
@@ -24,8 +25,11 @@ use crate::session::{Cell, Outlet};
 use crate::shared::Shared;
 use crate::{Body, RequestHead, topic};
 
-/// Answers a request.
-pub(crate) async fn respond<B>(shared: Arc<Shared>, mut request: Request<B>) -> Response<Body>
+/// Answers a request; or gives it back if it is not for an endpoint, with what is to be said if nobody else answers.
+pub(crate) async fn respond<B>(
+    shared: Arc<Shared>,
+    request: Request<B>,
+) -> Result<Response<Body>, (Request<B>, Refusal)>
 where
     B: http_body::Body + Send + 'static,
     B::Data: Send,
@@ -33,15 +37,22 @@ where
 {
     shared.deadlines.start(&shared);
     let upgrade = handshake::is_upgrade(&request);
-    let upgraded = upgrade.then(|| hyper::upgrade::on(&mut request));
-    let (parts, body) = request.into_parts();
-    let mut body = pin!(body);
-    let Some(mut route) = Route::find(&shared, parts) else { return not_found() };
-    let parts = route.head.parts();
-    let (allowed, intent) = match shared.origins.check(parts, None) {
-        Ok(allowed) => (allowed, read_request(parts, upgrade, &shared.formats)),
+    let (mut parts, body) = request.into_parts();
+    let Some((endpoint, parameters)) = find_endpoint(&shared, &parts) else {
+        return Err((Request::from_parts(parts, body), Refusal::not_found()));
+    };
+    let intent = read_request(&parts, upgrade, &shared.formats);
+    if let Ok(Intent::None) = intent {
+        let refusal = if is_ordinary(&parts.method) { Refusal::not_found() } else { Refusal::method() };
+        return Err((Request::from_parts(parts, body), refusal));
+    }
+    let (allowed, intent) = match shared.origins.check(&parts, None) {
+        Ok(allowed) => (allowed, intent),
         Err(refusal) => (None, Err(refusal)),
     };
+    let upgraded = parts.extensions.remove::<OnUpgrade>();
+    let mut route = Route { endpoint, head: RequestHead::new(parts, Arc::clone(endpoint.path()), parameters) };
+    let mut body = pin!(body);
     let intent = match intent {
         Ok(intent @ (Intent::Attach { .. } | Intent::Post(_) | Intent::WebSocket { .. })) => {
             route.identify(&shared).map(|()| intent)
@@ -50,8 +61,6 @@ where
     };
     let parts = route.head.parts();
     let answer = match intent {
-        Ok(Intent::None) if is_ordinary(&parts.method) => return not_found(),
-        Ok(Intent::None) => Err(Refusal::method()),
         Ok(Intent::Preflight) => shared.origins.preflight(parts, None).map(|response| response.map(Body::from)),
         Ok(Intent::Attach { protocol, transport, request }) => {
             attach::attach(&shared, &route, protocol, transport.into(), request).await
@@ -61,7 +70,7 @@ where
             Some(upgraded) => upgrade::upgrade(&shared, &route, protocol, subprotocol.as_ref(), upgraded).await,
             None => Err(Refusal::bad_request("not an upgrade")),
         },
-        Ok(_) => return not_found(),
+        Ok(_) => Err(Refusal::not_found()),
         Err(refusal) => Err(refusal),
     };
     // A body that has stopped coming is not worth waiting for (SPEC PST-7).
@@ -75,7 +84,14 @@ where
     if let Some(allowed) = allowed {
         AllowedOrigin::write(&allowed, response.headers_mut());
     }
-    response
+    Ok(response)
+}
+
+/// The endpoint of a request's path, and the parameters in that.
+fn find_endpoint<'a>(shared: &'a Shared, parts: &Parts) -> Option<(&'a Endpoint, Vec<(String, String)>)> {
+    let found = shared.endpoints.at(topic::normal(parts.uri.path())).ok()?;
+    let parameters = found.params.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Some((found.value, parameters.collect()))
 }
 
 /// An endpoint, and how a request found it.
@@ -84,14 +100,7 @@ pub(crate) struct Route<'a> {
     head: RequestHead,
 }
 
-impl<'a> Route<'a> {
-    fn find(shared: &'a Shared, parts: Parts) -> Option<Self> {
-        let found = shared.endpoints.at(topic::normal(parts.uri.path())).ok()?;
-        let parameters = found.params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let endpoint = found.value;
-        Some(Self { endpoint, head: RequestHead::new(parts, Arc::clone(endpoint.path()), parameters) })
-    }
-
+impl Route<'_> {
     /// The concrete path.
     fn path(&self) -> &str {
         self.head.path()
@@ -195,8 +204,4 @@ fn no_content() -> Response<Body> {
     *response.status_mut() = StatusCode::NO_CONTENT;
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-fn not_found() -> Response<Body> {
-    Refusal::not_found().into_response().map(Body::from)
 }

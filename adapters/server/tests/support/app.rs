@@ -54,7 +54,7 @@ impl Clients {
     pub(crate) fn react(&self) -> React {
         let clients = self.clone();
         Arc::new(move |client, _| {
-            clients.0.lock().unwrap().entry(client.id()).or_insert_with(|| client.clone());
+            clients.0.lock().expect("no test panics with it").entry(client.id()).or_insert_with(|| client.clone());
             Ok(())
         })
     }
@@ -65,11 +65,11 @@ impl Clients {
         let clients = self.clone();
         let has = until({
             let clients = self.clone();
-            move || clients.0.lock().unwrap().contains_key(&session)
+            move || clients.0.lock().expect("no test panics with it").contains_key(&session)
         });
         async move {
             has.await;
-            clients.0.lock().unwrap()[&session].clone()
+            clients.0.lock().expect("no test panics with it")[&session].clone()
         }
     }
 }
