@@ -168,6 +168,9 @@ impl Client {
     /// the difference when it gets to it: who has joined and left again meanwhile is not told of. So what waits for it is,
     /// for each tag, at most those it was told of and those who are there. To watch again begins with a new list.
     ///
+    /// Every change costs something for each who watches, so a tag with thousands in it, all of whom watch it, is dear;
+    /// [`members`](Self::members) now and then is not.
+    ///
     /// A session that is suspended is a member; one that has ended has left. Call this from the handler: what another task
     /// calls may cross with an event that the handler is being given.
     ///

@@ -160,6 +160,18 @@ async fn a_suspended_session_stays_in_its_tags_and_one_that_has_ended_does_not()
 }
 
 #[tokio::test]
+async fn a_session_that_has_ended_joins_nothing_though_it_never_did_before() {
+    let (mut server, clients) = start(ServerConfig::default()).await;
+    let (native, client) = open(&server, &clients, "/clubs", Transport::WebSocket).await;
+    let session = native.session;
+    native.close().await;
+    server.log.end(session).await;
+    assert_eq!(client.join("chess"), Err(JoinError::Ended));
+    assert!(matches!(client.watch("chess"), Err(JoinError::Ended)));
+    assert!(client.tags().is_empty() && client.members(tag("chess")).is_empty());
+}
+
+#[tokio::test]
 async fn a_handler_that_sees_the_end_still_learns_which_tags_it_was_in() {
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
     let (sender, _log) = Log::new();

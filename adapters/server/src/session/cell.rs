@@ -237,7 +237,7 @@ impl Cell {
     /// Takes one of the places for bodies that are read at a time, until it is dropped.
     pub(crate) fn body(&self, limit: usize) -> Option<BodyPlace<'_>> {
         let mut live = self.lock();
-        if live.bodies >= limit {
+        if live.bodies as usize >= limit {
             return None;
         }
         live.bodies += 1;

@@ -27,7 +27,7 @@ pub(crate) struct Live {
     /// Whoever carries an event stream or a poll.
     pub(super) carrier: Option<Waker>,
     /// Bodies that are being read.
-    pub(super) bodies: usize,
+    pub(super) bodies: u32,
     /// The earliest time at which the deadlines will call.
     pub(super) scheduled: Time,
     /// On some thread's list of sessions to flush.

@@ -99,6 +99,27 @@ fn what_the_list_and_the_events_say_is_what_is_however_threads_cross() {
 }
 
 #[test]
+fn who_has_joined_is_found_though_the_tag_was_vanishing_when_it_came() {
+    let (_shared, cells) = sessions(4);
+    let threads: Vec<_> = cells
+        .into_iter()
+        .map(|cell| {
+            thread::spawn(move || {
+                for _ in 0..20_000 {
+                    assert_eq!(join(&cell, tag(0)), Ok(true));
+                    assert!(cell.topic().tags().members("0").contains_key(&cell.id()));
+                    assert!(leave(&cell, "0"));
+                    assert!(!cell.topic().tags().members("0").contains_key(&cell.id()));
+                }
+                cell
+            })
+        })
+        .collect();
+    let cells: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert_eq!(cells[0].topic().tags().len(), 0);
+}
+
+#[test]
 fn changes_and_the_connections_events_take_turns() {
     let (_shared, cells) = sessions(3);
     let [watcher, a, b] = &cells[..] else { unreachable!() };
