@@ -180,10 +180,9 @@ proptest! {
 
 /// The same frame, with the same JSON value, however that is written.
 fn is_same(ours: &Frame, theirs: &Frame) -> bool {
+    let value = |json: &Json| json.parse::<Value>().expect("it was checked");
     let is_same_payload = |ours: &Payload, theirs: &Payload| match (ours, theirs) {
-        (Payload::Json(ours), Payload::Json(theirs)) => {
-            ours.parse::<Value>().unwrap() == theirs.parse::<Value>().unwrap()
-        }
+        (Payload::Json(ours), Payload::Json(theirs)) => value(ours) == value(theirs),
         _ => ours == theirs,
     };
     match (ours, theirs) {
