@@ -158,6 +158,8 @@ pub struct InvalidEventId;
 
 #[cfg(test)]
 mod tests {
+    use nosphere_core::{Request, RequestId};
+
     use super::*;
 
     /// SPEC PLN-1.
@@ -206,7 +208,8 @@ mod tests {
         let frame = Frame::Message(Payload::Binary(bytes.clone()));
         assert_eq!(PLAIN.decode(Unit::Binary(bytes.clone())), Ok(frame.clone()));
         assert_eq!(PLAIN.encode(frame), Ok(Unit::Binary(bytes)));
-        for frame in [Frame::Ack { received: 0 }, Frame::Reset { text: Text::new() }] {
+        let asked = Request { id: RequestId(1), payload: Payload::Text("a".into()) };
+        for frame in [Frame::Ack { received: 0 }, Frame::Reset { text: Text::new() }, Frame::Request(asked)] {
             assert!(PLAIN.encode(frame).is_err());
         }
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nosphere_core::{
-    Close, DecodeError, Frame, Json, JsonEncoding, MAX_COUNT, Offer, Open, Opened, Payload, ResumeToken, Text, Unit,
-    Window, WireFormat,
+    Close, DecodeError, Frame, Json, JsonEncoding, MAX_COUNT, Offer, Open, Opened, Payload, Reply, Request, RequestId,
+    ResumeToken, Text, Unit, Window, WireFormat,
 };
 use nosphere_wire::batch::{decode_batch, encode_batch};
 use nosphere_wire::negotiation::{Formats, OriginPolicy, read_request};
@@ -22,12 +22,7 @@ proptest! {
             let unit = format.encode(frame.clone()).unwrap();
             prop_assert!(!unit.as_bytes().contains(&b'\n') || format.separator().is_none());
             let decoded = format.decode(unit.clone()).unwrap();
-            match (&decoded, &frame) {
-                (Frame::Message(Payload::Json(ours)), Frame::Message(Payload::Json(theirs))) => {
-                    prop_assert_eq!(ours.parse::<Value>().unwrap(), theirs.parse::<Value>().unwrap());
-                }
-                _ => prop_assert_eq!(&decoded, &frame),
-            }
+            prop_assert!(is_same(&decoded, &frame), "{decoded:?}, {frame:?}");
             prop_assert_eq!(format.encode(decoded).unwrap(), unit, "writing what was read changes nothing");
         }
     }
@@ -120,12 +115,18 @@ proptest! {
     }
 
     #[test]
-    fn a_readable_envelope_never_hides_what_it_holds(payload in prop::collection::vec(token(), 0..16)) {
+    fn a_readable_envelope_never_hides_what_it_holds(
+        payload in prop::collection::vec(token(), 0..16),
+        id in 0..=MAX_COUNT,
+    ) {
         // SPEC FRM-3: whatever is inside, the unit is counted.
         let payload = payload.concat();
         for name in ["text", "json", "binary"] {
             let decoded = JSON.decode(Unit::Text(format!("{{\"{name}\":{payload}}}").into()));
             prop_assert!(matches!(decoded, Ok(Frame::Message(_)) | Err(DecodeError::Payload(_))), "{:?}", decoded);
+            let decoded = JSON.decode(Unit::Text(format!("{{\"request\":{id},\"{name}\":{payload}}}").into()));
+            let is_asked = matches!(&decoded, Ok(Frame::Request(request)) if request.id.0 == id);
+            prop_assert!(is_asked || matches!(decoded, Err(DecodeError::Payload(_))), "{:?}", decoded);
         }
     }
 
@@ -177,6 +178,25 @@ proptest! {
     }
 }
 
+/// The same frame, with the same JSON value, however that is written.
+fn is_same(ours: &Frame, theirs: &Frame) -> bool {
+    let value = |json: &Json| json.parse::<Value>().expect("it was checked");
+    let is_same_payload = |ours: &Payload, theirs: &Payload| match (ours, theirs) {
+        (Payload::Json(ours), Payload::Json(theirs)) => value(ours) == value(theirs),
+        _ => ours == theirs,
+    };
+    match (ours, theirs) {
+        (Frame::Message(ours), Frame::Message(theirs)) => is_same_payload(ours, theirs),
+        (Frame::Request(ours), Frame::Request(theirs)) => {
+            ours.id == theirs.id && is_same_payload(&ours.payload, &theirs.payload)
+        }
+        (Frame::Reply(ours), Frame::Reply(theirs)) => {
+            ours.id == theirs.id && is_same_payload(&ours.payload, &theirs.payload)
+        }
+        _ => ours == theirs,
+    }
+}
+
 /// Decoding must end without a panic, and what it accepts must be written again.
 fn total(bytes: &[u8]) {
     let bytes = Bytes::copy_from_slice(bytes);
@@ -203,25 +223,34 @@ fn frame() -> impl Strategy<Value = Frame> {
         },
     );
     let offer = (session(), token(), attachment(), count());
+    let id = || count().prop_map(RequestId);
     prop_oneof![
-        (attachment(), window()).prop_map(|(attachment, window)| Frame::Open(Open { attachment, window })),
-        opened,
-        offer.prop_map(|(session, token, attachment, received)| {
+        1 => (attachment(), window()).prop_map(|(attachment, window)| Frame::Open(Open { attachment, window })),
+        1 => opened,
+        1 => offer.prop_map(|(session, token, attachment, received)| {
             Frame::Resume(Offer { session, token, attachment, received })
         }),
-        count().prop_map(|received| Frame::Resumed { received }),
-        text().prop_map(|text| Frame::Reset { text: text.into() }),
-        text().prop_map(|text| Frame::Message(Payload::Text(text.into()))),
-        value().prop_map(|value| Frame::Message(Payload::Json(Json::new(&value).expect("at most 64 levels")))),
-        prop::collection::vec(any::<u8>(), 0..70).prop_map(|bytes| Frame::Message(Payload::Binary(bytes.into()))),
-        count().prop_map(|received| Frame::Ack { received }),
-        count().prop_map(|received| Frame::Ping { received }),
-        count().prop_map(|received| Frame::Pong { received }),
-        (any::<u16>(), "[\\PC\"\\\\\n]{0,30}", count()).prop_map(|(code, reason, received)| Frame::Close(Close {
+        1 => count().prop_map(|received| Frame::Resumed { received }),
+        1 => text().prop_map(|text| Frame::Reset { text: text.into() }),
+        3 => payload().prop_map(Frame::Message),
+        3 => (id(), payload()).prop_map(|(id, payload)| Frame::Request(Request { id, payload })),
+        3 => (id(), payload()).prop_map(|(id, payload)| Frame::Reply(Reply { id, payload })),
+        1 => count().prop_map(|received| Frame::Ack { received }),
+        1 => count().prop_map(|received| Frame::Ping { received }),
+        1 => count().prop_map(|received| Frame::Pong { received }),
+        1 => (any::<u16>(), "[\\PC\"\\\\\n]{0,30}", count()).prop_map(|(code, reason, received)| Frame::Close(Close {
             code,
             reason: reason.into(),
             received
         })),
+    ]
+}
+
+fn payload() -> impl Strategy<Value = Payload> {
+    prop_oneof![
+        text().prop_map(|text| Payload::Text(text.into())),
+        value().prop_map(|value| Payload::Json(Json::new(&value).expect("at most 64 levels"))),
+        prop::collection::vec(any::<u8>(), 0..70).prop_map(|bytes| Payload::Binary(bytes.into())),
     ]
 }
 
@@ -281,6 +310,9 @@ fn token() -> impl Strategy<Value = &'static str> {
         "{\"json\":",
         "{\"binary\":\"",
         "{\"ack\":",
+        "{\"request\":",
+        "\"reply\":",
+        "{\"reply\":5,\"text\":",
         "\"reason\":\"\"",
         "\"code\":1000",
         "\"received\":1",

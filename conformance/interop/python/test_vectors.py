@@ -12,7 +12,7 @@ import struct
 import jsonschema
 import msgpack
 import pytest
-from wire import MESSAGES, MessagePack
+from wire import EXCHANGES, MESSAGES, PAYLOADS, Json, MessagePack, split_exchange
 
 VECTORS = pathlib.Path(__file__).parents[2] / "vectors"
 FILES = sorted(VECTORS.glob("*/*.json"))
@@ -48,6 +48,9 @@ def content(unit):
 def frame_of(value):
     """A frame as the vectors write it, as `wire.py` has it: payloads as Python values."""
     ((kind, body),) = value.items()
+    if kind in EXCHANGES:
+        number, message = split_exchange(body)
+        return {kind: {"id": number} | frame_of(message)}
     if kind == "json-text":
         return {"json": json.loads(body)}
     return {kind: content(body)} if kind == "binary" else value
@@ -125,29 +128,56 @@ CONTROL = dict.fromkeys(["ack", "ping", "pong"], is_integer) | {
 }
 
 
+SPACE = r"[ \t\n\r]*"
+MEMBER = re.compile(rf'{SPACE}("(?:[^"\\]|\\.)*"){SPACE}:(.*)', re.DOTALL)
+
+
+def member(text):
+    """The name that a member begins with, and everything behind its colon."""
+    found = MEMBER.fullmatch(text)
+    try:
+        return json.loads(found[1], strict=True), found[2].strip(" \t\n\r")
+    except (TypeError, ValueError):
+        raise Fault("malformed") from None
+
+
 def decode_json(unit):
     if not isinstance(unit, str):
         raise Fault("malformed")
     # The envelope of a message (FRM-3). Without it, what json cannot read is no frame at all.
-    envelope = re.fullmatch(r'[ \t\n\r]*\{[ \t\n\r]*("(?:[^"\\]|\\.)*")[ \t\n\r]*:(.*)\}[ \t\n\r]*', unit, re.DOTALL)
-    try:
-        kind = json.loads(envelope[1], strict=True)
-    except (TypeError, ValueError):
-        raise Fault("malformed") from None
+    envelope = re.fullmatch(rf"{SPACE}\{{(.*)\}}{SPACE}", unit, re.DOTALL)
+    if envelope is None:
+        raise Fault("malformed")
+    kind, rest = member(envelope[1])
+    if kind not in EXCHANGES:
+        return decode_member(kind, rest)
+    number, comma, message = rest.partition(",")
+    inner, payload = member(message)
+    if inner not in PAYLOADS or not re.fullmatch(rf"(0|[1-9][0-9]*){SPACE}", number, re.ASCII):
+        raise Fault("malformed")
+    return check_exchange(kind, int(number), decode_member(inner, payload))
 
+
+def check_exchange(kind, number, message):
+    if not is_integer(number):
+        raise Fault("malformed")
+    return {kind: {"id": number} | message}
+
+
+def decode_member(kind, text):
     def refuse(constant):
         raise ValueError(constant)
 
     try:
-        value = json.loads(envelope[2].strip(" \t\n\r"), parse_constant=refuse)
+        value = json.loads(text, parse_constant=refuse)
         if kind == "binary":
             # The library passes over a padding that is too long.
             if len(value) % 4:
                 raise Fault("payload")
             value = base64.b64decode(value, validate=True)
     except (TypeError, ValueError):
-        raise Fault("payload" if kind in MESSAGES else "malformed") from None
-    if kind in MESSAGES:
+        raise Fault("payload" if kind in PAYLOADS else "malformed") from None
+    if kind in PAYLOADS:
         check_payload(kind, value)
         return {kind: value}
     return check_frame({kind: value})
@@ -158,30 +188,45 @@ def decode_messagepack(unit):
         raise Fault("malformed")
     unpacker = msgpack.Unpacker(strict_map_key=False, unicode_errors="surrogateescape")
     unpacker.feed(unit)
-    kind, value = None, None
+    kind, head, value = None, [], None
     try:
-        length = unpacker.read_array_header()
-        number = unpacker.unpack() if length else None
-        kind = MessagePack.kinds[number] if is_integer(number) and number < len(MessagePack.kinds) else None
+        left = unpacker.read_array_header()
+
+        def take():
+            nonlocal left
+            left -= 1
+            return unpacker.unpack() if left >= 0 else None
+
+        kind = kind_of(take())
+        if kind in EXCHANGES:
+            # The envelope of a request goes on to the kind of its message.
+            head = [kind, take()]
+            kind = kind_of(take())
+            if not is_integer(head[1]) or kind not in PAYLOADS:
+                raise Fault("malformed")
         expected = len(MessagePack.fields.get(kind, [kind]))
-        values = [unpacker.unpack() for _ in range(min(expected, length - 1))]
+        values = [take() for _ in range(min(expected, left))]
         check_text(values)
     except BROKEN:
-        raise Fault("payload" if kind in MESSAGES else "malformed") from None
+        raise Fault("payload" if kind in PAYLOADS else "malformed") from None
     try:
-        for _ in range(length - 1 - len(values)):
+        for _ in range(left):
             unpacker.skip()
     except BROKEN:
         raise Fault("malformed") from None
     if kind is None or len(values) < expected:
         raise Fault("malformed")
-    if kind in MESSAGES:
+    if kind in PAYLOADS:
         check_payload(kind, values[0])
     if unpacker.tell() != len(unit):
         raise Fault("malformed")
-    if kind in MESSAGES:
-        return {kind: values[0]}
-    return check_frame({kind: named(kind, values)})
+    if head:
+        return check_exchange(*head, {kind: values[0]})
+    return {kind: values[0]} if kind in PAYLOADS else check_frame({kind: named(kind, values)})
+
+
+def kind_of(number):
+    return MessagePack.kinds[number] if is_integer(number) and number < len(MessagePack.kinds) else None
 
 
 def check_text(value):
@@ -239,7 +284,7 @@ def encode(name, frame):
     if name == "messagepack":
         return MessagePack().encode(frame)
     if name == "json":
-        return compact({kind: base64.b64encode(value).decode()} if kind == "binary" else frame)
+        return compact(Json().members(frame))
     return compact(value) if kind == "json" else value
 
 

@@ -1,6 +1,7 @@
 """nosphere.v1 as SPEC.md has it: frames, batches and carriers. Sockets and parsers are those of published libraries.
 
 A frame is a dict with one member, as in the format `json`: {"text": "hello"}, {"ack": 17}; binary payloads are bytes.
+Requests and replies hold their message: {"request": {"id": 5, "text": "what?"}}.
 """
 
 import base64
@@ -16,7 +17,9 @@ from websockets.sync.client import connect
 
 PATIENCE = 15  # seconds until something that should come counts as lost
 WINDOW = {"messages": 256, "bytes": 1 << 20}
-MESSAGES = ("text", "json", "binary")
+PAYLOADS = ("text", "json", "binary")
+EXCHANGES = ("request", "reply")
+MESSAGES = PAYLOADS + EXCHANGES
 
 
 class Json:
@@ -24,17 +27,27 @@ class Json:
     media_type = "application/vnd.nosphere.v1.json"
 
     def encode(self, frame):
-        if "binary" in frame:
-            frame = {"binary": base64.b64encode(frame["binary"]).decode()}
-        return json.dumps(frame, ensure_ascii=False)
+        return json.dumps(self.members(frame), ensure_ascii=False)
+
+    def members(self, frame):
+        ((kind, value),) = frame.items()
+        if kind in EXCHANGES:
+            number, message = split_exchange(value)
+            return {kind: number} | self.members(message)
+        return {"binary": base64.b64encode(value).decode()} if kind == "binary" else frame
 
     def decode(self, unit):
         assert isinstance(unit, str), "JSN-1: units of `json` are text"
         assert "\n" not in unit and "\r" not in unit, "JSN-1: a unit fits one line"
         frame = json.loads(unit)
-        assert len(frame) == 1
+        kind = next(iter(frame))
         if "binary" in frame:
             frame["binary"] = base64.b64decode(frame["binary"], validate=True)
+        if kind in EXCHANGES:
+            number = frame.pop(kind)
+            frame = {kind: {"id": number} | frame}
+            assert len(frame[kind]) == 2, "a request has two members"
+        assert len(frame) == 1
         return frame
 
     def batch(self, frames):
@@ -51,6 +64,7 @@ class MessagePack:
     name = "nosphere.v1.messagepack"
     media_type = "application/vnd.nosphere.v1.messagepack"
     kinds = ["open", "opened", "resume", "resumed", "reset", "text", "json", "binary", "ack", "ping", "pong", "close"]
+    kinds += EXCHANGES
     fields = {
         "open": ["attachment", "messages", "bytes"],
         "opened": ["session", "token", "heartbeat", "timeout", "proof", "resume", "messages", "bytes"],
@@ -60,19 +74,28 @@ class MessagePack:
     }
 
     def encode(self, frame):
+        return msgpack.packb(self.elements(frame))
+
+    def elements(self, frame):
         ((kind, value),) = frame.items()
         values = [value]
+        if kind in EXCHANGES:
+            number, message = split_exchange(value)
+            values = [number, *self.elements(message)]
         if kind in self.fields:
             flat = {**value, **value.get("window", {})}
             values = [flat[field] for field in self.fields[kind]]
         if kind in ("opened", "resume"):
             values[:2] = [bytes.fromhex(text.replace("-", "")) for text in values[:2]]
-        return msgpack.packb([self.kinds.index(kind), *values])
+        return [self.kinds.index(kind), *values]
 
     def decode(self, unit):
         assert isinstance(unit, bytes), "units of `messagepack` are binary"
         number, *values = msgpack.unpackb(unit)
         kind = self.kinds[number]
+        if kind in EXCHANGES:
+            (number, inner, value) = values
+            return {kind: {"id": number, self.kinds[inner]: value}}
         if kind not in self.fields:
             (value,) = values
             return {kind: value}
@@ -287,3 +310,9 @@ class Session:
 def kind_of(frame):
     (kind,) = frame
     return kind
+
+
+def split_exchange(body):
+    """The number of a request or a reply, and its message."""
+    message = {kind: value for kind, value in body.items() if kind != "id"}
+    return body["id"], message

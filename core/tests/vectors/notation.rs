@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nosphere_core::{
-    Close, Config, Event, Frame, Json, Message, Offer, Open, Opened, Payload, Reason, SessionError, Side, Text,
-    Transport, Unit, Window, WireFormat as _,
+    Close, Config, Event, Frame, Json, Message, Offer, Open, Opened, Payload, Reason, Reply, Request, RequestId,
+    SessionError, Side, Text, Transport, Unit, Window, WireFormat as _,
 };
 use nosphere_wire::JSON;
 use serde_json::{Value, json};
@@ -96,8 +96,21 @@ pub(super) fn frame(value: &Value, config: &Config) -> Frame {
             reason: body["reason"].as_str().unwrap_or_default().into(),
             received: number(&body["received"]),
         }),
+        "request" => Frame::Request(Request { id: request_id(body), payload: inner(body).into_payload() }),
+        "reply" => Frame::Reply(Reply { id: request_id(body), payload: inner(body).into_payload() }),
         _ => Frame::Message(message(value).into_payload()),
     }
+}
+
+fn request_id(body: &Value) -> RequestId {
+    RequestId(number(&body["id"]))
+}
+
+/// The message of a request or a reply, which stands beside its id.
+fn inner(body: &Value) -> Message {
+    let mut body = body.clone();
+    body.as_object_mut().unwrap().remove("id");
+    message(&body)
 }
 
 pub(super) fn message(value: &Value) -> Message {
@@ -107,6 +120,8 @@ pub(super) fn message(value: &Value) -> Message {
         "binary" => Message::binary(bytes(body)),
         "json" => body.clone().into(),
         "json-text" => Json::from_text(&string(body).into()).unwrap().into(),
+        "request" => Message::request(request_id(body), inner(body)),
+        "reply" => Message::reply(request_id(body), inner(body)),
         _ => panic!("no frame: {value}"),
     }
 }
@@ -122,10 +137,18 @@ fn payload(payload: &Payload) -> Value {
     }
 }
 
+fn exchange(name: &str, id: RequestId, message: &Payload) -> Value {
+    let mut body = payload(message);
+    body["id"] = id.0.into();
+    json!({ name: body })
+}
+
 /// How the vectors write a frame, nothing left out.
 pub(super) fn of_frame(frame: &Frame) -> Value {
     match frame {
         Frame::Message(message) => payload(message),
+        Frame::Request(Request { id, payload }) => exchange("request", *id, payload),
+        Frame::Reply(Reply { id, payload }) => exchange("reply", *id, payload),
         // For control frames the notation is that of the format `json`, whose own vectors are compared as text.
         control => match JSON.encode(control.clone()) {
             Ok(Unit::Text(text)) => serde_json::from_str(&text).unwrap(),
@@ -134,8 +157,10 @@ pub(super) fn of_frame(frame: &Frame) -> Value {
     }
 }
 
+/// How the vectors write a message, as it goes out.
 pub(super) fn of_message(message: &Message) -> Value {
-    payload(message.payload())
+    let unit = message.encode(&JSON).unwrap();
+    of_frame(&JSON.decode(text_of(&unit)).unwrap())
 }
 
 pub(super) fn of_event(event: Event) -> Value {
@@ -143,6 +168,8 @@ pub(super) fn of_event(event: Event) -> Value {
         Event::Text(text) => payload(&Payload::Text(text)),
         Event::Json(value) => payload(&Payload::Json(value)),
         Event::Binary(bytes) => payload(&Payload::Binary(bytes)),
+        Event::Request(request) => of_frame(&Frame::Request(request)),
+        Event::Reply(reply) => of_frame(&Frame::Reply(reply)),
         Event::Connected { transport } => json!({"connected": transport.name()}),
         Event::Resumed { transport } => json!({"resumed": transport.name()}),
         Event::Suspended => json!("suspended"),

@@ -89,7 +89,8 @@ impl Player {
         let expected = self.expected(step);
         for (is, should) in said.transmits.iter_mut().zip(list(&expected["transmits"])) {
             // A number is compared where the script gives one.
-            if should["number"].is_null() && ["text", "json", "binary"].iter().any(|kind| should.get(kind).is_some()) {
+            let kinds = ["text", "json", "binary", "request", "reply"];
+            if should["number"].is_null() && kinds.iter().any(|kind| should.get(kind).is_some()) {
                 is.as_object_mut().unwrap().remove("number");
             }
         }
@@ -248,12 +249,28 @@ impl Player {
             ("malformed", _) => either("{}", &[0x90]),
             ("wrong-kind", _) if text => Unit::Binary(b"{\"ack\":0}".as_slice().into()),
             ("wrong-kind", _) => Unit::Text("{\"ack\":0}".into()),
-            ("unreadable", kind) => match notation::string(kind) {
-                "json" => either(r#"{"json":x}"#, &[0x92, 6, 0xc1]),
-                "text" => either(r#"{"text":1}"#, &[0x92, 5, 1]),
-                _ => either(r#"{"binary":1}"#, &[0x92, 7, 1]),
-            },
+            ("unreadable", kind) => self.unreadable(kind, "{", &[0x92]),
+            (name @ ("request" | "reply"), body) if body["unreadable"].is_string() => {
+                // MessagePack has these in one byte, which is the number itself.
+                let id = number(&body["id"]) as u8 & 0x7f;
+                let kind = if name == "request" { 12 } else { 13 };
+                self.unreadable(&body["unreadable"], &format!(r#"{{"{name}":{id},"#), &[0x94, kind, id])
+            }
             _ => self.format.encode(frame(value, &self.config)).unwrap(),
+        }
+    }
+
+    /// A message whose payload cannot be read, behind what its unit begins with.
+    fn unreadable(&self, kind: &Value, text: &str, packed: &[u8]) -> Unit {
+        let (member, element): (_, &[u8]) = match notation::string(kind) {
+            "json" => (r#""json":x}"#, &[6, 0xc1]),
+            "text" => (r#""text":1}"#, &[5, 1]),
+            _ => (r#""binary":1}"#, &[7, 1]),
+        };
+        if self.format.is_text() {
+            Unit::Text([text, member].concat().into())
+        } else {
+            Unit::Binary([packed, element].concat().into())
         }
     }
 

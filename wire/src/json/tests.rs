@@ -2,14 +2,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nosphere_core::{
-    Close, DecodeError, Frame, Json, JsonEncoding, Kind, Message, Offer, Open, Opened, Payload, ResumeToken, Text,
-    Unit, Window, WireFormat as _,
+    Close, DecodeError, Frame, Json, JsonEncoding, Kind, MAX_COUNT, Message, Offer, Open, Opened, Payload, Reply,
+    Request, RequestId, ResumeToken, Text, Unit, Window, WireFormat as _,
 };
 
 use crate::JSON;
 
 /// Every example of SPEC §3.1 and the frame that it is.
-fn examples() -> [(&'static str, Frame); 12] {
+fn examples() -> [(&'static str, Frame); 14] {
     let session = "24f98d6b-c271-4169-8f9c-217343b62aa7".parse().unwrap();
     let token: ResumeToken = "00112233445566778899aabbccddeeff".parse().unwrap();
     let window = Window { messages: 256, bytes: 1_048_576 };
@@ -43,6 +43,11 @@ fn examples() -> [(&'static str, Frame); 12] {
             message(Json::from_text(&r#"{"author":"joe","message":"hi"}"#.into()).unwrap()),
         ),
         (r#"{"binary":"AQID"}"#, message(Bytes::from_static(&[1, 2, 3]))),
+        (
+            r#"{"request":5,"json":{"what":"is your name?"}}"#,
+            request(5, Json::from_text(&r#"{"what":"is your name?"}"#.into()).unwrap()),
+        ),
+        (r#"{"reply":5,"text":"joe"}"#, reply(5, "joe")),
         (r#"{"ack":17}"#, Frame::Ack { received: 17 }),
         (r#"{"ping":17}"#, Frame::Ping { received: 17 }),
         (r#"{"pong":17}"#, Frame::Pong { received: 17 }),
@@ -80,6 +85,10 @@ fn white_space_is_allowed_wherever_json_allows_it() {
             (Frame::Message(Payload::Json(ours)), Frame::Message(Payload::Json(theirs))) => {
                 assert_eq!(value(&ours), value(&theirs));
             }
+            (
+                Frame::Request(Request { id: RequestId(5), payload: Payload::Json(ours) }),
+                Frame::Request(Request { payload: Payload::Json(theirs), .. }),
+            ) => assert_eq!(value(&ours), value(&theirs)),
             (ours, theirs) => assert_eq!(ours, theirs),
         }
     }
@@ -104,7 +113,7 @@ fn a_payload_is_kept_without_the_white_space_around_it() {
 fn unknown_fields_are_ignored() {
     let deep = "[".repeat(500) + &"]".repeat(500);
     for (text, frame) in examples() {
-        let Some(body) = text.strip_suffix("}}").filter(|_| !text.starts_with(r#"{"json""#)) else { continue };
+        let Some(body) = text.strip_suffix("}}").filter(|_| !text.contains(r#""json""#)) else { continue };
         assert_eq!(decode(&format!(r#"{body},"news":{{"a":[1e999]}},"depth":{deep}}}}}"#)), Ok(frame), "{text}");
     }
     assert!(decode(r#"{"open":{"attachment":1,"window":{"messages":1,"x":0,"bytes":1}}}"#).is_ok());
@@ -114,6 +123,7 @@ fn unknown_fields_are_ignored() {
 fn escapes_are_undone_in_names_and_values() {
     assert_eq!(decode(r#"{"t\u0065xt":"\u00e9\n\ud83d\ude00\/"}"#), Ok(message("é\n😀/")));
     assert_eq!(decode(r#"{"binary":"\/\/8="}"#), Ok(message(Bytes::from_static(&[255, 255]))));
+    assert_eq!(decode(r#"{"req\u0075est":5,"t\u0065xt":"\u0041"}"#), Ok(request(5, "A")));
     assert_eq!(decode(r#"{"reset":"\""}"#), Ok(Frame::Reset { text: "\"".into() }));
     assert_eq!(
         decode(r#"{"close":{"c\u006fde":3000,"reason":"\u0041","received":0}}"#),
@@ -150,6 +160,16 @@ fn what_is_not_a_frame_is_malformed_and_not_counted() {
         r#"{"unheard-of":{}}"#,
         r#"{"ack":17,"text":"a"}"#,
         r#"{"resumed":{"received":1},"text":"a"}"#,
+        r#"{"request":5}"#,
+        r#"{"request":5,}"#,
+        r#"{"request":5,"text"}"#,
+        r#"{"request":5,"text":"a""#,
+        r#"{"request":5,"te\xt":"a"}"#,
+        r#"{"request":5,"ack":1}"#,
+        r#"{"request":5,"request":6,"text":"a"}"#,
+        r#"{"request":[5,6],"text":"a"}"#,
+        r#"{"request":"5,","text":"a"}"#,
+        r#"{"reply":5,{"text":"a"}}"#,
         r#"{"resumed":{"received":1}"#,
         r#"{"resumed":{}}"#,
         r#"{"resumed":1}"#,
@@ -195,6 +215,11 @@ fn an_unreadable_payload_in_a_readable_envelope_is_counted() {
         (Kind::Text, "{\"text\":\"a\nb\"}"),
         (Kind::Binary, r#"{"binary":[1]}"#),
         (Kind::Binary, r#"{ "binary":null}"#),
+        (Kind::Json, r#"{"request":5,"json":}"#),
+        (Kind::Json, r#"{"reply":5,"json":1},"x":{}}"#),
+        (Kind::Text, r#"{"reply":5,"text":1}"#),
+        (Kind::Text, r#"{"request":5,"text":"a","text":"b"}"#),
+        (Kind::Binary, r#"{ "request" : 5 , "binary" : "AQ" }"#),
     ] {
         assert_payload_error(unit, kind);
     }
@@ -264,6 +289,35 @@ fn counts_and_attachments_are_integers_up_to_2_to_the_53_minus_1() {
     assert_eq!(window, Window { messages: u32::MAX, bytes: u32::MAX }, "a larger permission than we can use");
 }
 
+/// SPEC §2, `id`, and JSN-4.
+#[test]
+fn the_number_of_a_request_is_digits_up_to_2_to_the_53_minus_1() {
+    for name in ["request", "reply"] {
+        assert!(decode(&format!(r#"{{"{name}":0,"text":"a"}}"#)).is_ok());
+        assert!(decode(&format!(r#"{{"{name}":9007199254740991,"text":"a"}}"#)).is_ok());
+        for id in
+            ["9007199254740992", "18446744073709551616", "-1", "-0", "1.0", "1e1", "01", "\"1\"", "null", "", "1 2"]
+        {
+            // An unreadable payload does not make it a message that counts.
+            for payload in ["\"a\"", "x"] {
+                let unit = format!(r#"{{"{name}":{id},"text":{payload}}}"#);
+                assert!(matches!(decode(&unit), Err(DecodeError::Malformed(_))), "{unit}");
+            }
+        }
+    }
+}
+
+/// SPEC SEC-3.
+#[test]
+fn the_first_comma_ends_the_number_of_a_request_and_no_other_is_its_business() {
+    assert_eq!(decode(r#"{"request":5,"text":",\"reply\":6,"}"#), Ok(request(5, r#","reply":6,"#)));
+    let commas = ",".repeat(1_000_000);
+    assert_eq!(decode(&format!(r#"{{"reply":5,"text":"{commas}"}}"#)), Ok(reply(5, commas.as_str())));
+    assert!(matches!(decode(&format!(r#"{{"reply":5{commas}}}"#)), Err(DecodeError::Malformed(_))));
+    let digits = "1".repeat(1_000_000);
+    assert!(matches!(decode(&format!(r#"{{"reply":{digits},"text":"a"}}"#)), Err(DecodeError::Malformed(_))));
+}
+
 /// SPEC §2, `reason`.
 #[test]
 fn a_reason_has_at_most_123_bytes() {
@@ -280,6 +334,8 @@ fn fields_out_of_their_range_are_not_written() {
     let window = Window { messages: 1, bytes: 1 };
     for frame in [
         Frame::Ack { received: 1 << 53 },
+        request(MAX_COUNT + 1, "a"),
+        reply(u64::MAX, "a"),
         Frame::Open(Open { attachment: 0, window }),
         Frame::Open(Open { attachment: 1, window: Window { messages: 0, bytes: 1 } }),
     ] {
@@ -309,10 +365,18 @@ fn a_unit_never_holds_a_line_break_and_a_payload_never_ends_its_envelope() {
 
 #[test]
 fn text_and_json_are_slices_of_their_unit() {
-    for unit in [r#"{"text":"a long text without escapes"}"#, r#"{"json":["a long value without line breaks"]}"#] {
+    for unit in [
+        r#"{"text":"a long text without escapes"}"#,
+        r#"{"json":["a long value without line breaks"]}"#,
+        r#"{"request":5,"text":"a long text without escapes"}"#,
+        r#"{"request":5,"json":["a long value without line breaks"]}"#,
+    ] {
         let unit = Text::from(unit.to_owned());
         let range = unit.as_bytes().as_ptr_range();
-        let Ok(Frame::Message(payload)) = JSON.decode(Unit::Text(unit.clone())) else { panic!() };
+        let payload = match JSON.decode(Unit::Text(unit.clone())) {
+            Ok(Frame::Message(payload) | Frame::Request(Request { payload, .. })) => payload,
+            other => panic!("{other:?}"),
+        };
         let start = match payload {
             Payload::Text(text) => text.as_ptr(),
             Payload::Json(json) => json.bytes().as_ptr(),
@@ -346,6 +410,14 @@ fn encode(frame: Frame) -> Text {
 
 fn message(message: impl Into<Message>) -> Frame {
     Frame::Message(message.into().into_payload())
+}
+
+fn request(id: u64, message: impl Into<Message>) -> Frame {
+    Frame::Request(Request { id: RequestId(id), payload: message.into().into_payload() })
+}
+
+fn reply(id: u64, message: impl Into<Message>) -> Frame {
+    Frame::Reply(Reply { id: RequestId(id), payload: message.into().into_payload() })
 }
 
 fn value(json: &Json) -> serde_json::Value {

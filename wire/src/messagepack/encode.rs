@@ -27,7 +27,7 @@ pub(super) fn frame(frame: &Frame) -> Result<Vec<u8>, EncodeError> {
         | Frame::Reset { .. }
         | Frame::Resume(_)
         | Frame::Resumed { .. }
-        | _ => written(&[], |out| write(out, frame)),
+        | _ => written(&[], 0, |out| write(out, frame)),
     }
 }
 
@@ -39,8 +39,10 @@ fn exchange(kind: u64, id: RequestId) -> Vec<u8> {
     open
 }
 
-fn written(open: &[u8], write: impl FnOnce(&mut Vec<u8>) -> Written) -> Result<Vec<u8>, EncodeError> {
-    let mut out = open.to_vec();
+/// A unit that begins with `open`, in memory for as many bytes more.
+fn written(open: &[u8], room: usize, write: impl FnOnce(&mut Vec<u8>) -> Written) -> Result<Vec<u8>, EncodeError> {
+    let mut out = Vec::with_capacity(open.len() + room);
+    out.extend_from_slice(open);
     write(&mut out).map_err(|_| EncodeError::new(NAME, "a frame that SPEC §2 does not have"))?;
     Ok(out)
 }
@@ -49,13 +51,11 @@ fn written(open: &[u8], write: impl FnOnce(&mut Vec<u8>) -> Written) -> Result<V
 fn message(open: &[u8], payload: &Payload) -> Result<Vec<u8>, EncodeError> {
     match payload {
         Payload::Json(json) => json_message(open, json),
-        Payload::Text(text) => written(open, |out| {
-            out.reserve_exact(1 + head_length(text.len()) + text.len());
+        Payload::Text(text) => written(open, 1 + head_length(text.len()) + text.len(), |out| {
             write_uint(out, kind::TEXT)?;
             write_str(out, text)
         }),
-        Payload::Binary(bytes) => written(open, |out| {
-            out.reserve_exact(1 + head_length(bytes.len()).max(2) + bytes.len());
+        Payload::Binary(bytes) => written(open, 1 + head_length(bytes.len()).max(2) + bytes.len(), |out| {
             write_uint(out, kind::BINARY)?;
             write_bin(out, bytes)
         }),

@@ -13,8 +13,9 @@ const NAME: &str = "messagepack";
 
 /// The wire format `messagepack` (SPEC §3.2): one binary array, the kind first.
 ///
-/// A message's envelope is the array's head and the kind, with a request's or a reply's number between; everything behind
-/// them is the payload's, and so are its faults (SPEC FRM-3). A JSON payload stays MessagePack until someone parses it or another format needs it as text.
+/// A message's envelope is the array's head and the kind, with a request's or a reply's kind and number between; everything
+/// behind them is the payload's, and so are its faults (SPEC FRM-3). A JSON payload stays MessagePack until someone parses it
+/// or another format needs it as text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "stateless for ever: SPEC §3.2 leaves nothing to configure")]
 pub struct MessagePackFormat;

@@ -1,6 +1,7 @@
 use bytes::Bytes;
 use nosphere_core::{
-    Close, DecodeError, Frame, JsonEncoding, Kind, Message, Offer, Open, Opened, Payload, Unit, Window, WireFormat as _,
+    Close, DecodeError, Frame, JsonEncoding, Kind, Message, Offer, Open, Opened, Payload, Reply, Request, RequestId,
+    Unit, Window, WireFormat as _,
 };
 
 use crate::MESSAGEPACK;
@@ -39,13 +40,18 @@ fn every_kind_is_the_array_of_the_specification() {
         (Frame::Ping { received: 1 }, b"\x92\x09\x01".to_vec()),
         (Frame::Pong { received: 1 }, b"\x92\x0a\x01".to_vec()),
         (Frame::Close(close), b"\x94\x0b\xcd\x03\xe8\xa3bye\x05".to_vec()),
+        (request(5, "hi"), b"\x94\x0c\x05\x05\xa2hi".to_vec()),
+        (request(300, Bytes::from_static(&[1])), b"\x94\x0c\xcd\x01\x2c\x07\xc4\x01\x01".to_vec()),
+        (reply(0, "hi"), b"\x94\x0d\x00\x05\xa2hi".to_vec()),
     ] {
         assert_eq!(MESSAGEPACK.encode(frame.clone()), Ok(Unit::Binary(unit.clone().into())));
         assert_eq!(decode(&unit), Ok(frame));
     }
     let json = Message::from(serde_json::json!({"a": [1]}));
-    let unit = MESSAGEPACK.encode(Frame::Message(json.into_payload())).unwrap();
+    let unit = MESSAGEPACK.encode(Frame::Message(json.clone().into_payload())).unwrap();
     assert_eq!(unit.as_bytes(), b"\x92\x06\x81\xa1a\x91\x01");
+    let unit = MESSAGEPACK.encode(reply(5, json)).unwrap();
+    assert_eq!(unit.as_bytes(), b"\x94\x0d\x05\x06\x81\xa1a\x91\x01");
 }
 
 /// SPEC §3.2.
@@ -61,10 +67,13 @@ fn text_and_bytes_of_any_length_have_the_shortest_head() {
         (65_536, b"\xdb\x00\x01\x00\x00", b"\xc6\x00\x01\x00\x00"),
     ] {
         let content = "x".repeat(length);
-        for (kind, head, frame) in
-            [(5, str_head, message(content.as_str())), (7, bin_head, message(Bytes::from(content.clone())))]
-        {
-            let unit = [&[0x92, kind], head, content.as_bytes()].concat();
+        for (open, head, frame) in [
+            (&[0x92, 5][..], str_head, message(content.as_str())),
+            (&[0x92, 7], bin_head, message(Bytes::from(content.clone()))),
+            (&[0x94, 12, 0xcd, 1, 0, 5], str_head, request(256, content.as_str())),
+            (&[0x94, 13, 1, 7], bin_head, reply(1, Bytes::from(content.clone()))),
+        ] {
+            let unit = [open, head, content.as_bytes()].concat();
             assert_eq!(decode(&unit), Ok(frame.clone()), "{length}");
             let Ok(Unit::Binary(written)) = MESSAGEPACK.encode(frame) else { panic!() };
             assert_eq!(written, unit, "{length}");
@@ -92,6 +101,7 @@ fn further_elements_are_ignored_whatever_they_are() {
         &deep,
     ] {
         assert_eq!(decode(&[b"\x93\x05\xa2hi", more].concat()), Ok(message("hi")), "{more:02x?}");
+        assert_eq!(decode(&[b"\x95\x0c\x01\x05\xa2hi", more].concat()), Ok(request(1, "hi")), "{more:02x?}");
         assert_eq!(decode(&[b"\x94\x08\x01", more, b"\xc0"].concat()), Ok(Frame::Ack { received: 1 }));
     }
     assert_eq!(decode(b"\xdc\x00\x02\x08\xd1\x00\x05"), Ok(Frame::Ack { received: 5 }), "longer forms are as good");
@@ -102,6 +112,7 @@ fn further_elements_are_ignored_whatever_they_are() {
 fn bytes_behind_the_array_are_refused() {
     for unit in [&b"\x92\x08\x01\x00"[..], b"\x92\x05\xa1a\xc0", b"\x92\x06\xc0\xc0", b"\x92\x07\xc4\x00\x00"] {
         assert_malformed(unit);
+        assert_malformed(&[&[0x90 + unit[0] % 16, 12, 1], &unit[1..]].concat());
     }
 }
 
@@ -119,7 +130,16 @@ fn what_is_not_a_frame_is_malformed_and_not_counted() {
         b"\x91\x05",
         b"\x92\xa4text\xa1a",
         b"\x92\xff\x01",
+        b"\x92\x0e\x01",
         b"\x92\x0c\x01",
+        b"\x93\x0c\x01\x05",
+        b"\x93\x0c\x05\xa1a",
+        b"\x94\x0c\xff\x05\xa1a",
+        b"\x94\x0c\xcb\x40\x14\x00\x00\x00\x00\x00\x00\x05\xa1a",
+        b"\x94\x0c\x01\x08\x01",
+        b"\x94\x0c\x01\x0e\x01",
+        b"\x96\x0c\x01\x0c\x02\x05\xa1a",
+        b"\x96\x0d\x01\x0c\x02\x05\xa1a",
         b"\x92\xce\x00\x00",
         b"\x92\x08\xa11",
         b"\x92\x08\xff",
@@ -144,6 +164,11 @@ fn what_is_not_a_frame_is_malformed_and_not_counted() {
 fn counts_and_attachments_are_integers_up_to_2_to_the_53_minus_1() {
     assert!(decode(b"\x92\x08\xcf\x00\x1f\xff\xff\xff\xff\xff\xff").is_ok());
     assert_malformed(b"\x92\x08\xcf\x00\x20\x00\x00\x00\x00\x00\x00");
+    // Of a number that cannot be, an unreadable payload does not make a message that counts.
+    for payload in [&b"\x05\xa1a"[..], b"\x05\x01"] {
+        assert_malformed(&[b"\x94\x0d\xcf\x00\x20\x00\x00\x00\x00\x00\x00", payload].concat());
+    }
+    assert!(decode(b"\x94\x0d\xcf\x00\x1f\xff\xff\xff\xff\xff\xff\x05\xa1a").is_ok());
     assert!(decode(b"\x94\x00\x01\x01\x01").is_ok());
     for open in [b"\x94\x00\x00\x01\x01", b"\x94\x00\x01\x00\x01", b"\x94\x00\x01\x01\x00"] {
         assert_malformed(open);
@@ -166,6 +191,7 @@ fn an_unreadable_payload_in_a_readable_envelope_is_counted() {
         (Kind::Json, b"\x92\x06\x92\x01"),
     ] {
         assert_payload_error(unit, kind);
+        assert_payload_error(&[b"\x94\x0d\x01", &unit[1..]].concat(), kind);
     }
 }
 
@@ -221,9 +247,14 @@ fn payloads_nest_64_levels_and_no_deeper() {
 
 #[test]
 fn payloads_are_slices_of_their_unit() {
-    for unit in [&b"\x92\x05\xa8a string"[..], b"\x92\x07\xc4\x02ab", b"\x92\x06\xa8a string"] {
+    for unit in
+        [&b"\x92\x05\xa8a string"[..], b"\x92\x07\xc4\x02ab", b"\x92\x06\xa8a string", b"\x94\x0d\x01\x05\xa8a string"]
+    {
         let unit = Bytes::copy_from_slice(unit);
-        let Ok(Frame::Message(payload)) = MESSAGEPACK.decode(Unit::Binary(unit.clone())) else { panic!() };
+        let payload = match MESSAGEPACK.decode(Unit::Binary(unit.clone())) {
+            Ok(Frame::Message(payload) | Frame::Reply(Reply { payload, .. })) => payload,
+            other => panic!("{other:?}"),
+        };
         let start = match payload {
             Payload::Text(text) => text.as_ptr(),
             Payload::Json(json) => json.bytes().as_ptr(),
@@ -249,4 +280,12 @@ fn decode(unit: &[u8]) -> Result<Frame, DecodeError> {
 
 fn message(message: impl Into<Message>) -> Frame {
     Frame::Message(message.into().into_payload())
+}
+
+fn request(id: u64, message: impl Into<Message>) -> Frame {
+    Frame::Request(Request { id: RequestId(id), payload: message.into().into_payload() })
+}
+
+fn reply(id: u64, message: impl Into<Message>) -> Frame {
+    Frame::Reply(Reply { id: RequestId(id), payload: message.into().into_payload() })
 }
