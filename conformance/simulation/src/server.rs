@@ -17,7 +17,7 @@ use crate::net::{End, Network};
 use crate::payload::Content;
 use crate::plan::{Op, Plan, Reach, ServerEvent};
 use crate::random::Rng;
-use crate::trace::{What, Who};
+use crate::trace::{FAILURE, What, Who};
 use crate::world::World;
 
 /// Runs one server after the other.
@@ -221,7 +221,7 @@ impl Application {
             }
             Op::Fail => {
                 self.world.record(who, What::Closing);
-                Err("the handler fails, as it was told to".into())
+                Err(FAILURE.into())
             }
             Op::Send(count) => {
                 (0..count).for_each(|n| self.send(client, answer(cause, n)));

@@ -104,6 +104,8 @@ pub enum Seen {
     Connected(Transport),
     /// See [`Event::Disconnected`].
     Disconnected(Side, Reason),
+    /// The handler's own failure: see [`SessionError::Handler`].
+    Failed,
     /// See [`Event::Heartbeat`].
     Heartbeat,
     /// See [`Event::Resumed`].
@@ -113,6 +115,9 @@ pub enum Seen {
     /// See [`Event::Writable`].
     Writable,
 }
+
+/// What a handler fails with that is told to.
+pub(crate) const FAILURE: &str = "the handler fails, as it was told to";
 
 /// A message that an application made.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -150,6 +155,9 @@ impl Trace {
                     Ok(id) => What::Undeliverable(id),
                     Err(wrong) => What::Wrong(wrong),
                 };
+            }
+            Event::Error(SessionError::Handler(cause)) if cause.to_string() == FAILURE => {
+                return What::Event(Seen::Failed);
             }
             // No application of a plan watches a tag.
             Event::Error(_) | Event::Joined { .. } | Event::Left { .. } | _ => {

@@ -28,7 +28,7 @@ pub(super) fn check(who: Who, side: &Side<'_>, plan: &Plan) -> Result<(), String
                 Seen::Disconnected(_, Reason::Unproved) if server => {
                     exactly("unproved", "Connected", at - connected, plan.server.proof)?;
                 }
-                Seen::Disconnected(..) | Seen::Heartbeat | Seen::Writable => {}
+                Seen::Disconnected(..) | Seen::Failed | Seen::Heartbeat | Seen::Writable => {}
             }
         }
         // Whoever closes has the close timeout for it.
