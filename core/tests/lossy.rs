@@ -71,7 +71,10 @@ fn volatile_messages_that_wait_are_dropped_when_the_socket_takes_nothing_more() 
     server.end.connection.handle_blocked(nosphere_core::LinkId(link.0 + 1));
     assert_eq!(server.end.connection.queued(), 3);
     server.end.connection.handle_blocked(link);
+    assert_eq!(send(&mut server, cursor("b")), Sent::Dropped);
     assert_eq!(server.sent(), [text("2")]);
+    assert_eq!(send(&mut server, cursor("c")), Sent::Queued);
+    assert_eq!(server.sent(), [text("c")]);
 }
 
 /// SPEC DLV-7

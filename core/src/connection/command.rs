@@ -38,7 +38,7 @@ impl Connection {
         if let Some(error) = inexpressible {
             return Err(SendError::Inexpressible { message, error });
         }
-        let linked = self.state == State::Open && self.link.is_some();
+        let linked = self.state == State::Open && self.link.as_ref().is_some_and(|link| !link.blocked);
         match self.session.outbox.push(message, linked, rules.delivery, &self.config) {
             Pushed::Dropped => Ok(Sent::Dropped),
             Pushed::Queued => Ok(Sent::Queued),

@@ -31,10 +31,11 @@ impl Connection {
         }
     }
 
-    /// The carrier of a link takes nothing more for now: what is [volatile](crate::Message::volatile) and waits for it is
-    /// dropped.
+    /// The carrier of a link takes nothing more for now, until [`poll_transmit`](Self::poll_transmit) is called again: what
+    /// is [volatile](crate::Message::volatile) and waits, or comes meanwhile, is dropped.
     pub fn handle_blocked(&mut self, link: LinkId) {
-        if self.link_is(link) {
+        if let Some(link) = self.link.as_mut().filter(|current| current.id == link) {
+            link.blocked = true;
             self.session.outbox.drop_volatile();
         }
     }

@@ -76,6 +76,8 @@ struct Link {
     carried: bool,
     /// The poll is to be answered, with whatever there is.
     finish: bool,
+    /// Its carrier takes nothing for now.
+    blocked: bool,
     /// A poll's answer begins behind the count that the poll named, so nothing behind it may be forgotten before (POL-1).
     behind: u64,
     /// A higher count that came meanwhile; it holds once the link is over.
@@ -259,8 +261,16 @@ impl Connection {
             self.ended_link = Some((old.id, Reason::Fenced));
         }
         self.transport = transport;
-        self.link =
-            Some(Link { id, greeting, used: false, carried: false, finish: false, behind: MAX_COUNT, noted: 0 });
+        self.link = Some(Link {
+            id,
+            greeting,
+            used: false,
+            carried: false,
+            finish: false,
+            blocked: false,
+            behind: MAX_COUNT,
+            noted: 0,
+        });
         for timer in [Timer::Ping, Timer::Liveness, Timer::PollTime, Timer::PollGap] {
             self.timers.stop(timer);
         }

@@ -24,6 +24,9 @@ impl Connection {
             let early = self.role == Role::Client && self.awaits_greeting() && self.state == State::Open;
             return (!early).then(|| Action::Close { reason: self.end_of(link) });
         }
+        if let Some(link) = &mut self.link {
+            link.blocked = false;
+        }
         match self.greeting() {
             FirstWords::Attach if self.state != State::Closed => return self.attach_request(),
             FirstWords::Awaited if self.state != State::Closed => return None,

@@ -37,7 +37,7 @@ pub(crate) struct Native {
     pub(crate) received: u64,
     /// How many messages the server is known to have taken, and those behind.
     base: u64,
-    outbox: VecDeque<Payload>,
+    outbox: VecDeque<Frame>,
     /// How many messages went out on this attachment or before.
     sent: u64,
     pub(crate) carrier: Carrier,
@@ -132,6 +132,11 @@ impl Native {
 
     /// Sends a message and keeps it until it is acknowledged.
     pub(crate) async fn send(&mut self, message: Payload) {
+        self.exchange(Frame::Message(message)).await;
+    }
+
+    /// The same with a message of any sort.
+    pub(crate) async fn exchange(&mut self, message: Frame) {
         self.outbox.push_back(message);
         self.flush().await;
     }
@@ -156,7 +161,7 @@ impl Native {
                         false => Unit::Binary(STANDARD.decode(event.data).expect("base64").into()),
                     };
                     let frame = self.format.decode(unit).expect("a frame");
-                    let number = matches!(frame, Frame::Message(_)).then(|| (self.received + 1).to_string());
+                    let number = frame.is_message().then(|| (self.received + 1).to_string());
                     assert_eq!(event.id, number, "SPEC SSE-2");
                     break frame;
                 }
@@ -173,7 +178,7 @@ impl Native {
             }
         };
         match &frame {
-            Frame::Message(_) => {
+            Frame::Message(_) | Frame::Reply(_) | Frame::Request(_) => {
                 self.received += 1;
                 // Long before half of any window. A poll says it by itself.
                 if self.received.is_multiple_of(16) && !matches!(self.carrier, Carrier::Poll) {
@@ -326,13 +331,12 @@ impl Native {
 
     /// Sends what was not sent on this attachment.
     async fn flush(&mut self) {
-        let new: Vec<_> = self.outbox.iter().skip((self.sent - self.base) as usize).cloned().collect();
-        let (before, count) = (self.sent, new.len() as u64);
+        let frames: Vec<_> = self.outbox.iter().skip((self.sent - self.base) as usize).cloned().collect();
+        let (before, count) = (self.sent, frames.len() as u64);
         if count == 0 {
             return;
         }
         self.sent += count;
-        let frames: Vec<_> = new.into_iter().map(Frame::Message).collect();
         if let Carrier::Ws(ws) = &mut self.carrier {
             let format = self.format;
             let units = frames.into_iter().map(|frame| message(format.encode(frame).expect("a unit")));

@@ -1,0 +1,148 @@
+//! Senders that have much to send, and wait for those who read slowly.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::stream;
+use nosphere::testing::TestClient;
+use nosphere::{Client, Event, Message, Overflow, Server, ServerConfig, Window, handler_fn};
+use tokio::time::Instant;
+
+use crate::support::{TestServer, Ws, until};
+
+/// A queue of eight messages, and a window of two.
+fn config() -> ServerConfig {
+    let mut config = ServerConfig::default();
+    config.session.max_queued_messages = 8;
+    config.session.overflow = Overflow::DropNewest;
+    config.patience = Duration::from_secs(3);
+    config
+}
+
+fn server() -> (Server, Arc<Mutex<Vec<Client>>>) {
+    let clients = Arc::new(Mutex::new(Vec::new()));
+    let known = Arc::clone(&clients);
+    let server = Server::builder().config(config()).endpoint("/news/{of}", move |_| {
+        let known = Arc::clone(&known);
+        handler_fn(move |client, event| {
+            if let Event::Connected { .. } = event {
+                known.lock().unwrap().push(client);
+            }
+            async { Ok(()) }
+        })
+    });
+    (server.build().unwrap(), clients)
+}
+
+/// A client that does not keep up: it takes what its window holds, and no more before the test asks.
+async fn slow(server: &Server) -> TestClient {
+    let window = Window { messages: 2, bytes: 1 << 16 };
+    TestClient::builder("/news/slow").window(window).backlog(0).connect(server).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_is_asked_for_no_more_than_the_slowest_reader_has_room_for() {
+    let (server, _) = server();
+    let mut reader = slow(&server).await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let messages = stream::iter(0..200).map_counted(counted);
+    let broadcaster = server.broadcaster();
+    let pumping = tokio::spawn(async move { broadcaster.to("/news").pump(messages).await });
+    for n in 0..200 {
+        assert_eq!(reader.receive().await.unwrap(), n.to_string().as_str());
+        let ahead = asked.load(Ordering::Relaxed) - n;
+        assert!(ahead <= 9, "{ahead} ahead of {n}");
+    }
+    assert_eq!(pumping.await.unwrap(), 200);
+    reader.expect_silence().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_never_reads_is_waited_for_no_longer_than_the_patience() {
+    let (server, _) = server();
+    let _stuck = slow(&server).await;
+    let window = Window { messages: 2, bytes: 1 << 16 };
+    let mut good = TestClient::builder("/news/good").window(window).connect(&server).await.unwrap();
+    let broadcaster = server.broadcaster();
+    let news = broadcaster.to("/news");
+    let from = Instant::now();
+    for n in 0..4 {
+        assert_eq!(news.send_when_ready(n.to_string()).await, 2);
+    }
+    assert_eq!(from.elapsed(), Duration::ZERO);
+    for n in 4..10 {
+        // The slow one's queue fills up, and then refuses; the other one gets everything.
+        let queued = news.send_when_ready(n.to_string()).await;
+        assert_eq!(queued, if n < 8 { 2 } else { 1 }, "{n}");
+    }
+    assert_eq!(from.elapsed().as_secs(), 6 * 3);
+    for n in 0..10 {
+        assert_eq!(good.receive().await.unwrap(), n.to_string().as_str());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspended_reader_and_one_that_is_gone_are_not_waited_for() {
+    let (server, clients) = server();
+    let (mut away, gone) = (slow(&server).await, slow(&server).await);
+    let broadcaster = server.broadcaster();
+    let news = broadcaster.to("/news");
+    for n in 0..4 {
+        news.send_when_ready(n.to_string()).await;
+    }
+    let client = clients.lock().unwrap()[0].clone();
+    let waiting = {
+        let client = client.clone();
+        tokio::spawn(async move { client.ready().await })
+    };
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    let from = Instant::now();
+    away.suspend();
+    gone.vanish();
+    waiting.await.unwrap();
+    for n in 4..8 {
+        news.send_when_ready(n.to_string()).await;
+    }
+    assert_eq!(from.elapsed(), Duration::ZERO);
+    away.resume().await.unwrap();
+    for n in 0..8 {
+        assert_eq!(away.receive().await.unwrap(), n.to_string().as_str());
+    }
+    client.ready().await;
+}
+
+/// A socket that takes nothing more.
+#[tokio::test]
+async fn what_is_volatile_is_not_kept_for_a_socket_that_takes_nothing() {
+    let server = TestServer::start(ServerConfig::default()).await;
+    let broadcaster = server.server.broadcaster();
+    let _silent = Ws::connect(server.addr, "/quiet", None).await;
+    until(|| server.server.sessions_on("/quiet") == 1).await;
+    let message = Message::text("·".repeat(1 << 14)).volatile().shared();
+    let (mut queued, mut dropped) = (0, 0);
+    while dropped < 1_000 {
+        match broadcaster.to("/quiet").send(message.clone()) {
+            0 => dropped += 1,
+            _ => queued += 1,
+        }
+        tokio::task::yield_now().await;
+    }
+    // Some of them are in the buffers of the kernel. A queue of 4 MiB would have been full, and the session ended.
+    assert!(queued < 20_000, "{queued}");
+    assert_eq!(server.server.sessions(), 1);
+}
+
+/// Counts what is asked for.
+trait MapCounted: futures::Stream<Item = i32> + Sized {
+    fn map_counted(self, asked: Arc<AtomicUsize>) -> impl futures::Stream<Item = String> {
+        futures::StreamExt::map(self, move |n| {
+            asked.fetch_add(1, Ordering::Relaxed);
+            n.to_string()
+        })
+    }
+}
+
+impl<S: futures::Stream<Item = i32>> MapCounted for S {}
