@@ -287,29 +287,3 @@ async fn the_example_of_a_custom_audience_reaches_those_who_are_near() {
         assert_eq!(walker.message().await, text("end"));
     }
 }
-
-/// What the server logs on this thread.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Lines {
-    fn subscriber(&self) -> impl tracing::Subscriber + use<> {
-        let lines = self.clone();
-        let writer = move || lines.clone();
-        tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::WARN).with_writer(writer).finish()
-    }
-
-    fn lines(&self) -> Vec<String> {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap().lines().map(str::to_owned).collect()
-    }
-}
-
-impl std::io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}

@@ -11,15 +11,15 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use nosphere::testing::{ConnectError, TestClient};
 use nosphere::{
-    Client, Error, Event, Handler, Json, Panicked, Parsed, Peer, Reason, Refusal, RequestHead, Server, ServerConfig,
-    SessionError, Side, Transport, Window, handler_fn,
+    Client, Error, Event, Handler, Json, Panicked, Parsed, Peer, Reason, Refusal, RequestHead, Server, SessionError,
+    Side, Transport, handler_fn,
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tower::Service as _;
 
-use crate::support::{FORMATS, Native, TestServer, Ws, soon, text};
+use crate::support::{FORMATS, Lines, Ws};
 
 /// What middleware finds out about whoever asks.
 #[derive(Clone, Debug, PartialEq)]
@@ -205,6 +205,8 @@ async fn a_handler_that_fails_or_panics_is_told_why_and_then_of_the_end() {
     ] {
         let (sender, mut told) = mpsc::unbounded_channel();
         let server = Server::builder().endpoint("/fragile", move |_| Fragile(sender.clone())).build().unwrap();
+        let log = Lines::default();
+        let _logging = tracing::subscriber::set_default(log.subscriber());
         let mut joe = TestClient::connect(&server, "/fragile").await.unwrap();
         joe.send(word).unwrap();
         joe.send("not taken").unwrap();
@@ -223,62 +225,13 @@ async fn a_handler_that_fails_or_panics_is_told_why_and_then_of_the_end() {
         let end = Event::Disconnected { by: Side::Server, reason: Reason::Internal };
         assert_eq!(told.recv().await, Some(end));
         assert_eq!(server.sessions(), 0);
+        // Once for what it did, and twice for what it did when it was told.
+        let lines = log.lines();
+        assert_eq!(lines.len(), 3, "{lines:#?}");
+        let named = format!("session={}", joe.id());
+        assert!(lines.iter().all(|line| line.contains(&named)), "{lines:#?}");
+        assert!(lines[0].contains(cause.trim_start_matches("panicked: ")), "{lines:#?}");
     }
-}
-
-/// It awaits for ten seconds: pings are answered, a close is seen, the window closes, and others are not affected.
-#[tokio::test]
-async fn a_handler_that_waits_holds_up_its_own_messages_and_nothing_else() {
-    let gate = Arc::new(Notify::new());
-    let opened = Arc::clone(&gate);
-    let mut config = ServerConfig::default();
-    config.session.window = Window { messages: 4, bytes: 1 << 16 };
-    let server = TestServer::with(config, crate::support::Serving::Auto, |builder| {
-        builder.endpoint("/slow", move |_| {
-            let gate = Arc::clone(&opened);
-            handler_fn(move |_, event| {
-                let gate = Arc::clone(&gate);
-                async move {
-                    if let Event::Text(_) = event {
-                        gate.notified().await;
-                    }
-                    Ok(())
-                }
-            })
-        })
-    });
-    let server = server.await;
-    let mut slow = Native::open(server.addr, "/slow", Transport::WebSocket, FORMATS[0]).await;
-    for n in 0..4 {
-        slow.send(text(&n.to_string())).await;
-    }
-    // Pings are answered, and say when the first message was taken; no other is.
-    for taken in [1, 1, 1] {
-        soon(async {
-            loop {
-                slow.frame(nosphere::Frame::Ping { received: 0 }).await;
-                let Some(nosphere::Frame::Pong { received }) = slow.next().await else { continue };
-                assert!(received <= taken);
-                if received == taken {
-                    break;
-                }
-            }
-        })
-        .await;
-    }
-    let mut other = Native::open(server.addr, "/echo", Transport::WebSocket, FORMATS[0]).await;
-    other.send(text("unaffected")).await;
-    assert_eq!(other.message().await, text("unaffected"));
-    // A close is answered, though the handler has not come back.
-    let received = slow.received;
-    slow.frame(nosphere::Frame::Close(nosphere::Close { code: 1000, reason: "".into(), received })).await;
-    assert_eq!(slow.close_frame().await.code, 1000);
-    assert_eq!(server.server.sessions_on("/slow"), 1);
-    crate::support::until(|| {
-        gate.notify_one();
-        server.server.sessions_on("/slow") == 0
-    })
-    .await;
 }
 
 #[derive(Debug, Deserialize, PartialEq, Serialize)]

@@ -2,6 +2,7 @@
 
 mod app;
 mod http;
+mod lines;
 mod native;
 mod raw;
 mod server;
@@ -10,6 +11,7 @@ mod ws;
 
 pub(crate) use app::{Clients, Log, Probe, React, quick};
 pub(crate) use http::{Answer, Http, exchange, get, post, request, send};
+pub(crate) use lines::Lines;
 pub(crate) use native::{Carrier, FORMATS, Native, TRANSPORTS, json, text};
 pub(crate) use raw::{Raw, frame as raw_frame};
 pub(crate) use server::{Serving, TestServer};
