@@ -1,7 +1,7 @@
 //! The echo that tests, benchmarks and the conformance kit talk to.
 //!
-//! `/echo` sends every message back as it came, over every transport and protocol; `/broadcast` sends every message to
-//! everyone, the sender included.
+//! `/echo` sends every message back as it came, over every transport and protocol, and answers a request with what it holds;
+//! `/broadcast` sends every message to everyone, the sender included.
 //!
 //!     cargo run --release --example echo -- --addr 127.0.0.1:0
 
@@ -17,8 +17,12 @@ struct Echo;
 
 impl Handler for Echo {
     async fn receive(&mut self, client: &Client, event: Event) -> Result<(), Error> {
-        if let Some(message) = message(event)
-            && let Err(error) = client.send(message)
+        let answer = match event {
+            Event::Request(request) => Some(Message::reply(request.id, request.payload)),
+            event => message(event),
+        };
+        if let Some(answer) = answer
+            && let Err(error) = client.send(answer)
         {
             // A transport may have no form for it, or the client no room.
             tracing::warn!(session = %client.id(), %error, "not echoed");
