@@ -7,7 +7,7 @@ use nosphere_core::{
 };
 use nosphere_wire::JSON;
 
-use crate::application::Application;
+use crate::application::{Application, message};
 use crate::session::{transport, unit};
 
 /// Any operations on one client: the event grammar, one POST in flight, attachments that only rise, old links that are
@@ -29,78 +29,83 @@ pub fn client(data: &[u8]) {
     while let Some(operation) = next() {
         let argument = next().unwrap_or_default();
         let number = u64::from(argument & 0x0f);
-        match operation % 14 {
-            0 => application.send(&mut connection, Message::text("x".repeat(usize::from(argument))), now),
-            1 => connection.close(Reason::Closed, now),
-            2 => {
-                links += 1;
-                former = connection.link().or(former);
-                connection.attach(LinkId(links), transport(argument), now);
-            }
-            3 => {
-                links += 1;
-                connection.try_link(LinkId(links), transport(argument));
-            }
-            4 => connection.handle_detach(LinkId(links), reason(argument), now),
-            // Whatever a link that was replaced still brings, and suffers.
-            5 if former.is_some() && connection.link() != former => {
-                let former = former.unwrap_or(LinkId(0));
-                let before = connection.clone();
-                connection.handle_unit(former, said(argument), format, now);
-                connection.handle_detach(former, reason(argument), now);
-                connection.handle_refused(former, reason(argument), now);
-                connection.handle_received(former, number, now);
-                assert_eq!(connection, before, "{former:?} is not the link any more");
-            }
-            5..=8 => connection.handle_unit(LinkId(links), said(argument), format, now),
-            9 => {
-                let flying = post.filter(|post| post.1 == connection.attachment());
-                if let Some(body) = connection.poll_post(format) {
-                    assert_eq!(flying, None, "two bodies at once");
-                    assert_eq!(body.attachment, connection.attachment());
-                    assert_eq!(connection.poll_post(format), None, "two bodies at once");
-                    post = Some((body.id, body.attachment));
+        match operation {
+            240..=244 => application.send(&mut connection, &message(argument), now),
+            245..=249 => application.take_reply(&mut connection),
+            250.. => connection.handle_blocked(LinkId(number)),
+            _ => match operation % 14 {
+                0 => application.send(&mut connection, &Message::text("x".repeat(usize::from(argument))), now),
+                1 => connection.close(Reason::Closed, now),
+                2 => {
+                    links += 1;
+                    former = connection.link().or(former);
+                    connection.attach(LinkId(links), transport(argument), now);
                 }
-            }
-            10 => {
-                let answer = match argument % 5 {
-                    0 | 1 => PostAnswer::Accepted { received: number },
-                    2 => PostAnswer::Failed,
-                    3 => PostAnswer::Gap,
-                    _ => PostAnswer::Refused { reason: reason(argument) },
-                };
-                if let Some((id, _)) = post.take() {
-                    connection.handle_post_answer(id, answer, now);
+                3 => {
+                    links += 1;
+                    connection.try_link(LinkId(links), transport(argument));
                 }
-                let before = connection.clone();
-                connection.handle_post_answer(u64::MAX, answer, now);
-                assert_eq!(connection, before, "an answer to nothing");
-            }
-            11 => match argument % 4 {
-                0 => connection.handle_refused(LinkId(links), reason(argument), now),
-                1 => connection.handle_received(LinkId(links), number, now),
-                2 => now = now + Duration::from_millis(u64::from(argument) * 100),
-                _ => {
-                    if let Some(at) = connection.poll_timeout() {
-                        now = now.max(at);
-                        let before = connection.clone();
-                        connection.handle_timeout(now);
-                        assert_ne!(connection, before, "a deadline came and nothing happened");
+                4 => connection.handle_detach(LinkId(links), reason(argument), now),
+                // Whatever a link that was replaced still brings, and suffers.
+                5 if former.is_some() && connection.link() != former => {
+                    let former = former.unwrap_or(LinkId(0));
+                    let before = connection.clone();
+                    connection.handle_unit(former, said(argument), format, now);
+                    connection.handle_detach(former, reason(argument), now);
+                    connection.handle_refused(former, reason(argument), now);
+                    connection.handle_received(former, number, now);
+                    assert_eq!(connection, before, "{former:?} is not the link any more");
+                }
+                5..=8 => connection.handle_unit(LinkId(links), said(argument), format, now),
+                9 => {
+                    let flying = post.filter(|post| post.1 == connection.attachment());
+                    if let Some(body) = connection.poll_post(format) {
+                        assert_eq!(flying, None, "two bodies at once");
+                        assert_eq!(body.attachment, connection.attachment());
+                        assert_eq!(connection.poll_post(format), None, "two bodies at once");
+                        post = Some((body.id, body.attachment));
                     }
                 }
+                10 => {
+                    let answer = match argument % 5 {
+                        0 | 1 => PostAnswer::Accepted { received: number },
+                        2 => PostAnswer::Failed,
+                        3 => PostAnswer::Gap,
+                        _ => PostAnswer::Refused { reason: reason(argument) },
+                    };
+                    if let Some((id, _)) = post.take() {
+                        connection.handle_post_answer(id, answer, now);
+                    }
+                    let before = connection.clone();
+                    connection.handle_post_answer(u64::MAX, answer, now);
+                    assert_eq!(connection, before, "an answer to nothing");
+                }
+                11 => match argument % 4 {
+                    0 => connection.handle_refused(LinkId(links), reason(argument), now),
+                    1 => connection.handle_received(LinkId(links), number, now),
+                    2 => now = now + Duration::from_millis(u64::from(argument) * 100),
+                    _ => {
+                        if let Some(at) = connection.poll_timeout() {
+                            now = now.max(at);
+                            let before = connection.clone();
+                            connection.handle_timeout(now);
+                            assert_ne!(connection, before, "a deadline came and nothing happened");
+                        }
+                    }
+                },
+                12 => {
+                    while let Some(action) = connection.poll_transmit(LinkId(links), format, now) {
+                        if let Action::Attach(AttachRequest::Open(_) | AttachRequest::Resume(_)) = action {
+                            assert!(connection.attachment() >= attachment, "an attachment from the past");
+                            attachment = connection.attachment();
+                        }
+                        if matches!(action, Action::Close { .. }) {
+                            break;
+                        }
+                    }
+                }
+                _ => application.take(&mut connection),
             },
-            12 => {
-                while let Some(action) = connection.poll_transmit(LinkId(links), format, now) {
-                    if let Action::Attach(AttachRequest::Open(_) | AttachRequest::Resume(_)) = action {
-                        assert!(connection.attachment() >= attachment, "an attachment from the past");
-                        attachment = connection.attachment();
-                    }
-                    if matches!(action, Action::Close { .. }) {
-                        break;
-                    }
-                }
-            }
-            _ => application.take(&mut connection),
         }
         assert!(connection.queued() <= config.max_queued_messages);
         assert!(connection.state() != State::Open || connection.session().is_some());

@@ -1,5 +1,7 @@
 use bytes::Bytes;
-use nosphere_core::{DecodeError, Frame, Json, JsonEncoding, Payload, Text, Unit, WireFormat};
+use nosphere_core::{
+    DecodeError, Frame, Json, JsonEncoding, Payload, Reply, Request, RequestId, Text, Unit, WireFormat,
+};
 use nosphere_wire::{JSON, MESSAGEPACK, PLAIN};
 use serde_json::Value;
 
@@ -37,12 +39,24 @@ fn text_payload(text: &Text) {
     cross(&JSON, unit);
 }
 
+/// The bytes of a payload, asked and answered: a request or a reply is what its message is.
+fn exchanged(from: &dyn WireFormat, payload: &Payload) {
+    let id = RequestId(payload.len() as u64);
+    for frame in
+        [Frame::Request(Request { id, payload: payload.clone() }), Frame::Reply(Reply { id, payload: payload.clone() })]
+    {
+        let unit = write(from, &frame);
+        assert_same(&frame, &read(from, &unit));
+        cross(from, unit);
+    }
+}
+
 /// A unit that `from` can read goes to the other format and comes back.
 fn cross(from: &dyn WireFormat, unit: Unit) {
     let Ok(frame) = from.decode(unit) else { return };
     let to: &dyn WireFormat = if from.is_text() { &MESSAGEPACK } else { &JSON };
-    let beyond =
-        matches!(&frame, Frame::Message(Payload::Json(json)) if from.is_text() && has_number_beyond(text(json)));
+    let json = parts(&frame).and_then(|(_, payload)| if let Payload::Json(json) = payload { Some(json) } else { None });
+    let beyond = json.is_some_and(|json| from.is_text() && has_number_beyond(text(json)));
     let there = match to.encode(frame.clone()) {
         Ok(unit) => unit,
         Err(error) => return assert!(beyond, "{frame:?}: {error}"),
@@ -54,6 +68,9 @@ fn cross(from: &dyn WireFormat, unit: Unit) {
     let again = write(to, &read(from, &back));
     assert_eq!(again, there, "a second time it is another unit");
     assert_eq!(write(from, &read(to, &again)), back, "a second time it is another unit");
+    if let Frame::Message(payload) = &frame {
+        exchanged(from, payload);
+    }
     if let Frame::Message(Payload::Json(json)) = &frame {
         let plain = write(&PLAIN, &frame);
         let plain: Value =
@@ -79,12 +96,21 @@ fn write(format: &dyn WireFormat, frame: &Frame) -> Unit {
 /// The same frame. JSON values are the same by RFC 8259's data model, whatever they are encoded in; as text, since `==`
 /// takes `0.0` for `-0.0`.
 fn assert_same(a: &Frame, b: &Frame) {
-    match (a, b) {
-        (Frame::Message(Payload::Json(a)), Frame::Message(Payload::Json(b))) => {
-            assert_eq!(value(a).to_string(), value(b).to_string(), "{a:?}, {b:?}");
+    match (parts(a), parts(b)) {
+        (Some((id, Payload::Json(json))), Some((other_id, Payload::Json(other)))) => {
+            assert_eq!(value(json).to_string(), value(other).to_string(), "{json:?}, {other:?}");
+            assert_eq!((id, std::mem::discriminant(a)), (other_id, std::mem::discriminant(b)));
         }
-        (a, b) => assert_eq!(a, b),
+        _ => assert_eq!(a, b),
     }
+}
+
+/// What a message holds, and its number if it asks or answers.
+fn parts(frame: &Frame) -> Option<(Option<RequestId>, &Payload)> {
+    if let Frame::Request(Request { id, payload }) | Frame::Reply(Reply { id, payload }) = frame {
+        return Some((Some(*id), payload));
+    }
+    if let Frame::Message(payload) = frame { Some((None, payload)) } else { None }
 }
 
 fn value(json: &Json) -> Value {

@@ -8,7 +8,7 @@ use nosphere_core::{
 };
 use nosphere_wire::{JSON, PLAIN};
 
-use crate::application::Application;
+use crate::application::{Application, message};
 
 /// Any operations on one server session: the event grammar, one `Disconnected` and nothing after it, limits, deadlines that
 /// get on, and transmits only for the current link.
@@ -39,46 +39,53 @@ pub fn session(data: &[u8]) {
     while let Some(operation) = next() {
         let argument = next().unwrap_or_default();
         let number = u64::from(argument & 0x0f);
-        match operation % 12 {
-            0 => application.send(&mut connection, Message::text("x".repeat(usize::from(argument))), now),
-            1 => connection.close(Reason::Closed, now),
-            2 => {
-                links += 1;
-                let attachment = (argument & 0x40 == 0).then_some(number);
-                let received = (argument & 0x20 == 0).then_some(number);
-                let attach = Attach { link: LinkId(links), transport: self::transport(argument), attachment, received };
-                let before = connection.clone();
-                if connection.handle_attach(attach, now).is_err() {
-                    assert_eq!(connection, before, "a refused request had an effect");
-                }
-            }
-            3 => connection.handle_detach(LinkId(number), Reason::Lost, now),
-            4 => connection.handle_detach(LinkId(links), Reason::Closed, now),
-            5 | 6 => connection.handle_unit(LinkId(links), unit(argument), format, now),
-            7 => {
-                let units = (0..number % 4).map(|_| unit(argument)).collect();
-                let batch = Batch { attachment: None, base: Some(number), received: Some(number), units };
-                let answer = connection.handle_batch(batch, format, now);
-                assert!(answer.received <= 1 << 53);
-            }
-            8 => now = now + Duration::from_millis(u64::from(argument) * 100),
-            9 => {
-                if let Some(at) = connection.poll_timeout() {
-                    now = now.max(at);
+        match operation {
+            // What came later has numbers of its own, so that inputs of the corpus go on meaning what they meant.
+            240..=244 => application.send(&mut connection, &message(argument), now),
+            245..=249 => application.take_reply(&mut connection),
+            250.. => connection.handle_blocked(LinkId(number)),
+            _ => match operation % 12 {
+                0 => application.send(&mut connection, &Message::text("x".repeat(usize::from(argument))), now),
+                1 => connection.close(Reason::Closed, now),
+                2 => {
+                    links += 1;
+                    let attachment = (argument & 0x40 == 0).then_some(number);
+                    let received = (argument & 0x20 == 0).then_some(number);
+                    let attach =
+                        Attach { link: LinkId(links), transport: self::transport(argument), attachment, received };
                     let before = connection.clone();
-                    connection.handle_timeout(now);
-                    assert_ne!(connection, before, "a deadline came and nothing happened");
-                }
-            }
-            10 => {
-                for _ in 0..=number {
-                    match connection.poll_transmit(LinkId(links), format, now) {
-                        Some(Action::Close { .. }) | None => break,
-                        Some(_) => {}
+                    if connection.handle_attach(attach, now).is_err() {
+                        assert_eq!(connection, before, "a refused request had an effect");
                     }
                 }
-            }
-            _ => application.take(&mut connection),
+                3 => connection.handle_detach(LinkId(number), Reason::Lost, now),
+                4 => connection.handle_detach(LinkId(links), Reason::Closed, now),
+                5 | 6 => connection.handle_unit(LinkId(links), unit(argument), format, now),
+                7 => {
+                    let units = (0..number % 4).map(|_| unit(argument)).collect();
+                    let batch = Batch { attachment: None, base: Some(number), received: Some(number), units };
+                    let answer = connection.handle_batch(batch, format, now);
+                    assert!(answer.received <= 1 << 53);
+                }
+                8 => now = now + Duration::from_millis(u64::from(argument) * 100),
+                9 => {
+                    if let Some(at) = connection.poll_timeout() {
+                        now = now.max(at);
+                        let before = connection.clone();
+                        connection.handle_timeout(now);
+                        assert_ne!(connection, before, "a deadline came and nothing happened");
+                    }
+                }
+                10 => {
+                    for _ in 0..=number {
+                        match connection.poll_transmit(LinkId(links), format, now) {
+                            Some(Action::Close { .. }) | None => break,
+                            Some(_) => {}
+                        }
+                    }
+                }
+                _ => application.take(&mut connection),
+            },
         }
         assert!(connection.queued() <= config.max_queued_messages);
         assert_eq!(connection.acknowledged().min(1 << 53), connection.acknowledged());
@@ -97,6 +104,8 @@ pub(crate) fn transport(choice: u8) -> Transport {
 pub(crate) fn unit(argument: u8) -> Unit {
     let number = argument & 0x0f;
     let text = match argument % 7 {
+        _ if argument >= 0xf0 => format!(r#"{{"reply":{number},"text":"{number}"}}"#),
+        _ if argument >= 0xe0 => format!(r#"{{"request":{number},"json":{}}}"#, ["0", "["][usize::from(number & 1)]),
         0 => format!(r#"{{"text":"{number}"}}"#),
         1 => format!(r#"{{"ack":{number}}}"#),
         2 => format!(r#"{{"ping":{number}}}"#),

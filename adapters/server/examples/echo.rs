@@ -1,6 +1,6 @@
 //! The echo that tests, benchmarks and the conformance kit talk to.
 //!
-//! `/echo` sends every message back as it came, over every transport and protocol, and answers a request with what it asks;
+//! `/echo` sends every message back as it came, over every transport and protocol, and answers a request with what it holds;
 //! `/broadcast` sends every message to everyone, the sender included.
 //!
 //!     cargo run --release --example echo -- --addr 127.0.0.1:0
@@ -17,12 +17,12 @@ struct Echo;
 
 impl Handler for Echo {
     async fn receive(&mut self, client: &Client, event: Event) -> Result<(), Error> {
-        let echo = match event {
+        let answer = match event {
             Event::Request(request) => Some(Message::reply(request.id, request.payload)),
             event => message(event),
         };
-        if let Some(echo) = echo
-            && let Err(error) = client.send(echo)
+        if let Some(answer) = answer
+            && let Err(error) = client.send(answer)
         {
             // A transport may have no form for it, or the client no room.
             tracing::warn!(session = %client.id(), %error, "not echoed");
@@ -36,7 +36,7 @@ struct Broadcast;
 impl Handler for Broadcast {
     async fn receive(&mut self, client: &Client, event: Event) -> Result<(), Error> {
         if let Some(message) = message(event) {
-            client.broadcast_to(Everyone, message);
+            client.broadcast_to(&Everyone, message);
         }
         Ok(())
     }

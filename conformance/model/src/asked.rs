@@ -39,7 +39,7 @@ impl World {
                     transport,
                 };
                 let connection = Connection::server(&self.config, Protocol::Native, opening, now);
-                self.servers.push(End::new(connection, now));
+                self.servers.push(End::new(connection, self.scope.sorts, now));
                 self.servers.len() - 1
             }
             (AttachRequest::Resume(offer), Some(at)) => {
@@ -53,6 +53,9 @@ impl World {
                 self.sights.see_if(Sight::Tombstone, server.connection.state() == State::Closed);
                 self.sights.see_if(Sight::ReplayDown, next && server.connection.queued() > 0);
                 self.sights.see_if(Sight::ReplayUp, next && self.client.connection.queued() > 0);
+                self.sights.see_if(Sight::EarlyAgain, next && (server.is_ahead() || self.client.is_ahead()));
+                let kept = |server: &End| server.connection.acknowledged() + server.connection.queued() as u64;
+                let before = kept(server);
                 if let Err(fault) = server.connection.handle_attach(attach, now) {
                     self.sights.see_fault(fault);
                     match transport {
@@ -62,6 +65,7 @@ impl World {
                     return Ok(());
                 }
                 self.sights.see_resume(transport);
+                self.sights.see_if(Sight::LeftOut, next && kept(server) < before);
                 server.clockwork.observe(&server.connection, true, now);
                 at
             }

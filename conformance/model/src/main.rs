@@ -107,8 +107,11 @@ fn arguments() -> Result<Arguments, lexopt::Error> {
 fn list() -> io::Result<bool> {
     let mut out = io::stdout().lock();
     for (kind, scopes) in [("small", scopes::SMALL), ("large", scopes::LARGE), ("walk", scopes::WALKS)] {
-        for Scope { name, transports, budget, window, slow_sockets } in scopes {
-            writeln!(out, "{kind:5} {name}: {transports:?} window {window} slow sockets {slow_sockets} {budget:?}")?;
+        for Scope { name, transports, budget, window, sorts, slow_sockets } in scopes {
+            writeln!(
+                out,
+                "{kind:5} {name}: {transports:?} window {window} slow sockets {slow_sockets} {budget:?} {sorts:?}"
+            )?;
         }
     }
     Ok(true)

@@ -1,7 +1,7 @@
 //! What happens when something arrives, or does not, and when an application or a clock moves.
 
 use nosphere_core::{
-    AttachRequest, Fault, Greeted, Greeting, LinkId, Reason, SendError, State, Transport, WireFormat as _,
+    AttachRequest, Fault, Greeted, Greeting, LinkId, Reason, SendError, Sent, State, Transport, WireFormat as _,
 };
 use nosphere_wire::JSON;
 
@@ -17,6 +17,7 @@ impl World {
         match step {
             Step::Answer(id) => Ok(self.post_at(id).is_some_and(|at| self.answer(at))),
             Step::Attach(transport) => Ok(self.attach(transport)),
+            Step::Block(who) => Ok(self.block(who)),
             Step::Break(link, who) => Ok(self.lose(link, who)),
             Step::Close(who) => Ok(self.close(who)),
             Step::Deliver(link, dir) => self.deliver(link, dir),
@@ -34,6 +35,7 @@ impl World {
             Step::Restart => Ok(self.restart()),
             Step::Send(who) => self.send(who),
             Step::Take(who) => self.take(who),
+            Step::TakeReply(who) => self.take_reply(who),
             Step::Timeout(who) => self.timeout(who),
             Step::Try => Ok(self.try_link()),
             Step::Write(who) => self.write(who),
@@ -147,8 +149,10 @@ impl World {
         let sent = end.send(now);
         let waits = end.connection.queued() as u64 > u64::from(self.scope.window);
         self.sights.see_if(Sight::WindowFull, waits);
+        self.sights.see_if(Sight::Dropped, sent == Ok(Sent::Dropped));
+        self.sights.see_if(Sight::KeyTaken, sent == Ok(Sent::Replaced));
         match sent {
-            Ok(()) | Err(SendError::Full(_) | SendError::Closed(_)) => Ok(true),
+            Ok(_) | Err(SendError::Full(_) | SendError::Closed(_)) => Ok(true),
             Err(error) => Err(Broken::new(Rule::Account, format!("refused: {error}"))),
         }
     }
@@ -164,6 +168,26 @@ impl World {
                 Taken::Notice => some = true,
             }
         }
+    }
+
+    fn take_reply(&mut self, who: Who) -> Result<bool, Broken> {
+        let at = self.mine();
+        let Some(end) = self.end(who, at).filter(|end| !end.dead) else { return Ok(false) };
+        let before = end.connection.clone();
+        let some = end.take_reply()?;
+        let changed = end.connection != before;
+        let ahead = end.is_ahead();
+        self.sights.see_if(Sight::Early, some && ahead);
+        Ok(changed)
+    }
+
+    fn block(&mut self, who: Who) -> bool {
+        let at = self.mine();
+        let Some(end) = self.end(who, at).filter(|end| !end.dead) else { return false };
+        let Some(link) = end.connection.link() else { return false };
+        let before = end.connection.queued();
+        end.connection.handle_blocked(link);
+        end.connection.queued() != before
     }
 
     fn end(&mut self, who: Who, mine: Option<usize>) -> Option<&mut End> {

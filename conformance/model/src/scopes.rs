@@ -2,7 +2,7 @@
 
 use nosphere_core::Transport;
 
-use crate::{Budget, Scope, Sight};
+use crate::{Budget, Scope, Sight, Sort};
 
 const WS: Transport = Transport::WebSocket;
 const SSE: Transport = Transport::ServerSentEvents;
@@ -15,11 +15,16 @@ const QUIET: Budget = Budget { up: 0, down: 0, breaks: 0, moves: 0, repeats: 0, 
 const TALK: Budget = Budget { up: 1, down: 1, ..QUIET };
 
 const fn scope(name: &'static str, transports: &'static [Transport], window: u32, budget: Budget) -> Scope {
-    Scope { name, transports, budget, window, slow_sockets: false }
+    Scope { name, transports, budget, window, sorts: &[], slow_sockets: false }
 }
 
 const fn slow(name: &'static str, transports: &'static [Transport], window: u32, budget: Budget) -> Scope {
     Scope { slow_sockets: true, ..scope(name, transports, window, budget) }
+}
+
+/// With messages of these sorts, by turns.
+const fn sorted(sorts: &'static [Sort], scope: &Scope) -> Scope {
+    Scope { sorts, ..*scope }
 }
 
 /// The scopes that are checked in a few minutes. What they must bring to sight together is [`Sight::ALL`].
@@ -45,7 +50,25 @@ pub static SMALL: &[Scope] = &[
     scope("moves-up", &[WS, SSE, POLL], 2, Budget { up: 1, breaks: 1, moves: 1, ..QUIET }),
     scope("moves-down", &[WS, SSE, POLL], 2, Budget { down: 1, moves: 2, ..QUIET }),
     scope("restarts", &[WS, SSE, POLL], 2, Budget { restarts: 1, ..TALK }),
+    sorted(VOLATILE, &scope("websocket-volatile", &[WS], 2, Budget { down: 3, breaks: 2, ..QUIET })),
+    sorted(VOLATILE, &slow("websocket-slow-volatile", &[WS], 2, Budget { down: 3, breaks: 1, ..QUIET })),
+    sorted(VOLATILE, &scope("stream-volatile", &[SSE], 2, Budget { down: 3, breaks: 1, ..QUIET })),
+    sorted(VOLATILE, &scope("stream-volatile-up", &[SSE], 2, Budget { up: 3, breaks: 1, ..QUIET })),
+    sorted(VOLATILE, &scope("poll-volatile", &[POLL], 2, Budget { down: 2, breaks: 1, repeats: 1, ..QUIET })),
+    sorted(KEYED, &scope("websocket-keyed", &[WS], 1, Budget { down: 4, breaks: 1, ..QUIET })),
+    sorted(KEYED, &scope("stream-keyed", &[SSE], 1, Budget { down: 3, breaks: 1, ..QUIET })),
+    sorted(KEYED, &scope("stream-keyed-up", &[SSE], 1, Budget { up: 3, breaks: 1, ..QUIET })),
+    sorted(KEYED, &scope("poll-keyed", &[POLL], 1, Budget { down: 3, breaks: 1, ..QUIET })),
+    sorted(REPLIES, &scope("websocket-replies", &[WS], 3, Budget { down: 3, breaks: 2, ..QUIET })),
+    sorted(REPLIES, &scope("stream-replies", &[SSE], 3, Budget { down: 3, breaks: 1, ..QUIET })),
+    sorted(REPLIES, &scope("stream-replies-up", &[SSE], 3, Budget { up: 3, breaks: 1, ..QUIET })),
+    sorted(REPLIES, &scope("poll-replies", &[POLL], 3, Budget { down: 2, breaks: 1, ..QUIET })),
+    sorted(REPLIES, &scope("websocket-replies-end", &[WS], 3, Budget { down: 2, breaks: 1, closes: 1, ..QUIET })),
 ];
+
+const VOLATILE: &[Sort] = &[Sort::Volatile, Sort::Plain];
+const KEYED: &[Sort] = &[Sort::Keyed, Sort::Keyed, Sort::Keyed, Sort::Plain];
+const REPLIES: &[Sort] = &[Sort::Request, Sort::Reply];
 
 /// The same, with more of everything: for hours.
 pub static LARGE: &[Scope] = &[
@@ -72,7 +95,12 @@ pub static WALKS: &[Scope] = &[
     slow("poll-slow-far", &[POLL], 2, FAR),
     slow("stream-slow-far", &[SSE], 2, FAR),
     slow("websocket-slow-far", &[WS], 2, Budget { closes: 1, ..FAR }),
+    sorted(EVERY, &scope("all-sorts", &[WS, SSE, POLL], 3, FAR)),
+    sorted(EVERY, &slow("all-sorts-slow-ends", &[WS, SSE, POLL], 2, Budget { closes: 1, ..FAR })),
 ];
+
+const EVERY: &[Sort] =
+    &[Sort::Plain, Sort::Keyed, Sort::Volatile, Sort::Request, Sort::Reply, Sort::Keyed, Sort::Plain, Sort::Reply];
 
 const FAR: Budget = Budget { up: 30, down: 30, breaks: 8, moves: 6, repeats: 5, timeouts: 6, closes: 0, restarts: 0 };
 

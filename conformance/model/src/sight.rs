@@ -21,14 +21,24 @@ sights! {
     ClosedByClient,
     /// A session was closed by its server.
     ClosedByServer,
+    /// A volatile message was dropped when it was sent.
+    Dropped,
+    /// A reply was taken before its turn.
+    Early,
+    /// A session was resumed while the turn of a reply that was taken had not come.
+    EarlyAgain,
     /// A suspended session was not resumed in time.
     Expired,
     /// A request of an older attachment was refused.
     Fenced,
+    /// A newer message took the place of one with its key.
+    KeyTaken,
     /// A POST arrived that nobody waited for any more.
     LatePost,
     /// A GET arrived that nobody waited for any more.
     LateRequest,
+    /// A volatile message was left out of what is sent again.
+    LeftOut,
     /// A message arrived a second time and was passed over.
     Overlap,
     /// A poll gave way to a newer one.

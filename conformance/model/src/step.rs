@@ -20,6 +20,8 @@ pub enum Step {
     Answer(u64),
     /// The client begins a link.
     Attach(Transport),
+    /// The socket of an end takes nothing more for now.
+    Block(Who),
     /// One end notices that a link is gone. What was on its way to it is lost; what it has written may still arrive.
     Break(LinkId, Who),
     /// An application closes.
@@ -42,6 +44,8 @@ pub enum Step {
     Send(Who),
     /// An application takes events, up to one message.
     Take(Who),
+    /// An application takes a reply, whatever waits before it.
+    TakeReply(Who),
     /// An end's clock stands at its next deadline.
     Timeout(Who),
     /// The client tries another link beside the one that it has.

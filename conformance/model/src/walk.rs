@@ -114,7 +114,8 @@ fn weight(step: &Step) -> u64 {
         | Step::Forget(_)
         | Step::Repeat(_)
         | Step::Try => 20,
-        Step::Send(_) | Step::Take(_) => 100,
+        Step::Block(_) => 40,
+        Step::Send(_) | Step::Take(_) | Step::TakeReply(_) => 100,
         Step::Write(_) => 300,
         Step::Answer(_) | Step::Deliver(..) | Step::Post(_) => 600,
     }

@@ -6,7 +6,7 @@ use nosphere_core::{Config, Connection, LinkId, Overflow, SessionId, State, Time
 
 use crate::end::Taken;
 use crate::network::{Posting, Stage};
-use crate::{Dir, End, Link, Packet, Sights, Step, Who};
+use crate::{Dir, End, Link, Packet, Sights, Sort, Step, Who};
 
 /// A client, the sessions that it opened at a server, their applications, and everything that is on its way between them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -49,6 +49,8 @@ pub struct Scope {
     pub budget: Budget,
     /// How many messages may be unacknowledged.
     pub window: u32,
+    /// Of what sort the messages of both applications are, by turns. Without any they are plain.
+    pub sorts: &'static [Sort],
     /// Sockets are slow: each end writes when [`Step::Write`] says so. Otherwise it writes at once.
     pub slow_sockets: bool,
 }
@@ -159,7 +161,7 @@ impl Scope {
         config.proof = Duration::from_millis(11_000);
         config.resume = Duration::from_millis(130_000);
         config.timeout = Duration::from_millis(19_000);
-        // The largest message has 40 bytes with its envelope.
+        // The largest message has 53 bytes with its envelope.
         config.window = Window { messages: self.window, bytes: 60 };
         config
     }
@@ -179,7 +181,7 @@ impl World {
     pub fn new(scope: &'static Scope) -> Self {
         let config = Arc::new(scope.config());
         Self {
-            client: End::new(Connection::client(&config, Time::ZERO), Time::ZERO),
+            client: End::new(Connection::client(&config, Time::ZERO), scope.sorts, Time::ZERO),
             servers: Vec::new(),
             links: BTreeMap::new(),
             posts: Vec::new(),
@@ -280,6 +282,12 @@ impl World {
             }
             if end.connection.has_events() {
                 steps.push(Step::Take(who));
+                if self.scope.sorts.contains(&Sort::Reply) {
+                    steps.push(Step::TakeReply(who));
+                }
+            }
+            if self.scope.slow_sockets && self.scope.sorts.contains(&Sort::Volatile) && end.connection.queued() > 0 {
+                steps.push(Step::Block(who));
             }
         }
         for who in [Who::Client, Who::Server] {
@@ -355,10 +363,14 @@ impl World {
         self.client.check()?;
         self.servers.iter().try_for_each(End::check)?;
         let (client, server) = (&self.client, self.mine().map(|at| &self.servers[at]));
+        if let Some(server) = server {
+            client.check_peer(server)?;
+            server.check_peer(client)?;
+        }
         let claims = [(Some(client), server), (server, Some(client))];
         for (end, peer) in claims {
             let acknowledged = end.map_or(0, |end| end.connection.acknowledged());
-            let got = peer.map_or(0, |peer| peer.got);
+            let got = peer.map_or(0, |peer| peer.connection.received());
             if acknowledged > got && acknowledged > peer.map_or(0, End::will_get) {
                 let how = format!("{acknowledged} count as delivered, and {got} were");
                 return Err(Broken::new(Rule::Count, how));

@@ -1,9 +1,9 @@
 //! That the model is worth something: it sees what it should, it fails where it should, and it can be replayed.
 
-use nosphere_core::{Connection, Message, Time};
+use nosphere_core::{Connection, Message, RequestId, Time, Transport};
 use nosphere_model::check::{Order, check};
 use nosphere_model::walk::{led, replay, shrink, walk};
-use nosphere_model::{Budget, Rule, Scope, Sights, Step, Who, World, scopes};
+use nosphere_model::{Budget, Dir, Rule, Scope, Sights, Sort, Step, Who, World, scopes};
 
 #[test]
 fn the_smallest_scope_is_explored_whole_and_no_rule_breaks() {
@@ -16,8 +16,8 @@ fn the_smallest_scope_is_explored_whole_and_no_rule_breaks() {
 #[test]
 fn walks_break_no_rule_and_come_across_all_that_there_is() {
     let mut sights = 0;
-    let mut totals = [(0, 0); 7];
-    for seed in 0..2_100 {
+    let mut totals = [(0, 0); 9];
+    for seed in 0..2_700 {
         let scope = &scopes::WALKS[seed as usize % scopes::WALKS.len()];
         let walk = walk(scope, seed, 300);
         assert!(walk.broken.is_none(), "nosphere-model walk --seed {seed} {}: {:?}", scope.name, walk.broken);
@@ -86,6 +86,39 @@ fn a_message_that_came_twice_breaks_the_order() {
 }
 
 #[test]
+fn a_reply_that_is_told_again_breaks_the_order() {
+    let mut world = opened(scopes::find("websocket-replies").unwrap());
+    world.apply(Step::Send(Who::Server));
+    world.apply(Step::Send(Who::Server));
+    for _ in 0..2 {
+        let deliver = world.steps().into_iter().find(|step| matches!(step, Step::Deliver(_, Dir::Down)));
+        world.apply(deliver.unwrap());
+    }
+    assert!(world.apply(Step::TakeReply(Who::Client)));
+    assert_eq!(broken(&world), None);
+    let again = Message::reply(RequestId(1), format!("1{}", "·".repeat(7)));
+    world.servers[0].connection.send(again, Time::ZERO).unwrap();
+    assert_eq!(broken(&world), Some(Rule::Order));
+}
+
+#[test]
+fn a_volatile_message_that_is_dropped_after_all_breaks_the_delivery_where_nothing_went_wrong() {
+    static CURSORS: Scope = Scope {
+        name: "cursors",
+        transports: &[Transport::ServerSentEvents],
+        budget: Budget { up: 0, down: 2, breaks: 1, moves: 0, repeats: 0, timeouts: 0, closes: 0, restarts: 0 },
+        window: 2,
+        sorts: &[Sort::Volatile],
+        slow_sockets: false,
+    };
+    let mut world = opened(&CURSORS);
+    world.apply(Step::Send(Who::Server));
+    assert_eq!(broken(&world), None);
+    world.servers[0].sent += 1;
+    assert_eq!(broken(&world), Some(Rule::Delivery));
+}
+
+#[test]
 fn a_message_that_does_not_arrive_breaks_the_delivery() {
     let mut world = opened(scope());
     world.client.sent += 1;
@@ -113,9 +146,10 @@ fn a_message_that_is_not_handed_back_breaks_the_account() {
 fn a_walk_that_breaks_nothing_is_not_shrunk() {
     static NARROW: Scope = Scope {
         name: "narrow",
-        transports: &[nosphere_core::Transport::WebSocket],
+        transports: &[Transport::WebSocket],
         budget: Budget { up: 4, down: 4, breaks: 4, moves: 0, repeats: 0, timeouts: 0, closes: 0, restarts: 0 },
         window: 2,
+        sorts: &[],
         slow_sockets: false,
     };
     let walk = walk(&NARROW, 3, 60);

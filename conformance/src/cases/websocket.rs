@@ -29,6 +29,12 @@ super::cases! {
     "DLV-6" "after resume, everything behind received comes again, in order, and nothing before it" replays
     "ATT-2" "a resume whose attachment is not higher is refused with 4409, without harm" refuses_same_attachment
     "ATT-3" "a newer attachment ends the older WebSocket with 4409" fences
+    "REQ-1" "a request is delivered as one, and answered with a reply that has its id and what it held" answers_requests
+    "REQ-1" "a request in MessagePack is answered in MessagePack" answers_messagepack_requests
+    "REQ-1" "a reply that was not acknowledged comes again after resume, and a request that was taken is not asked again" replays_replies
+    "REQ-2" "a reply to nothing counts, and has no other effect" passes_over_stray_replies
+    "FRM-3" "a request with an unreadable payload is counted, and the next one is answered" counts_unreadable_requests
+    "JSN-4" "a request whose id is beyond 2^53-1, or no integer, ends the link with 4400" refuses_bad_request_ids
     "SES-3" "a resume of an unknown session is answered with reset" resets
     "SES-4" "a wrong token is refused with 4403, without harm" refuses_token
     "SES-5" "a resume with a count that was never reached is refused with 4422, without harm" refuses_impossible_offer
@@ -242,6 +248,82 @@ async fn replays(peer: Peer) -> Outcome {
         // The pong would come behind anything else. What is acknowledged cannot be asked for again, so nothing more is.
         socket.send(&json!({"ping": received})).await?;
         same("the count", socket.frame("pong").await?, 4)?;
+    }
+    Ok(())
+}
+
+async fn answers_requests(peer: Peer) -> Outcome {
+    let (mut socket, _) = peer.open().await?;
+    let asked = [
+        (0, "text", json!("what?")),
+        (5, "json", json!({"what": ["is", {"your": "name?"}], "reply": 6})),
+        (9_007_199_254_740_991_u64, "binary", json!("AP/+")),
+    ];
+    for (id, kind, content) in &asked {
+        // The id first, which the order of a map's members would not see to.
+        socket.send_raw(Message::text(format!(r#"{{"request":{id},"{kind}":{content}}}"#))).await?;
+    }
+    for (id, kind, content) in asked {
+        same("the reply", socket.next().await?, json!({"reply": id, kind: content}))?;
+    }
+    socket.send(&json!({"ping": 3})).await?;
+    same("the count", socket.frame("pong").await?, 3)
+}
+
+async fn answers_messagepack_requests(peer: Peer) -> Outcome {
+    let mut socket = open_messagepack(&peer).await?;
+    socket.send_raw(Message::binary(&b"\x94\x0c\xcd\x01\x2c\x05\xa2hi"[..])).await?;
+    same("the reply", socket.next_raw().await?, Message::binary(&b"\x94\x0d\xcd\x01\x2c\x05\xa2hi"[..]))
+}
+
+async fn replays_replies(peer: Peer) -> Outcome {
+    let (mut socket, key) = peer.open().await?;
+    let replies = [json!({"reply": 7, "text": "one?"}), json!({"reply": 3, "text": "two?"})];
+    for (id, text) in [(7, "one?"), (3, "two?")] {
+        socket.send_raw(Message::text(format!(r#"{{"request":{id},"text":"{text}"}}"#))).await?;
+    }
+    for reply in &replies {
+        same("the reply", &socket.next().await?, reply)?;
+    }
+    drop(socket);
+    for (attachment, received) in [(2, 0), (3, 1), (4, 2)] {
+        let (mut socket, answer) = peer.resume(&key, attachment, received).await?;
+        same("the answer to resume", answer, json!({"resumed": {"received": 2}}))?;
+        for reply in &replies[received as usize..] {
+            same("the reply", &socket.next().await?, reply)?;
+        }
+        socket.send(&json!({"ping": received})).await?;
+        same("what comes next", socket.next().await?, json!({"pong": 2}))?;
+    }
+    Ok(())
+}
+
+async fn passes_over_stray_replies(peer: Peer) -> Outcome {
+    let (mut socket, _) = peer.open().await?;
+    for id in [9, 9, 0] {
+        socket.send_raw(Message::text(format!(r#"{{"reply":{id},"text":"unasked"}}"#))).await?;
+    }
+    socket.send(&json!({"text": "still here"})).await?;
+    socket.texts(&["still here"]).await?;
+    socket.send(&json!({"ping": 1})).await?;
+    same("the count", socket.frame("pong").await?, 4)
+}
+
+async fn counts_unreadable_requests(peer: Peer) -> Outcome {
+    let (mut socket, _) = peer.open().await?;
+    for unit in [r#"{"request":1,"json":x}"#, r#"{"reply":1,"text":2}"#, r#"{"request":2,"text":"and?"}"#] {
+        socket.send_raw(Message::text(unit)).await?;
+    }
+    same("the reply", socket.next().await?, json!({"reply": 2, "text": "and?"}))?;
+    socket.send(&json!({"ping": 1})).await?;
+    same("the count", socket.frame("pong").await?, 3)
+}
+
+async fn refuses_bad_request_ids(peer: Peer) -> Outcome {
+    for id in ["9007199254740992", "-1", "1.5", "\"1\"", "null"] {
+        let (mut socket, _) = peer.open().await?;
+        socket.send_raw(Message::text(format!(r#"{{"request":{id},"text":"a"}}"#))).await?;
+        socket.closes(4400).await?;
     }
     Ok(())
 }
