@@ -34,8 +34,8 @@ pub trait Handler: Send + 'static {
     ///
     /// Whatever the application fails with. It is logged with the session's id, this handler and no other gets it as
     /// [`SessionError::Handler`](crate::SessionError::Handler), and its session ends with
-    /// [`Reason::Internal`](crate::Reason::Internal): `Disconnected` is the next and last event. A panic is the same, with
-    /// [`Panicked`](crate::Panicked) as the error.
+    /// [`Reason::Internal`](crate::Reason::Internal). `Disconnected` follows, and before it at most those messages of which
+    /// the client was told that they are received. A panic is the same, with [`Panicked`](crate::Panicked) as the error.
     fn receive(&mut self, client: &Client, event: Event) -> impl Future<Output = Result<(), Error>> + Send;
 }
 

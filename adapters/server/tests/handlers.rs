@@ -15,7 +15,7 @@ use nosphere::{
     Side, Transport, handler_fn,
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tower::Service as _;
 
@@ -232,6 +232,52 @@ async fn a_handler_that_fails_or_panics_is_told_why_and_then_of_the_end() {
         assert!(lines.iter().all(|line| line.contains(&named)), "{lines:#?}");
         assert!(lines[0].contains(cause.trim_start_matches("panicked: ")), "{lines:#?}");
     }
+}
+
+/// Found by the simulation: they were passed over, and their sender was told that they are received.
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_fails_after_its_client_has_closed_gets_the_messages_that_count_as_received() {
+    let (sender, mut told) = mpsc::unbounded_channel();
+    let gate = Arc::new(Notify::new());
+    let opened = Arc::clone(&gate);
+    let server = Server::builder().endpoint("/fragile", move |_| {
+        let (sender, gate) = (sender.clone(), Arc::clone(&opened));
+        handler_fn(move |_, event| {
+            let gate = Arc::clone(&gate);
+            sender.send(event.clone()).expect("the test listens");
+            async move {
+                match event {
+                    Event::Text(word) if word == "wait" => gate.notified().await,
+                    Event::Text(word) if word == "fail" => return Err("a failure that the test wants".into()),
+                    _ => {}
+                }
+                Ok(())
+            }
+        })
+    });
+    let server = server.build().unwrap();
+    let mut joe = TestClient::connect(&server, "/fragile").await.unwrap();
+    for word in ["wait", "fail", "later"] {
+        joe.send(word).unwrap();
+    }
+    let release = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        gate.notify_one();
+    };
+    let (ended, ()) = tokio::join!(joe.close(), release);
+    let ended = ended.unwrap();
+    assert_eq!((ended.by, ended.reason), (Side::Client, Reason::Closed));
+    assert!(ended.undelivered.unknown.is_empty() && ended.undelivered.unsent.is_empty(), "{ended:?}");
+    let mut words = Vec::new();
+    while let Some(event) = told.recv().await {
+        match event {
+            Event::Text(word) => words.push(word.to_string()),
+            Event::Error(error) => words.push(error.to_string()),
+            Event::Disconnected { .. } => break,
+            _ => {}
+        }
+    }
+    assert_eq!(words, ["wait", "fail", "the handler failed: a failure that the test wants", "later"]);
 }
 
 #[derive(Debug, Deserialize, PartialEq, Serialize)]

@@ -24,13 +24,14 @@ pub(crate) async fn run<H: Handler>(cell: Arc<Cell>, mut handler: H, link: Optio
     loop {
         let event = std::future::poll_fn(|cx| driver.poll_event(cx)).await;
         let last = matches!(event, Event::Disconnected { .. });
-        if !failed || last {
+        // Of messages that were accepted before the end, the client was told that they are received.
+        if !failed || last || is_message(&event) {
             let connected = matches!(event, Event::Connected { .. });
             let failure = driver.deliver(&mut handler, &client, event).await;
             if connected {
                 driver.cell.forget_head();
             }
-            if let Some(cause) = failure.filter(|_| !last) {
+            if let Some(cause) = failure.filter(|_| !failed && !last) {
                 failed = true;
                 driver.cell.close(Reason::Internal);
                 let event = Event::Error(SessionError::Handler(cause));
@@ -42,6 +43,10 @@ pub(crate) async fn run<H: Handler>(cell: Arc<Cell>, mut handler: H, link: Optio
         }
     }
     driver.finish();
+}
+
+fn is_message(event: &Event) -> bool {
+    matches!(event, Event::Binary(_) | Event::Json(_) | Event::Request(_) | Event::Text(_))
 }
 
 /// Moves what arrives on a WebSocket into the connection, and events out of it.

@@ -12,7 +12,7 @@ pub(super) fn check(who: Who, side: &Side<'_>) -> Result<(), String> {
                 return Err(format!("{what:?} at {at} ms, after Disconnected"));
             }
             (State::Failed, What::Event(Seen::Disconnected(..))) => State::Over,
-            (State::Failed, What::Event(_) | What::Received(_) | What::Undeliverable(_)) => {
+            (State::Failed, What::Event(_) | What::Undeliverable(_)) => {
                 return Err(format!("{what:?} at {at} ms, after the handler's failure"));
             }
             (State::New, What::Event(Seen::Connected(_))) => State::Linked,
