@@ -204,7 +204,8 @@ impl Message {
     ///
     /// It is dropped when the session has no link, when its peer's window or its socket takes nothing, and when
     /// [`Config::max_volatile_waiting`](crate::Config::max_volatile_waiting) messages wait before it. Nobody is told,
-    /// and no number is left unused: a message has none until it is handed to a link.
+    /// and no number is left unused: a message has none until it is handed to a link. What a handler sends in one go counts
+    /// as waiting until it goes out. When the queue is full it is dropped, too: no other message has to make room for it.
     #[must_use]
     pub fn volatile(self) -> Self {
         self.with(|marks| marks.volatile = true)
@@ -221,14 +222,14 @@ impl Message {
         self.with(|marks| marks.key = Some(key))
     }
 
-    /// Whether the message may be [dropped](Self::volatile).
+    /// Whether the message may be [dropped](Self::volatile). A request or a reply may not: somebody waits for it.
     pub fn is_volatile(&self) -> bool {
-        self.marks.as_ref().is_some_and(|marks| marks.volatile)
+        self.marks.as_ref().is_some_and(|marks| marks.volatile && marks.exchange.is_none())
     }
 
-    /// What tells which older message this one [replaces](Self::keyed).
+    /// What tells which older message this one [replaces](Self::keyed). A request or a reply replaces none.
     pub fn key(&self) -> Option<&Text> {
-        self.marks.as_ref()?.key.as_ref()
+        self.marks.as_ref().filter(|marks| marks.exchange.is_none())?.key.as_ref()
     }
 
     /// Whether only a protocol with frames of its own has a form for this.

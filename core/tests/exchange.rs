@@ -118,3 +118,29 @@ fn a_client_without_frames_cannot_be_asked_and_the_request_comes_back() {
         assert_eq!(refused.into_message(), Message::request(RequestId(1), "what?"));
     }
 }
+
+/// A client may lose its link as often as it likes, and need not send again what was volatile to it.
+#[test]
+fn replies_that_were_taken_early_and_never_come_again_are_not_remembered_for_ever() {
+    let mut server = Solo::proven(WS, &config(|config| config.window.messages = 4));
+    for round in 0..100 {
+        server.frame(text("in the way"));
+        for reply_of in 0..3 {
+            server.frame(reply(round * 3 + reply_of, "yes"));
+            assert!(server.end.connection.poll_reply().is_some());
+        }
+        server.resume(WS, 0).unwrap();
+        server.sent();
+    }
+    // Other messages take their place, and then their ids mean nothing any more.
+    for _ in 0..4 {
+        server.frame(text("instead"));
+    }
+    server.events();
+    server.sent();
+    for id in 0..300 {
+        server.frame(reply(id, "new"));
+        assert_eq!(server.end.connection.poll_reply(), Some(replied(id, "new")), "{id}");
+        server.sent();
+    }
+}

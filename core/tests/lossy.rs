@@ -1,6 +1,6 @@
 //! Messages that may be dropped or replaced while they wait.
 
-use nosphere_core::{Message, Overflow, SendError, Sent, Window};
+use nosphere_core::{Event, Message, Overflow, RequestId, SendError, Sent, State, Window};
 
 use super::support::{POLL, SSE, Solo, TRANSPORTS, WS, ack, config, resumed, text};
 
@@ -175,4 +175,84 @@ fn a_replacement_that_does_not_fit_comes_back_and_the_older_one_stays() {
     assert_eq!(refused, Err(SendError::Full(price("A 2 is longer"))));
     assert_eq!(send(&mut server, price("A 222")), Sent::Replaced);
     assert_eq!(server.sent(), [text("A 222"), text("B 1")]);
+}
+
+#[test]
+fn nothing_that_must_arrive_makes_room_for_what_may_be_dropped() {
+    for overflow in [Overflow::DropNewest, Overflow::DropOldest, Overflow::Disconnect] {
+        let mut server = Solo::proven(
+            WS,
+            &config(|config| {
+                config.max_queued_messages = 2;
+                config.overflow = overflow;
+            }),
+        );
+        server.send("1");
+        server.send("2");
+        assert_eq!(send(&mut server, cursor("a")), Sent::Dropped, "{overflow:?}");
+        assert_eq!(server.sent(), [text("1"), text("2")]);
+        assert_eq!((server.end.connection.dropped(), server.end.connection.state()), (0, State::Open));
+        server.frame(ack(2));
+        assert!(!server.events().contains(&Event::Writable), "nobody waits for room");
+    }
+}
+
+#[test]
+fn a_request_is_neither_dropped_nor_replaced_for_somebody_waits_for_its_end() {
+    let mut server = Solo::proven(WS, &config(|_| {}));
+    server.end.connection.handle_detach(server.link, nosphere_core::Reason::Lost, server.now);
+    for id in [1, 2] {
+        let message = Message::request(RequestId(id), price("A 1").volatile());
+        assert_eq!(send(&mut server, message), Sent::Queued);
+    }
+    assert_eq!(send(&mut server, price("A 2")), Sent::Queued);
+    assert_eq!(server.end.connection.queued(), 3);
+}
+
+#[test]
+fn a_replacement_keeps_its_place_though_others_made_room_before_it() {
+    // The ring of a plain event stream holds what was written, until new messages need the room.
+    let mut server = Solo::plain(SSE, &config(|config| config.max_queued_bytes = 12));
+    for message in ["111", "222", "333"] {
+        server.send(message);
+    }
+    assert_eq!(server.sent().len(), 3);
+    for message in [Message::text("K").keyed("K"), Message::text("b"), Message::text("c")] {
+        send(&mut server, message);
+    }
+    assert_eq!(send(&mut server, Message::text("K too").keyed("K")), Sent::Replaced);
+    assert_eq!(server.sent(), [text("K too"), text("b"), text("c")]);
+}
+
+#[test]
+fn what_can_never_fit_drops_nothing() {
+    let mut server = Solo::proven(
+        WS,
+        &config(|config| {
+            config.max_queued_bytes = 8;
+            config.overflow = Overflow::DropOldest;
+        }),
+    );
+    server.send("1234");
+    assert_eq!(server.sent(), [text("1234")]);
+    server.send("2");
+    server.send("3");
+    assert!(server.end.connection.send("12345", server.now).is_err());
+    assert_eq!(send(&mut server, Message::text("345")), Sent::Queued);
+    assert_eq!(server.sent(), [text("3"), text("345")]);
+    assert_eq!(server.end.connection.dropped(), 1);
+}
+
+#[test]
+fn what_a_ring_remembers_takes_nobodys_room() {
+    let mut server = Solo::plain(SSE, &config(|config| config.max_queued_bytes = 100));
+    for _ in 0..50 {
+        server.send("0123456789");
+        assert!(server.end.connection.has_room());
+        assert_eq!(server.sent().len(), 1);
+    }
+    for waiting in 1..=6 {
+        server.send("0123456789");
+        assert_eq!(server.end.connection.has_room(), waiting < 5, "{waiting}");
+    }
 }

@@ -19,8 +19,10 @@ pub(crate) struct Inbox {
     notices: usize,
     /// Replies that wait.
     replies: usize,
-    /// Replies that were taken before their turn, and are to come again.
+    /// Replies that were taken before their turn, and are to come again: among the messages up to a count. No more than the
+    /// window has.
     anticipated: Vec<RequestId>,
+    anticipated_until: u64,
     heartbeat_waits: bool,
     writable_waits: bool,
     taken: u64,
@@ -70,6 +72,7 @@ impl Inbox {
             notices: 0,
             replies: 0,
             anticipated: Vec::new(),
+            anticipated_until: 0,
             heartbeat_waits: false,
             writable_waits: false,
             taken: 0,
@@ -95,6 +98,10 @@ impl Inbox {
         }
         if windowed && self.exceeds(self.accepted - self.told, self.untold_bytes) {
             return Arrived::Beyond;
+        }
+        if self.accepted >= self.anticipated_until && !self.anticipated.is_empty() {
+            // What did not come again until here was replaced by something else.
+            self.anticipated = Vec::new();
         }
         self.position += 1;
         self.accepted += 1;
@@ -243,6 +250,9 @@ impl Inbox {
                     Held::Taken(id) => self.anticipated.push(id),
                 }
             }
+            self.anticipated_until = self.anticipated_until.max(self.accepted);
+            let excess = self.anticipated.len().saturating_sub(self.window.messages as usize);
+            self.anticipated.drain(..excess);
         }
         self.accepted = self.taken;
         self.position = self.taken;

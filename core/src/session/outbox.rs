@@ -18,8 +18,9 @@ pub(crate) struct Outbox {
     in_flight: usize,
     /// Bytes of the payloads of all entries.
     queued: usize,
-    /// How many of the entries are volatile.
+    /// How many of the entries are volatile, and how many have a key.
     volatile: usize,
+    keyed: usize,
     /// How many messages were dropped to make room for newer ones.
     dropped: u64,
     /// Messages that no link can carry, found when the application had no use for errors any more.
@@ -32,6 +33,8 @@ struct Entry {
     message: Message,
     /// The length of its unit, once it was transmitted.
     unit: u32,
+    /// A digest of its key, so that a search looks at few keys.
+    key: u32,
 }
 
 /// What became of a message that was to be queued.
@@ -69,6 +72,7 @@ impl Outbox {
             in_flight: 0,
             queued: 0,
             volatile: 0,
+            keyed: 0,
             dropped: 0,
             set_aside: Vec::new(),
             peer,
@@ -85,41 +89,60 @@ impl Outbox {
 
     /// Queues a message. `linked`: there is a link that it may go out on.
     pub(crate) fn push(&mut self, message: Message, linked: bool, delivery: Delivery, config: &Config) -> Pushed {
-        if message.is_volatile() && !(linked && self.takes_volatile(delivery, config)) {
+        let volatile = message.is_volatile();
+        if volatile && !(linked && self.takes_volatile(delivery, config)) {
             return Pushed::Dropped;
         }
-        let older = message.key().and_then(|key| self.find(key)).map(|at| (at, self.remove(at)));
-        if let Err(overflow) = self.make_room(message.payload().len(), delivery, config) {
-            if let Some((at, older)) = older {
-                self.insert(at, older);
-            }
-            return match overflow {
-                Overflow::Disconnect => Pushed::Overflow(message),
-                Overflow::DropNewest | Overflow::DropOldest => Pushed::Refused(message),
+        let key = message.key().map_or(NO_KEY, digest);
+        // The place of the one that is replaced. Making room may move it, and even empty it.
+        let mut place = message.key().and_then(|of| self.find(of, key));
+        while !self.fits_at(place, message.payload().len(), config) {
+            let removed = if self.can_forget(delivery) {
+                self.pop();
+                0
+            } else if let Some(at) = self.oldest_volatile().filter(|&at| Some(at) != place) {
+                self.remove(at);
+                at
+            } else if volatile {
+                // Nothing else has to go for what may be dropped itself.
+                return Pushed::Dropped;
+            } else if config.overflow == Overflow::DropOldest && self.could_fit(message.payload().len(), config) {
+                self.remove(self.numbered);
+                self.dropped += u64::from(place != Some(self.numbered));
+                self.numbered
+            } else {
+                return match config.overflow {
+                    Overflow::Disconnect => Pushed::Overflow(message),
+                    Overflow::DropNewest | Overflow::DropOldest => Pushed::Refused(message),
+                };
             };
+            place = place.filter(|&at| at != removed).map(|at| at - usize::from(removed < at));
         }
-        let Some((at, _)) = older else {
-            self.insert(self.entries.len(), message);
+        self.queued += message.payload().len();
+        self.volatile += usize::from(volatile);
+        self.keyed += usize::from(key != NO_KEY);
+        let entry = Entry { message, unit: 0, key };
+        let Some(at) = place else {
+            self.entries.push_back(entry);
             return Pushed::Queued;
         };
-        self.insert(at, message);
+        let older = std::mem::replace(&mut self.entries[at], entry);
+        self.forget(&older);
         Pushed::Replaced
     }
 
-    fn make_room(&mut self, bytes: usize, delivery: Delivery, config: &Config) -> Result<(), Overflow> {
-        while !self.fits(bytes, config) {
-            if self.can_forget(delivery) {
-                self.pop();
-            } else if let Some(at) = self.oldest_volatile() {
-                self.remove(at);
-            } else if config.overflow == Overflow::DropOldest && self.numbered < self.entries.len() {
-                self.remove(self.numbered);
-                self.dropped += 1;
-            } else {
-                return Err(config.overflow);
-            }
-        }
-        Ok(())
+    /// Whether a message fits, at the end or in the place of another one.
+    fn fits_at(&self, place: Option<usize>, bytes: usize, config: &Config) -> bool {
+        let Some(at) = place else { return self.fits(bytes, config) };
+        let older = self.entries[at].message.payload().len();
+        self.queued - older + bytes <= config.max_queued_bytes || self.entries.len() == 1
+    }
+
+    /// Whether a message would fit if everything made room for it that may.
+    fn could_fit(&self, bytes: usize, config: &Config) -> bool {
+        let waiting: usize = self.waiting().map(|entry| entry.message.payload().len()).sum();
+        let fits = self.queued - waiting + bytes <= config.max_queued_bytes || self.numbered == 0;
+        self.numbered < self.entries.len().min(config.max_queued_messages) && fits
     }
 
     /// Whether what is sent now would go out now, as far as this side can tell.
@@ -134,9 +157,10 @@ impl Outbox {
     }
 
     /// The message of a key that waits, and may still be replaced. After a resume there may be older ones before it.
-    fn find(&self, key: &Text) -> Option<usize> {
-        let at = self.waiting().rposition(|entry| entry.message.key() == Some(key))?;
-        Some(self.numbered + at)
+    fn find(&self, key: &Text, digest: u32) -> Option<usize> {
+        let is = |entry: &Entry| entry.key == digest && entry.message.key() == Some(key);
+        let at = || self.waiting().rposition(is);
+        if self.keyed == 0 { None } else { Some(self.numbered + at()?) }
     }
 
     fn oldest_volatile(&self) -> Option<usize> {
@@ -147,13 +171,6 @@ impl Outbox {
     /// What has no number that the attachment could not change any more.
     fn waiting(&self) -> impl DoubleEndedIterator<Item = &Entry> + ExactSizeIterator {
         self.entries.range(self.numbered..)
-    }
-
-    /// Puts a message where it was, or as near to that as may be.
-    fn insert(&mut self, at: usize, message: Message) {
-        self.queued += message.payload().len();
-        self.volatile += usize::from(message.is_volatile());
-        self.entries.insert(at.clamp(self.numbered, self.entries.len()), Entry { message, unit: 0 });
     }
 
     /// Drops what is volatile and was not handed to a link in time.
@@ -168,9 +185,13 @@ impl Outbox {
         self.fits(1, config) || self.can_forget(delivery)
     }
 
-    /// Whether not even half of the room is used.
-    pub(crate) fn is_half_empty(&self, config: &Config) -> bool {
-        self.entries.len() * 2 < config.max_queued_messages && self.queued * 2 < config.max_queued_bytes
+    /// Whether not even half of the room is used, by what cannot be forgotten.
+    pub(crate) fn is_half_empty(&self, delivery: Delivery, config: &Config) -> bool {
+        let (mut messages, mut bytes) = (self.entries.len(), self.queued);
+        if delivery == Delivery::Retained {
+            (messages, bytes) = (messages - self.transmitted, bytes.saturating_sub(self.in_flight));
+        }
+        messages * 2 < config.max_queued_messages && bytes * 2 < config.max_queued_bytes
     }
 
     fn fits(&self, bytes: usize, config: &Config) -> bool {
@@ -298,7 +319,8 @@ impl Outbox {
         let mut unknown: Vec<_> = std::mem::take(&mut self.entries).into_iter().map(|entry| entry.message).collect();
         let mut unsent = std::mem::take(&mut self.set_aside);
         unsent.extend(unknown.split_off(self.numbered));
-        (self.transmitted, self.numbered, self.in_flight, self.queued, self.volatile) = (0, 0, 0, 0, 0);
+        (self.transmitted, self.numbered, self.in_flight) = (0, 0, 0);
+        (self.queued, self.volatile, self.keyed) = (0, 0, 0);
         (unknown, unsent)
     }
 
@@ -311,8 +333,7 @@ impl Outbox {
 
     fn remove(&mut self, index: usize) -> Message {
         let Some(entry) = self.entries.remove(index) else { unreachable!("the index was looked up") };
-        self.queued -= entry.message.payload().len();
-        self.volatile -= usize::from(entry.message.is_volatile());
+        self.forget(&entry);
         // A numbered message is removed only if the format of its own attachment refuses it after it accepted it.
         if index < self.numbered {
             self.numbered -= 1;
@@ -320,10 +341,16 @@ impl Outbox {
         entry.message
     }
 
-    fn pop(&mut self) {
-        let Some(entry) = self.entries.pop_front() else { return };
+    /// An entry has gone.
+    fn forget(&mut self, entry: &Entry) {
         self.queued -= entry.message.payload().len();
         self.volatile -= usize::from(entry.message.is_volatile());
+        self.keyed -= usize::from(entry.key != NO_KEY);
+    }
+
+    fn pop(&mut self) {
+        let Some(entry) = self.entries.pop_front() else { return };
+        self.forget(&entry);
         if self.transmitted > 0 {
             self.transmitted -= 1;
             self.in_flight -= entry.unit as usize;
@@ -332,6 +359,14 @@ impl Outbox {
         self.acknowledged += 1;
     }
 }
+
+/// FNV-1a. Never [`NO_KEY`].
+fn digest(key: &Text) -> u32 {
+    let step = |digest: u32, byte: &u8| (digest ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+    key.as_bytes().iter().fold(0x811c_9dc5, step).max(NO_KEY + 1)
+}
+
+const NO_KEY: u32 = 0;
 
 /// SPEC PLN-5.
 pub(crate) fn carriage_return() -> EncodeError {
