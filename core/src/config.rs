@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use crate::Window;
 
-/// The limits and deadlines of a connection. Every one is finite; SPEC §14 says what happens when it is reached.
+/// The limits and deadlines of a connection. Every one is finite; SPEC §14 says what happens when one is reached that the peer
+/// has to do with.
 ///
 /// ```
 /// use std::time::Duration;

@@ -13,7 +13,7 @@ use crate::{Cause, EncodeError, Json, JsonError, Message, Payload, PayloadError,
 /// Connected ( Text | Json | Binary | Request | Reply | Heartbeat | Error | Suspended Resumed | Writable )* Disconnected
 /// ```
 ///
-/// `Suspended` may also be the last before `Disconnected`. A client whose session never opened sees `Disconnected` alone.
+/// `Suspended` may also be the last before `Disconnected`, and so may the `Error` of a handler that failed. A client whose session never opened sees `Disconnected` alone.
 ///
 /// A server adds `Joined` and `Left`, wherever a message may come, for those who watch a tag. A
 /// [`Connection`](crate::Connection) never makes them.

@@ -57,9 +57,9 @@ fn a_reply_is_taken_before_its_turn_and_counts_when_that_comes() {
     assert_eq!(connection.poll_reply(), None);
     assert_eq!(connection.received(), 0);
     assert_eq!(connection.poll_event(), Some(Event::Text("first".into())));
-    assert_eq!(connection.received(), 1);
+    assert_eq!(connection.received(), 2);
     assert_eq!(connection.poll_event(), Some(asked(2, "and you?")));
-    assert_eq!(connection.received(), 3);
+    assert_eq!(connection.received(), 4);
     assert_eq!(connection.poll_event(), Some(Event::Text("last".into())));
     assert_eq!((connection.received(), connection.poll_event()), (5, None));
 }
@@ -143,4 +143,29 @@ fn replies_that_were_taken_early_and_never_come_again_are_not_remembered_for_eve
         assert_eq!(server.end.connection.poll_reply(), Some(replied(id, "new")), "{id}");
         server.sent();
     }
+}
+
+#[test]
+fn there_are_no_events_where_only_a_reply_was_that_was_taken_before_its_turn() {
+    let mut server = Solo::proven(WS, &config(|_| {}));
+    server.frame(text("first"));
+    server.frame(reply(1, "yes"));
+    assert!(server.end.connection.poll_reply().is_some());
+    assert_eq!(server.events(), [Event::Text("first".into())]);
+    assert!(!server.end.connection.has_events());
+    assert_eq!(server.end.connection.received(), 2);
+}
+
+#[test]
+fn a_reply_that_was_left_out_when_the_tail_was_sent_again_does_not_swallow_a_later_one() {
+    let mut server = Solo::proven(WS, &config(|_| {}));
+    server.frame(text("first"));
+    server.frame(reply(1, "volatile"));
+    assert_eq!(server.end.connection.poll_reply(), Some(replied(1, "volatile")));
+    server.resume(WS, 0).unwrap();
+    server.sent();
+    for frame in [text("first"), text("second"), reply(1, "another")] {
+        server.frame(frame);
+    }
+    assert_eq!(server.end.connection.poll_reply(), Some(replied(1, "another")));
 }

@@ -24,6 +24,8 @@ impl Client {
     }
 
     /// The head of the request that opened the session, while `Connected` is handled; `None` after that.
+    ///
+    /// Until then it is in memory, so a handler that goes on for long should not do so in `Connected`.
     pub fn head(&self) -> Option<RequestHead> {
         self.cell.head()
     }

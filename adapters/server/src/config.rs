@@ -11,6 +11,11 @@ pub struct ServerConfig {
     pub max_bodies_per_session: usize,
     /// The most bytes of a POST's body (2 MiB). At least the window's bytes and 512 KiB are taken (SPEC PST-6).
     pub max_body_bytes: usize,
+    /// The longest head of a request that a session is opened or resumed with, in bytes of its URI and headers: until the
+    /// handler has handled `Connected` it is kept. Longer ones are refused with 431 (16 KiB).
+    pub max_head_bytes: usize,
+    /// The most requests of one session that wait for their replies; further ones are not sent (1,024).
+    pub max_requests_per_session: usize,
     /// The most sessions at a time; further ones are refused with 503 `unavailable` (100,000).
     pub max_sessions: usize,
     /// The most tags that a session joins at a time; it cannot join further ones (1,024).
@@ -22,12 +27,11 @@ pub struct ServerConfig {
     /// The most WebSockets that are open and have not said which session they are for; further ones are refused with 503
     /// (10,000).
     pub max_unopened: usize,
-    /// The most requests of one session that wait for their replies (1,024).
-    pub max_requests_per_session: usize,
-    /// How long a [stream](crate::PathBroadcaster::pump) of messages waits for recipients that read slowly (5 s).
-    pub patience: Duration,
     /// The most tags that a session watches at a time; it cannot watch further ones (128).
     pub max_watches_per_session: usize,
+    /// How long [`pump`](crate::PathBroadcaster::pump) and [`send_when_ready`](crate::PathBroadcaster::send_when_ready) wait
+    /// for recipients that read slowly, before they go on without them until those have caught up (5 s).
+    pub patience: Duration,
     /// What applies to every session.
     pub session: Config,
 }
@@ -43,14 +47,15 @@ impl Default for ServerConfig {
         Self {
             max_bodies_per_session: 4,
             max_body_bytes: 2 << 20,
+            max_head_bytes: 16 << 10,
+            max_requests_per_session: 1024,
             max_sessions: 100_000,
             max_tags_per_session: 1024,
             max_tombstones: 10_000,
             max_units_per_body: 1024,
             max_unopened: 10_000,
-            max_requests_per_session: 1024,
-            patience: Duration::from_secs(5),
             max_watches_per_session: 128,
+            patience: Duration::from_secs(5),
             session: Config::default(),
         }
     }

@@ -46,19 +46,21 @@ where
     type Error = S::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
+    /// Always: the other service's readiness is awaited by those requests alone that go on to it.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let server = self.server.clone();
-        // The one that is ready, and not its clone.
-        let next = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, next);
+        let mut inner = self.inner.clone();
         Box::pin(async move {
             match server.answer(request).await {
                 Ok(response) => Ok(response.map(|body| FrontBody { of: Of::Endpoint { body } })),
-                Err((request, _)) => Ok(inner.call(request).await?.map(|body| FrontBody { of: Of::Other { body } })),
+                Err((request, _)) => {
+                    std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
+                    Ok(inner.call(request).await?.map(|body| FrontBody { of: Of::Other { body } }))
+                }
             }
         })
     }

@@ -34,8 +34,10 @@ pub trait Handler: Send + 'static {
     ///
     /// Whatever the application fails with. It is logged with the session's id, this handler and no other gets it as
     /// [`SessionError::Handler`](crate::SessionError::Handler), and its session ends with
-    /// [`Reason::Internal`](crate::Reason::Internal). `Disconnected` follows, and before it at most those messages of which
+    /// [`Reason::Internal`](crate::Reason::Internal), unless it is ending already. `Disconnected` follows, and before it at most those messages of which
     /// the client was told that they are received. A panic is the same, with [`Panicked`](crate::Panicked) as the error.
+    ///
+    /// [`SendError::Closed`](crate::SendError::Closed) is no failure: the client has gone, and the end is about to be told.
     fn receive(&mut self, client: &Client, event: Event) -> impl Future<Output = Result<(), Error>> + Send;
 }
 

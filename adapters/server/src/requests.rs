@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use nosphere_core::{Message, Payload, Reply, Request, RequestId, SendError, SessionId};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use crate::session::{Cell, Live};
 use crate::shared::Shared;
@@ -48,7 +48,10 @@ pub enum RequestError {
 
 /// Asking one client.
 impl Client {
-    /// Sends a message that asks for a reply, and waits for that.
+    /// Sends a message that asks for a reply, and waits for that. Nothing is sent before the future is polled.
+    ///
+    /// It arrives once, as messages do, and is neither volatile nor keyed, whatever the message says. One that a full queue
+    /// [drops](crate::Overflow::DropOldest) has no reply.
     ///
     /// The wait outlives links: a suspended client may come back and answer. It ends once, by the reply, the `timeout` or
     /// the end of the session. A handler may wait for it: while it does, it gets no other event, and replies are taken
@@ -132,13 +135,20 @@ impl PathBroadcaster<'_> {
 
 /// The answers to a request that several clients were asked: one for each of them, as they come.
 ///
-/// Dropping it ends the waiting.
+/// The request was sent when this was made; the waiting begins then, too. Dropping it ends that.
+#[must_use = "nobody hears the answers"]
 pub struct Replies {
     id: RequestId,
+    /// How many.
+    count: usize,
+    /// Who may still answer.
     asked: Vec<Arc<Cell>>,
     answers: UnboundedReceiver<Answer>,
     late: VecDeque<Answer>,
-    timeout: Pin<Box<Sleep>>,
+    /// `None` is never.
+    deadline: Option<Instant>,
+    /// Until then, once somebody waits.
+    timeout: Option<Pin<Box<Sleep>>>,
 }
 
 impl Replies {
@@ -158,12 +168,13 @@ impl Replies {
             asked.extend(cells);
         }
         dirty::flush_outside();
-        Self { id, asked, answers, late: VecDeque::new(), timeout: Box::pin(tokio::time::sleep(timeout)) }
+        let deadline = Instant::now().checked_add(timeout);
+        Self { id, count: asked.len(), asked, answers, late: VecDeque::new(), deadline, timeout: None }
     }
 
     /// How many sessions were asked.
     pub fn asked(&self) -> usize {
-        self.asked.len()
+        self.count
     }
 
     /// The next answer, or nothing when all have come.
@@ -173,7 +184,7 @@ impl Replies {
 
     /// All that have not come yet.
     pub async fn collect(mut self) -> Vec<Answer> {
-        let mut answers = Vec::with_capacity(self.asked.len());
+        let mut answers = Vec::with_capacity(self.count);
         while let Some(answer) = self.next().await {
             answers.push(answer);
         }
@@ -190,7 +201,9 @@ impl Stream for Replies {
             if let Poll::Ready(answer) = self.answers.poll_recv(cx) {
                 return Poll::Ready(answer);
             }
-            ready!(self.timeout.as_mut().poll(cx));
+            let Some(deadline) = self.deadline else { return Poll::Pending };
+            let timeout = self.timeout.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+            ready!(timeout.as_mut().poll(cx));
             let id = self.id;
             for cell in std::mem::take(&mut self.asked) {
                 if cell.forget_request(id) {
@@ -199,7 +212,11 @@ impl Stream for Replies {
                 }
             }
         }
-        Poll::Ready(self.late.pop_front().or_else(|| self.answers.try_recv().ok()))
+        match self.late.pop_front() {
+            Some(late) => Poll::Ready(Some(late)),
+            // A reply that was taken just now may still be on its way.
+            None => self.answers.poll_recv(cx),
+        }
     }
 }
 
@@ -220,18 +237,20 @@ impl fmt::Debug for Replies {
 impl Cell {
     /// Sends a request, or answers in the client's place why that cannot be. The caller flushes.
     fn ask(self: &Arc<Self>, id: RequestId, message: &Message, sender: &UnboundedSender<Answer>, limit: usize) {
-        let error = if self.lock().asked.len() >= limit {
-            RequestError::TooMany
-        } else {
+        let mut live = self.lock();
+        let asked = live.asked.len() < limit;
+        if asked {
             // Before it is sent: a reply may come at once.
-            self.lock().asked.insert(id, sender.clone());
-            match self.append_or_refuse(message) {
-                Ok(_) => return,
-                Err(error) => error.into(),
-            }
+            live.asked.insert(id, sender.clone());
+        }
+        drop(live);
+        let error = match asked.then(|| self.append_or_refuse(message)) {
+            Some(Ok(_)) => return,
+            Some(Err(error)) => error.into(),
+            None => RequestError::TooMany,
         };
         // Unless the end of the session has answered already.
-        if self.forget_request(id) || error == RequestError::TooMany {
+        if self.forget_request(id) || !asked {
             drop(sender.send(Answer { session: self.id(), reply: Err(error) }));
         }
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use nosphere_core::Message;
@@ -35,23 +34,23 @@ impl Cell {
             count.fetch_add(1, Ordering::Relaxed);
         } else {
             count.fetch_sub(1, Ordering::Relaxed);
-            live.room.drain(..).for_each(std::task::Waker::wake);
+            live.given_up = false;
+            if let Some(room) = live.room.take() {
+                room.notify_waiters();
+            }
         }
-    }
-
-    fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut live = self.lock();
-        if !live.congested {
-            return Poll::Ready(());
-        }
-        if !live.room.iter().any(|waker| waker.will_wake(cx.waker())) {
-            live.room.push(cx.waker().clone());
-        }
-        Poll::Pending
     }
 
     async fn room(&self) {
-        std::future::poll_fn(|cx| self.poll_room(cx)).await;
+        let room = {
+            let mut live = self.lock();
+            if !live.congested {
+                return;
+            }
+            // Made under the lock, it misses nothing that comes after.
+            Arc::clone(live.room.get_or_insert_default()).notified_owned()
+        };
+        room.await;
     }
 }
 
@@ -80,8 +79,9 @@ impl PathBroadcaster<'_> {
     /// many sessions.
     ///
     /// A recipient that reads too slowly is waited for no longer than
-    /// [`ServerConfig::patience`](crate::ServerConfig::patience); after that its queue fills up, and what then happens to it
-    /// is [`Config::overflow`](crate::Config::overflow). Suspended sessions are not waited for at all.
+    /// [`ServerConfig::patience`](crate::ServerConfig::patience), and then not again until it has caught up; its queue fills
+    /// up meanwhile, and what then happens to it is [`Config::overflow`](crate::Config::overflow). Suspended sessions are
+    /// not waited for at all.
     pub async fn send_when_ready(&self, message: impl Into<Message>) -> usize {
         self.room().await;
         self.send(message)
@@ -108,25 +108,46 @@ impl PathBroadcaster<'_> {
         loop {
             self.room().await;
             let Some(message) = std::future::poll_fn(|cx| stream.as_mut().poll_next(cx)).await else { return count };
-            self.send_when_ready(message).await;
+            self.send(message);
             count += 1;
         }
     }
 
+    /// Waits for those who are congested, all of them together no longer than the patience.
     async fn room(&self) {
         let mut deadline = None;
-        while let Some(slow) = self.all_topics().iter().find_map(|topic| congested_member(topic)) {
-            let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.shared().config.patience);
+        loop {
+            let topics = self.all_topics();
+            let Some(slow) = topics.iter().find_map(|topic| congested_member(topic)) else { return };
+            let deadline = *deadline.get_or_insert_with(|| Instant::now().checked_add(self.shared().config.patience));
+            let Some(deadline) = deadline else {
+                slow.room().await;
+                continue;
+            };
             if tokio::time::timeout_at(deadline, slow.room()).await.is_err() {
+                topics.iter().for_each(|topic| give_up(topic));
                 return;
             }
         }
     }
 }
 
+/// Somebody who is waited for.
 fn congested_member(topic: &Topic) -> Option<Arc<Cell>> {
     if topic.congestion().is_none() {
         return None;
     }
-    topic.members().values().find(|cell| cell.lock().congested).cloned()
+    let waited_for = |cell: &&Arc<Cell>| {
+        let live = cell.lock();
+        live.congested && !live.given_up
+    };
+    topic.members().values().find(waited_for).cloned()
+}
+
+/// Those who are congested now are not waited for until that is over.
+fn give_up(topic: &Topic) {
+    for cell in topic.members().values() {
+        let mut live = cell.lock();
+        live.given_up = live.congested;
+    }
 }

@@ -1,5 +1,5 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use nosphere_core::{Config, LinkId, MAX_COUNT, RequestId};
 use nosphere_wire::negotiation::{Formats, OriginPolicy};
@@ -35,7 +35,8 @@ pub(crate) struct Shared {
     /// Set when the server shuts down: no new sessions.
     pub(crate) closing: std::sync::atomic::AtomicBool,
     links: AtomicU64,
-    requests: AtomicU64,
+    /// The number of the next request. The first is not that of the process before, whose requests may still be answered.
+    requests: OnceLock<AtomicU64>,
 }
 
 impl Shared {
@@ -63,13 +64,14 @@ impl Shared {
             test_clients: TestClients::default(),
             closing: std::sync::atomic::AtomicBool::new(false),
             links: AtomicU64::new(0),
-            requests: AtomicU64::new(0),
+            requests: OnceLock::new(),
         }
     }
 
     /// A number for a request that no other of this server has, so that one can be sent to many.
     pub(crate) fn next_request(&self) -> RequestId {
-        RequestId(self.requests.fetch_add(1, Ordering::Relaxed) & MAX_COUNT)
+        let next = self.requests.get_or_init(|| AtomicU64::new(self.random.number()));
+        RequestId(next.fetch_add(1, Ordering::Relaxed) & MAX_COUNT)
     }
 
     /// A number for a link that no other has.

@@ -287,3 +287,25 @@ async fn the_example_of_a_custom_audience_reaches_those_who_are_near() {
         assert_eq!(walker.message().await, text("end"));
     }
 }
+
+/// A value that holds the client would keep the session for ever.
+#[tokio::test(start_paused = true)]
+async fn data_that_is_set_after_the_end_is_dropped_at_once_though_there_was_none_before() {
+    let (sender, mut clients) = tokio::sync::mpsc::unbounded_channel();
+    let server = nosphere::Server::builder().endpoint("/room", move |_| {
+        let sender = sender.clone();
+        nosphere::handler_fn(move |client, _| {
+            let told = sender.send(client);
+            async move { Ok(told?) }
+        })
+    });
+    let server = server.build().unwrap();
+    let mut joe = nosphere::testing::TestClient::connect(&server, "/room").await.unwrap();
+    let client = clients.recv().await.unwrap();
+    joe.close().await.unwrap();
+    joe.settled().await.unwrap();
+    let alive = Arc::new(());
+    client.set_data::<Arc<()>>(Arc::clone(&alive));
+    assert_eq!(Arc::strong_count(&alive), 1);
+    assert!(client.data::<Arc<()>>().is_none());
+}

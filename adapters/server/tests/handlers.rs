@@ -19,7 +19,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tower::Service as _;
 
-use crate::support::{FORMATS, Lines, Ws};
+use crate::support::{FORMATS, Lines, TestServer, Ws};
 
 /// What middleware finds out about whoever asks.
 #[derive(Clone, Debug, PartialEq)]
@@ -280,6 +280,40 @@ async fn a_handler_that_fails_after_its_client_has_closed_gets_the_messages_that
     assert_eq!(words, ["wait", "fail", "the handler failed: a failure that the test wants", "later"]);
 }
 
+/// `client.send(…)?` is what every handler writes.
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_answers_a_client_that_has_gone_has_not_failed() {
+    let (sender, mut told) = mpsc::unbounded_channel();
+    let server = Server::builder().endpoint("/echo", move |_| {
+        let sender = sender.clone();
+        handler_fn(move |client, event| {
+            sender.send(event.clone()).expect("the test listens");
+            async move {
+                if let Event::Text(text) = event {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    client.send(text)?;
+                }
+                Ok(())
+            }
+        })
+    });
+    let server = server.build().unwrap();
+    let log = Lines::default();
+    let _logging = tracing::subscriber::set_default(log.subscriber());
+    let mut joe = TestClient::connect(&server, "/echo").await.unwrap();
+    for word in ["0", "1", "2"] {
+        joe.send(word).unwrap();
+    }
+    let ended = joe.close().await.unwrap();
+    assert!(ended.undelivered.unknown.is_empty() && ended.undelivered.unsent.is_empty(), "{ended:?}");
+    assert!(matches!(told.recv().await, Some(Event::Connected { .. })));
+    for word in ["0", "1", "2"] {
+        assert_eq!(told.recv().await, Some(Event::Text(word.into())));
+    }
+    assert_eq!(told.recv().await, Some(Event::Disconnected { by: Side::Client, reason: Reason::Closed }));
+    assert!(log.lines().is_empty(), "{:?}", log.lines());
+}
+
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum Said {
@@ -341,3 +375,40 @@ const _: fn() = || {
     fn mounts<S: tower::Service<http::Request<hyper::body::Incoming>, Error = Infallible> + Clone + Send + Sync>() {}
     mounts::<Server>();
 };
+
+/// It is kept until `Connected` was handled, and of WebSockets that say nothing there may be many.
+#[tokio::test]
+async fn a_head_that_is_too_long_is_refused_before_anybody_is_asked() {
+    let server = TestServer::start(Default::default()).await;
+    let long = "x".repeat(16 << 10);
+    let refused = Ws::ask(server.addr, "/echo", None, &[("x-long", &long)]).await.err().unwrap();
+    assert_eq!((refused.status().as_u16(), &refused.headers()["nosphere-error"]), (431, &"head".parse().unwrap()));
+    let fits = "x".repeat(14 << 10);
+    assert!(Ws::ask(server.addr, "/echo", None, &[("x-long", &fits)]).await.is_ok());
+}
+
+/// A service that has room for one request, and says so when it is asked whether it is ready.
+#[tokio::test]
+async fn an_endpoint_behind_which_a_busy_service_stands_answers_all_the_same() {
+    let server = Server::builder().endpoint("/room", |_| Curious).build().unwrap();
+    let (sender, mut calls) = mpsc::unbounded_channel();
+    let page = tower::service_fn(move |_: http::Request<String>| {
+        let sender = sender.clone();
+        async move {
+            sender.send(()).unwrap();
+            std::future::pending::<Result<http::Response<String>, Infallible>>().await
+        }
+    });
+    let front = server.in_front_of(tower::limit::ConcurrencyLimit::new(page, 1));
+    let call = |path: &str, accept: &str| {
+        let request = http::Request::get(path).header("accept", accept).body(String::new()).unwrap();
+        tower::ServiceExt::oneshot(front.clone(), request)
+    };
+    let stuck = tokio::spawn(call("/", "text/html"));
+    calls.recv().await.unwrap();
+    for _ in 0..3 {
+        let stream = crate::support::soon(call("/room", "text/event-stream")).await.unwrap();
+        assert_eq!(stream.status(), 200);
+    }
+    stuck.abort();
+}

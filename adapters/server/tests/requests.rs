@@ -263,3 +263,31 @@ async fn a_plain_client_cannot_be_asked_and_says_so_at_once() {
     let answers = server.server.broadcaster().all().request(Everyone, "?", LIMIT).collect().await;
     assert!(matches!(answers[..], [Answer { reply: Err(RequestError::NotSent(SendError::Inexpressible { .. })), .. }]));
 }
+
+/// A broadcaster works without a runtime; who waits for the answers has one.
+#[test]
+fn an_audience_can_be_asked_from_a_thread_without_a_runtime() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (server, _) = with_clients(ServerConfig::default());
+    let mut joe = runtime.block_on(TestClient::connect(&server, "/room")).unwrap();
+    let broadcaster = server.broadcaster();
+    let asking = std::thread::spawn(move || broadcaster.all().request(Everyone, "?", Duration::MAX));
+    let replies = asking.join().unwrap();
+    runtime.block_on(async {
+        let asked = joe.asked().await.unwrap();
+        joe.reply(&asked, "yes").unwrap();
+        let answers = replies.collect().await;
+        assert_eq!(reply_text(&answers[0].reply), Some("yes"));
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_should_not_have_come_is_no_silence() {
+    let (server, _) = with_clients(ServerConfig::default());
+    let mut joe = TestClient::connect(&server, "/room").await.unwrap();
+    let replies = server.broadcaster().all().request(Everyone, "?", LIMIT);
+    assert!(matches!(joe.expect_silence().await, Err(nosphere::testing::WaitError::Noise { .. })));
+    let answers = replies.asked();
+    drop(replies);
+    assert_eq!(answers, 1);
+}

@@ -9,7 +9,7 @@ use nosphere::testing::TestClient;
 use nosphere::{Client, Event, Message, Overflow, Server, ServerConfig, Window, handler_fn};
 use tokio::time::Instant;
 
-use crate::support::{TestServer, Ws, until};
+use crate::support::{EventReader, TestServer, Ws, request, soon, until};
 
 /// A queue of eight messages, and a window of two.
 fn config() -> ServerConfig {
@@ -60,9 +60,9 @@ async fn a_stream_is_asked_for_no_more_than_the_slowest_reader_has_room_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_that_never_reads_is_waited_for_no_longer_than_the_patience() {
+async fn a_reader_that_never_reads_is_waited_for_once_and_no_longer_than_the_patience() {
     let (server, _) = server();
-    let _stuck = slow(&server).await;
+    let mut stuck = slow(&server).await;
     let window = Window { messages: 2, bytes: 1 << 16 };
     let mut good = TestClient::builder("/news/good").window(window).connect(&server).await.unwrap();
     let broadcaster = server.broadcaster();
@@ -77,10 +77,19 @@ async fn a_reader_that_never_reads_is_waited_for_no_longer_than_the_patience() {
         let queued = news.send_when_ready(n.to_string()).await;
         assert_eq!(queued, if n < 8 { 2 } else { 1 }, "{n}");
     }
-    assert_eq!(from.elapsed().as_secs(), 6 * 3);
+    assert_eq!(from.elapsed().as_secs(), 3);
     for n in 0..10 {
         assert_eq!(good.receive().await.unwrap(), n.to_string().as_str());
     }
+    // Once it has caught up it is waited for again.
+    for n in 0..8 {
+        assert_eq!(stuck.receive().await.unwrap(), n.to_string().as_str());
+    }
+    let from = Instant::now();
+    for n in 10..15 {
+        assert_eq!(news.send_when_ready(n.to_string()).await, 2);
+    }
+    assert_eq!(from.elapsed().as_secs(), 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,6 +121,40 @@ async fn a_suspended_reader_and_one_that_is_gone_are_not_waited_for() {
         assert_eq!(away.receive().await.unwrap(), n.to_string().as_str());
     }
     client.ready().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_ever_waits_without_a_deadline() {
+    let mut config = config();
+    config.patience = Duration::MAX;
+    let server = Server::builder().config(config).endpoint("/news/{of}", |_| handler_fn(|_, _| async { Ok(()) }));
+    let server = server.build().unwrap();
+    let mut reader = slow(&server).await;
+    let broadcaster = server.broadcaster();
+    let pumping =
+        tokio::spawn(async move { broadcaster.to("/news").pump(stream::iter((0..20).map(|n| n.to_string()))).await });
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    assert!(!pumping.is_finished());
+    for n in 0..20 {
+        assert_eq!(reader.receive().await.unwrap(), n.to_string().as_str());
+    }
+    assert_eq!(pumping.await.unwrap(), 20);
+}
+
+/// What it has read is kept for the case that it comes back, and is in nobody's way.
+#[tokio::test]
+async fn an_event_stream_that_reads_everything_is_never_waited_for() {
+    let mut server = TestServer::start(config()).await;
+    let stream = crate::support::get("/quiet").header("accept", "text/event-stream");
+    let stream = stream.body(Default::default()).unwrap();
+    let mut events = EventReader::new(request(crate::support::Http::One, server.addr, stream).await);
+    drop(server.log.next().await);
+    events.next().await.unwrap();
+    let broadcaster = server.server.broadcaster();
+    for n in 0..100 {
+        assert_eq!(soon(broadcaster.to("/quiet").send_when_ready(n.to_string())).await, 1);
+        assert_eq!(events.next().await.unwrap().data, n.to_string());
+    }
 }
 
 /// A socket that takes nothing more.

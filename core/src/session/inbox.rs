@@ -186,7 +186,17 @@ impl Inbox {
             self.heartbeat_waits &= event != Event::Heartbeat;
             self.writable_waits &= event != Event::Writable;
             self.replies -= usize::from(matches!(event, Event::Reply(_)));
+            self.pass_over();
             return Some(event);
+        }
+    }
+
+    /// Replies that were taken before their turn count now that it has come.
+    fn pass_over(&mut self) {
+        while let Some(Waiting { event: Held::Taken(_), message: Some(unit) }) = self.waiting.front() {
+            self.taken += 1;
+            self.waiting_bytes -= *unit as usize;
+            self.waiting.pop_front();
         }
     }
 
@@ -204,11 +214,7 @@ impl Inbox {
             });
             self.replies -= usize::from(reply.is_some());
         }
-        while let Some(Waiting { event: Held::Taken(_), message: Some(unit) }) = self.waiting.front() {
-            self.taken += 1;
-            self.waiting_bytes -= *unit as usize;
-            self.waiting.pop_front();
-        }
+        self.pass_over();
         reply
     }
 

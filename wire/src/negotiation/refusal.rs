@@ -186,6 +186,12 @@ impl Refusal {
         Self::named(StatusCode::CONFLICT, Some("stale"), "a later poll has acknowledged more")
     }
 
+    /// 431 `head`: the request's headers are too long.
+    pub fn head_too_large() -> Self {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        Self::named(status, Some("head"), "the request's headers are too long")
+    }
+
     /// 415 `content-type`: names no wire format. `Accept` lists those that there are.
     pub fn content_type(formats: &Formats) -> Self {
         let accept: Vec<_> = formats.iter().map(media_type).collect();

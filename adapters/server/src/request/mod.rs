@@ -50,6 +50,11 @@ where
         Ok(allowed) => (allowed, intent),
         Err(refusal) => (None, Err(refusal)),
     };
+    let intent = intent.and_then(|intent| {
+        let attaches = matches!(intent, Intent::Attach { .. } | Intent::WebSocket { .. });
+        let too_large = attaches && head_length(&parts) > shared.config.max_head_bytes;
+        if too_large { Err(Refusal::head_too_large()) } else { Ok(intent) }
+    });
     let upgraded = parts.extensions.remove::<OnUpgrade>();
     let mut route = Route { endpoint, head: RequestHead::new(parts, Arc::clone(endpoint.path()), parameters) };
     let mut body = pin!(body);
@@ -92,6 +97,12 @@ fn find_endpoint<'a>(shared: &'a Shared, parts: &Parts) -> Option<(&'a Endpoint,
     let found = shared.endpoints.at(topic::normal(parts.uri.path())).ok()?;
     let parameters = found.params.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
     Some((found.value, parameters.collect()))
+}
+
+/// How many bytes of a head are kept with it.
+fn head_length(parts: &Parts) -> usize {
+    let uri = parts.uri.path_and_query().map_or(0, |path| path.as_str().len());
+    parts.headers.iter().fold(uri, |sum, (name, value)| sum + name.as_str().len() + value.len())
 }
 
 /// An endpoint, and how a request found it.

@@ -34,14 +34,15 @@ pub(super) async fn upgrade(
         Err(HandshakeError::Version) => return Err(Refusal::websocket_version()),
         Err(error) => return Err(Refusal::bad_request(error.to_string())),
     };
-    let handler = route.admit(shared).await?;
     // A native client may want to resume: what its session is owed as the server shuts down, and for which there is always
     // room.
     if protocol.is_plain() && shared.closing.load(Ordering::Relaxed) {
         return Err(Refusal::going_away());
     }
     let full = protocol.is_plain() && shared.table.is_full();
+    // Whoever waits for admission has a place already.
     let place = Place::take(shared).filter(|_| !full).ok_or_else(Refusal::unavailable)?;
+    let handler = route.admit(shared).await?;
     let response = handshake.response(subprotocol.and_then(|name| name.to_str().ok()));
     let arrival = Arrival { head: route.head.clone(), protocol, handler, place };
     tokio::spawn(async move {

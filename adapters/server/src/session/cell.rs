@@ -50,8 +50,10 @@ impl Cell {
             scheduled: NEVER,
             dirty: false,
             ended: false,
+            task_over: false,
             congested: false,
-            room: Vec::new(),
+            given_up: false,
+            room: None,
             asked: BTreeMap::new(),
             head: Some(head),
             activity: Activity::Busy,
@@ -91,7 +93,20 @@ impl Cell {
 
     /// What the application keeps with the session.
     pub(crate) fn own(&self) -> &Own {
-        self.own.get_or_init(Box::default)
+        let own = self.own.get_or_init(Box::default);
+        if self.lock().task_over {
+            // It may be new, and nobody comes to clear it.
+            own.clear();
+        }
+        own
+    }
+
+    /// The session's task is gone, and with it what the application keeps here.
+    pub(crate) fn clear(&self) {
+        self.lock().task_over = true;
+        if let Some(own) = self.kept() {
+            own.clear();
+        }
     }
 
     /// What the application keeps with the session, if it ever did.

@@ -1,10 +1,12 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::task::Waker;
 
 use bytes::Bytes;
 use nosphere_core::{Action, Connection, Event, LinkId, Reason, RequestId, State, Text, Time, WireFormat};
 use nosphere_websocket::{Close, CloseState, Flush, Outgoing, Writer};
 use tokio::net::tcp::OwnedWriteHalf;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Link;
@@ -33,10 +35,14 @@ pub(crate) struct Live {
     /// On some thread's list of sessions to flush.
     pub(super) dirty: bool,
     pub(super) ended: bool,
+    /// The session's task is gone.
+    pub(super) task_over: bool,
     /// Connected, with more than half of its queue used.
     pub(crate) congested: bool,
-    /// Who waits for that to be over.
-    pub(crate) room: Vec<Waker>,
+    /// Nobody waits any more for that to be over,
+    pub(crate) given_up: bool,
+    /// or here is who does.
+    pub(crate) room: Option<Arc<Notify>>,
     /// Requests that the client has not answered.
     pub(crate) asked: BTreeMap<RequestId, UnboundedSender<Answer>>,
     /// Until `Connected` was handled.

@@ -4,7 +4,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use nosphere_core::{Cause, Event, Reason, SessionError, State, Unit};
+use nosphere_core::{Cause, Event, Reason, SendError, SessionError, State, Unit};
 use nosphere_websocket::{Close, CloseState, Item, Outgoing, ProtocolError, ReadOutcome, Writer};
 
 use super::live::{Activity, Live, close_frame, outgoing};
@@ -87,6 +87,11 @@ impl Driver {
         let session = self.cell.id();
         match result {
             Ok(Ok(())) => None,
+            Ok(Err(error)) if matches!(error.downcast_ref(), Some(SendError::Closed(_))) => {
+                // It answered a message of a client that had gone by then.
+                tracing::debug!(%session, %error, "the handler had something to say after the end");
+                None
+            }
             Ok(Err(error)) => {
                 tracing::warn!(%session, %error, "the handler failed; its session ends");
                 Some(Cause::new(error))
@@ -396,9 +401,7 @@ impl Drop for Driver {
     fn drop(&mut self) {
         self.cell.abandon();
         self.cell.rest(&mut self.cell.lock(), Activity::Idle);
-        if let Some(own) = self.cell.kept() {
-            own.clear();
-        }
+        self.cell.clear();
     }
 }
 

@@ -165,8 +165,8 @@ impl TestClient {
         }
     }
 
-    /// Waits until everything that was sent has been [handled](Self::settled), and says that no message has come for this
-    /// client but those that the test has received.
+    /// Waits until everything that was sent has been [handled](Self::settled), and says that no message, request or reply has come
+    /// for this client but those that the test has received.
     ///
     /// # Errors
     ///
@@ -178,7 +178,7 @@ impl TestClient {
             while let Some(event) = state.take() {
                 state.backlog.push_back(event);
             }
-            let messages: Vec<_> = state.backlog.iter().filter_map(Received::of).collect();
+            let messages: Vec<_> = state.backlog.iter().filter_map(Received::noise).collect();
             if !messages.is_empty() {
                 return Err(WaitError::Noise { messages });
             }

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use nosphere_core::{Event, JsonError, Kind, Payload, Text};
+use nosphere_core::{Event, JsonError, Kind, Payload, Reply, Request, Text};
 use serde::de::DeserializeOwned;
 
 /// A message that a test client has received.
@@ -21,12 +21,24 @@ impl Received {
             | Event::Disconnected { .. }
             | Event::Error(_)
             | Event::Heartbeat
+            | Event::Joined { .. }
+            | Event::Left { .. }
+            | Event::Reply(_)
+            | Event::Request(_)
             | Event::Resumed { .. }
             | Event::Suspended
             | Event::Writable
             | _ => return None,
         };
         Some(Self(payload))
+    }
+
+    /// The same, for requests and replies too.
+    pub(super) fn noise(event: &Event) -> Option<Self> {
+        if let Event::Reply(Reply { payload, .. }) | Event::Request(Request { payload, .. }) = event {
+            return Some(Self(payload.clone()));
+        }
+        Self::of(event)
     }
 
     /// Parses a JSON message.

@@ -23,7 +23,7 @@ pub(super) fn check(who: Who, side: &Side<'_>) -> Result<(), String> {
             }
             (_, What::Event(Seen::Connected(_))) => return Err(format!("Connected again at {at} ms")),
             (_, What::Event(Seen::Disconnected(..))) => State::Over,
-            (State::Linked, What::Event(Seen::Failed)) => State::Failed,
+            (State::Linked | State::Suspended, What::Event(Seen::Failed)) => State::Failed,
             (State::Linked, What::Event(Seen::Suspended)) => State::Suspended,
             (State::Suspended, What::Event(Seen::Resumed(_))) => State::Linked,
             (_, What::Event(Seen::Resumed(_))) => return Err(format!("Resumed at {at} ms, and was not Suspended")),
