@@ -79,6 +79,53 @@ test('WebSocket is asked for first, with the subprotocol, and acknowledges opene
   assert.equal(made.saw('connected').length, 1);
 });
 
+test('a request gives its reply, or fails after its time or with the session [REQ-2]', async () => {
+  const made = client({ transport: 'websocket' });
+  FakeSocket.last.grants();
+  const socket = FakeSocket.last;
+  const reply = made.request('text', 'what?');
+  const late = made.request('text', 'and?', { timeout: 300 });
+  const lost = made.request('json', { more: 1 });
+  assert.deepEqual(socket.sent.slice(-3), [{ request: 1, text: 'what?' }, { request: 2, text: 'and?' }, { request: 3, json: { more: 1 } }]);
+  const failed = Promise.all([assert.rejects(late, /in time/), assert.rejects(lost, /over/)]);
+  socket.brings({ reply: 1, json: ['that'] });
+  assert.deepEqual(await reply, { kind: 'json', value: ['that'] });
+  mock.timers.tick(300);
+  socket.brings({ reply: 2, text: 'too late' });
+  made.close({ now: true });
+  await failed;
+  assert.deepEqual(made.saw('message'), [], 'a reply is no message of its own');
+  assert.throws(() => made.request('text', 'a'), /closed/);
+});
+
+test('what onrequest returns is the reply, of the kind that it is; without an answer there is none [REQ-1]', async () => {
+  const made = client({ transport: 'websocket' });
+  FakeSocket.last.grants();
+  const socket = FakeSocket.last;
+  socket.brings({ request: 4, text: 'nobody listens' });
+  await turn();
+  made.onrequest = async ({ kind, value }) => {
+    if (value === 'fail') throw new Error('cannot');
+    return { text: { of: kind }, json: value, binary: value }[kind];
+  };
+  const asked = [{ request: 5, text: 'what?' }, { request: 6, json: 'a text' }, { request: 7, binary: 'AQID' }, { request: 8, text: 'fail' }];
+  asked.slice(0, 3).forEach((frame) => socket.brings(frame));
+  await turn();
+  assert.deepEqual(socket.sent.slice(-3), [{ reply: 5, json: { of: 'text' } }, { reply: 6, text: 'a text' }, { reply: 7, binary: 'AQID' }]);
+  socket.brings(asked[3]);
+  await turn();
+  assert.deepEqual(made.saw('error').map(({ error }) => error), ['cannot']);
+  // Of the next session, nobody asked this.
+  const answer = {};
+  made.onrequest = () => new Promise((resolve) => (answer.give = resolve));
+  socket.brings({ request: 9, text: 'slowly' });
+  socket.brings({ reset: 'unknown' });
+  await turn();
+  answer.give('late');
+  await turn();
+  assert.ok(!JSON.stringify(FakeSocket.all.map(({ sent }) => sent)).includes('late'));
+});
+
 test('a server without the subprotocol is not talked to', () => {
   const made = client({ transport: 'websocket' });
   FakeSocket.last.protocol = '';

@@ -266,6 +266,58 @@ test('messages keep their kind and content both ways [JSN-1, JSN-2, JSN-3]', () 
   assert.throws(() => encode('xml', '<a/>'), TypeError);
 });
 
+test('requests and replies are messages: numbered, acknowledged, sent again [REQ-1, DLV-6]', () => {
+  const session = opened();
+  const { id } = session.request('json', { what: 'is your name?' });
+  session.send(new Message('text', 'that', { reply: 7 }));
+  const asked = { request: id, json: { what: 'is your name?' } };
+  const batch = session.collect();
+  assert.deepEqual([batch.base, ...batch.units], [0, JSON.stringify(asked), '{"reply":7,"text":"that"}']);
+  session.receive('{"request":9007199254740991,"binary":"AQID"}', 1);
+  const reply = session.receive('{"reply":5,"text":"unasked"}', 2);
+  assert.deepEqual([reply, session.received], [{ kind: 'reply', id: 5, value: { kind: 'text', value: 'unasked' } }, 2]);
+  session.offer();
+  session.receive(frame('resumed', { received: 1 }));
+  const again = session.collect();
+  assert.deepEqual([again.base, units(again)], [1, [{ reply: 7, text: 'that' }]]);
+});
+
+test('a request ends once: with the first reply that names it, when nobody waits any more, or with the session [REQ-2]', async () => {
+  const session = opened();
+  const [first, second, third] = ['a', 'b', 'c'].map((text) => session.request('text', text));
+  session.receive(JSON.stringify({ reply: second.id, json: [1] }));
+  session.receive(JSON.stringify({ reply: second.id, json: [2] }));
+  session.forget(second.id, new Error('late'));
+  assert.deepEqual(await second.reply, { kind: 'json', value: [1] });
+  session.forget(first.id, new Error('late'));
+  await assert.rejects(first.reply, /late/);
+  session.receive(JSON.stringify({ reply: first.id, text: 'too late' }));
+  assert.equal(session.received, 3);
+  session.end();
+  await assert.rejects(third.reply, /over/);
+  const fourth = opened().request('text', 'd');
+  assert.equal(fourth.message.state, 'queued');
+});
+
+test('a request that is refused is not waited for', () => {
+  const session = opened({ window: { messages: 9, bytes: 30 } });
+  assert.throws(() => session.request('text', 'more than thirty bytes of text'), RangeError);
+  assert.equal(session.waiting, 0);
+  assert.equal(session.request('text', 'a').id, 1);
+});
+
+test('a request that cannot be read is counted; without an id, a message or a payload of its own it is no frame [FRM-3, JSN-4]', () => {
+  const session = opened();
+  const bad = ['{"request":5,"json":x}', ' { "reply" : 5 , "text" : 1 } ', '{"reply":0,"binary":"AQI"}', '{"request":5,"text":"a","more":1}'];
+  const results = bad.map((unit) => session.receive(unit));
+  assert.deepEqual(results.map(({ id, error, value }) => [id, Boolean(error), value]), [5, 5, 0, 5].map((id) => [id, true, undefined]));
+  assert.equal(session.received, bad.length);
+  for (const unit of ['{"request":5}', '{"request":-1,"text":"a"}', '{"reply":9007199254740992,"text":"a"}', '{"reply":9007199254740992,"text":x}', '{"request":1.5,"text":"a"}', '{"request":"5","text":"a"}', '{"request":05,"text":"a"}', '{"request":5,"ack":1}', '{"request":5,"reply":6,"text":"a"}', '{"request":5,"text":"a"']) {
+    assert.throws(() => session.receive(unit), fault('malformed'), unit);
+  }
+  assert.equal(session.received, bad.length);
+});
+
 test('close goes out behind the last message, once for each attachment, and with the final count [CLS-1]', () => {
   const session = opened({ window: { messages: 1, bytes: 1000 } });
   say(session, 'a', 'b');

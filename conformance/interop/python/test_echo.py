@@ -33,6 +33,19 @@ def test_messages_come_back_unchanged_and_in_order(server, link, format):
 
 @pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.name)
 @pytest.mark.parametrize("link", LINKS, ids=lambda link: link.__name__)
+def test_requests_are_answered_with_their_ids_and_what_they_hold_REQ_1(server, link, format):
+    session = Session(server, link, format)
+    asked = {0: MESSAGES["json object"], 2**53 - 1: MESSAGES["unicode"], 300: MESSAGES["binary"]}
+    session.send({"reply": {"id": 9, "text": "to nothing"}})
+    session.send(*({"request": {"id": number} | message} for number, message in asked.items()))
+    session.send({"text": "last"})
+    replies = [{"reply": {"id": number} | message} for number, message in asked.items()]
+    assert session.messages(4) == [*replies, {"text": "last"}]
+    session.close()
+
+
+@pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.name)
+@pytest.mark.parametrize("link", LINKS, ids=lambda link: link.__name__)
 def test_ping_is_answered_with_the_count_of_messages_taken_HB_2(server, link, format):
     session = Session(server, link, format)
     session.send({"text": "one"}, {"text": "two"})

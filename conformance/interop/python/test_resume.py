@@ -40,6 +40,20 @@ def test_a_session_survives_a_walk_over_all_links_and_formats(server):
     assert session.messages(1) == [{"text": "last"}]
 
 
+def test_requests_and_replies_go_on_over_other_links_REQ_1_DLV_6(server):
+    session = Session(server, *WAYS[0])
+    for number, way in enumerate(WAYS[1:] + WAYS[:1]):
+        session.send({"request": {"id": number, "text": "what?"}})
+        session.resume(*way)
+        assert session.messages(1) == [{"reply": {"id": number, "text": "what?"}}]
+    session.send({"request": {"id": 7, "text": "a?"}}, {"request": {"id": 3, "json": ["b?"]}})
+    replies = [{"reply": {"id": 7, "text": "a?"}}, {"reply": {"id": 3, "json": ["b?"]}}]
+    assert session.messages(2) == replies
+    session.received -= 2  # as if the network had lost both
+    session.resume(EventStream)
+    assert session.messages(2) == replies
+
+
 def test_what_the_client_lost_before_it_read_it_comes_again_DLV_6(server):
     session = Session(server, WebSocket, FORMATS[0])
     session.send({"text": "one"}, {"text": "two"})

@@ -56,6 +56,7 @@ pub static SMALL: &[Scope] = &[
     sorted(VOLATILE, &scope("stream-volatile-up", &[SSE], 2, Budget { up: 3, breaks: 1, ..QUIET })),
     sorted(VOLATILE, &scope("poll-volatile", &[POLL], 2, Budget { down: 2, breaks: 1, repeats: 1, ..QUIET })),
     sorted(KEYED, &scope("websocket-keyed", &[WS], 1, Budget { down: 4, breaks: 1, ..QUIET })),
+    sorted(KEYED, &slow("websocket-slow-keyed", &[WS], 1, Budget { down: 3, breaks: 1, ..QUIET })),
     sorted(KEYED, &scope("stream-keyed", &[SSE], 1, Budget { down: 3, breaks: 1, ..QUIET })),
     sorted(KEYED, &scope("stream-keyed-up", &[SSE], 1, Budget { up: 3, breaks: 1, ..QUIET })),
     sorted(KEYED, &scope("poll-keyed", &[POLL], 1, Budget { down: 3, breaks: 1, ..QUIET })),

@@ -14,6 +14,8 @@ pub enum Covered {
     CutsOfBothSides,
     CutsSeenByClient,
     CutsSeenByServer,
+    Dropped,
+    EarlyReplies,
     Expired,
     Fenced,
     Frozen,
@@ -36,6 +38,7 @@ pub enum Covered {
     PostsRepeated,
     Probes,
     Refused,
+    Replaced,
     Resumed,
     ReplayedDown,
     ReplayedUp,
@@ -55,7 +58,7 @@ pub enum Covered {
 
 impl Covered {
     /// All of them.
-    pub const ALL: [Self; 44] = {
+    pub const ALL: [Self; 47] = {
         use Covered::*;
         [
             Broadcasts,
@@ -65,6 +68,8 @@ impl Covered {
             CutsOfBothSides,
             CutsSeenByClient,
             CutsSeenByServer,
+            Dropped,
+            EarlyReplies,
             Expired,
             Fenced,
             Frozen,
@@ -87,6 +92,7 @@ impl Covered {
             PostsRepeated,
             Probes,
             Refused,
+            Replaced,
             Resumed,
             ReplayedDown,
             ReplayedUp,

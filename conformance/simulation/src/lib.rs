@@ -32,7 +32,7 @@ mod world;
 pub use campaign::{Campaign, Failure, Seeds, simulate};
 pub use coverage::{Coverage, Covered};
 pub use oracle::judge;
-pub use payload::{Content, id_of};
+pub use payload::{Content, Sort, id_of};
 pub use plan::{
     Action, ClientPlan, Fault, Leave, Limits, NetPlan, Op, Plan, Reach, Request, Seen as CutSeen, ServerEvent, Timed,
 };

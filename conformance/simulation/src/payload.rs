@@ -1,6 +1,22 @@
 //! Messages that tell who they are: any change to one on its way is seen.
 
-use nosphere_core::{Json, Kind, Payload, Text};
+use nosphere_core::{Json, Kind, Message, Payload, RequestId, Text};
+
+/// What may become of a message, and what it asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "data of a plan")]
+pub enum Sort {
+    /// A newer one that the same application sends in the session may take its place.
+    Keyed,
+    /// It arrives, or comes back.
+    Plain,
+    /// The same, and may be taken before its turn.
+    Reply,
+    /// The same as a plain one.
+    Request,
+    /// It may be dropped.
+    Volatile,
+}
 
 /// What a message is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -10,9 +26,23 @@ pub struct Content {
     pub kind: Kind,
     /// How many characters of padding it has.
     pub size: u32,
+    /// What may become of it.
+    pub sort: Sort,
 }
 
 impl Content {
+    /// The message with a number, as an application sends it.
+    pub fn message(self, id: u32) -> Message {
+        let message = Message::from(self.payload(id));
+        match self.sort {
+            Sort::Keyed => message.keyed("the one key"),
+            Sort::Plain => message,
+            Sort::Reply => Message::reply(RequestId(id.into()), message),
+            Sort::Request => Message::request(RequestId(id.into()), message),
+            Sort::Volatile => message.volatile(),
+        }
+    }
+
     /// The message with a number.
     pub fn payload(self, id: u32) -> Payload {
         match self.kind {
@@ -31,6 +61,13 @@ impl Content {
             }
             Kind::Text => Payload::Text(Text::from(format!("{id:08x}{}", self.pad(id)))),
         }
+    }
+
+    /// The same, but nobody may drop or replace it.
+    #[must_use]
+    pub fn firm(self) -> Self {
+        let sort = if matches!(self.sort, Sort::Keyed | Sort::Volatile) { Sort::Plain } else { self.sort };
+        Self { sort, ..self }
     }
 
     /// Whether a payload that arrived is the message with this number.
@@ -72,12 +109,12 @@ mod tests {
     #[test]
     fn a_message_is_itself_and_no_other() {
         for kind in [Kind::Binary, Kind::Json, Kind::Text] {
-            let content = Content { kind, size: 40 };
+            let content = Content { kind, size: 40, sort: Sort::Plain };
             let payload = content.payload(7);
             assert_eq!(id_of(&payload), Some(7));
             assert!(content.is(7, &payload));
             assert!(!content.is(7, &content.payload(8)));
-            assert!(!content.is(7, &Content { kind, size: 39 }.payload(7)));
+            assert!(!content.is(7, &Content { size: 39, ..content }.payload(7)));
         }
     }
 }

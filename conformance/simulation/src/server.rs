@@ -9,12 +9,12 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use nosphere::{Audience, Client, Error, Event, Handler, Server};
-use nosphere_core::{Kind, Message, Reason};
+use nosphere_core::{Kind, Reason};
 
 use crate::client::cover;
 use crate::coverage::Covered;
 use crate::net::{End, Network};
-use crate::payload::Content;
+use crate::payload::{Content, Sort};
 use crate::plan::{Op, Plan, Reach, ServerEvent};
 use crate::random::Rng;
 use crate::trace::{FAILURE, What, Who};
@@ -104,8 +104,8 @@ impl Host {
 
     fn broadcast(&self, path: String, content: Content) {
         self.world.cover(Covered::BroadcastsFromOutside);
-        let (id, payload) = self.world.message(content, Op::Nothing);
-        let count = self.server.broadcaster().to(&path).send(Message::from(payload));
+        let (id, message) = self.world.message(content.firm(), Op::Nothing);
+        let count = self.server.broadcaster().to(&path).send(message);
         let what = What::Broadcast { id, path, beneath: true, except: None, only: None, count };
         self.world.record(Who::World, what);
     }
@@ -187,6 +187,8 @@ impl Handler for Application {
             | Event::Joined { .. }
             | Event::Json(_)
             | Event::Left { .. }
+            | Event::Reply(_)
+            | Event::Request(_)
             | Event::Resumed { .. }
             | Event::Suspended
             | Event::Text(_)
@@ -238,8 +240,8 @@ impl Application {
     }
 
     fn send(&self, client: &Client, content: Content) {
-        let (id, payload) = self.world.message(content, Op::Nothing);
-        match client.send(Message::from(payload)) {
+        let (id, message) = self.world.message(content, Op::Nothing);
+        match client.send(message) {
             Ok(()) => {
                 self.world.cover(Covered::Messages);
                 self.world.record(Who::Session(client.id()), What::Sent(id));
@@ -250,14 +252,15 @@ impl Application {
 
     fn broadcast(&self, client: &Client, reach: Reach, content: Content) {
         self.world.cover(Covered::Broadcasts);
-        let (id, payload) = self.world.message(content, Op::Nothing);
+        // How many sessions dropped or replaced one, nobody is told.
+        let (id, message) = self.world.message(content.firm(), Op::Nothing);
         let own = client.id();
         let (audience, except, only) = match reach {
             Reach::Everyone => (Audience::Everyone, None, None),
             Reach::Only => (Audience::only([own]), None, Some(own)),
             Reach::Others => (Audience::Others, Some(own), None),
         };
-        let count = client.broadcast_to(audience, Message::from(payload));
+        let count = client.broadcast_to(audience, message);
         let path = client.path().to_owned();
         let what = What::Broadcast { id, path, beneath: false, except, only, count };
         self.world.record(Who::Session(own), what);
@@ -270,5 +273,6 @@ fn answer(cause: Content, n: u32) -> Content {
     let mut rng = Rng::new(u64::from(cause.size), "answer", u64::from(n));
     let kind = *rng.pick(&[Kind::Text, Kind::Json, Kind::Binary]);
     let size = if rng.chance(3) { rng.skewed(0, 5000) } else { rng.skewed(0, 60) } as u32;
-    Content { kind, size }
+    let sort = *rng.pick(&[Sort::Plain, Sort::Plain, Sort::Keyed, Sort::Volatile, Sort::Request, Sort::Reply]);
+    Content { kind, size, sort }
 }

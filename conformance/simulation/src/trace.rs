@@ -3,9 +3,9 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use nosphere_core::{Event, Payload, Reason, SessionError, SessionId, Side, Transport};
+use nosphere_core::{Event, Payload, Reason, RequestId, SessionError, SessionId, Side, Transport};
 
-use crate::payload::{self, Content};
+use crate::payload::{self, Content, Sort};
 use crate::plan::Op;
 
 /// Everything that the oracle judges by.
@@ -69,6 +69,8 @@ pub enum What {
     Crash,
     /// `DropOldest` has dropped so many messages.
     Dropped(u64),
+    /// The application took a reply before its turn.
+    Early(u32),
     /// The application was told of an event that is no message.
     Event(Seen),
     /// Something that only readers of the trace want to know.
@@ -129,6 +131,14 @@ pub struct Message {
     pub op: Op,
 }
 
+/// What a message that arrived says it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asks {
+    Answers(RequestId),
+    Nothing,
+    Something(RequestId),
+}
+
 impl Trace {
     /// A number that equal traces share.
     pub fn hash(&self) -> u64 {
@@ -140,10 +150,19 @@ impl Trace {
 
     /// What an event of an application is in the trace. Whatever no correct peer causes is wrong.
     pub fn read(&self, event: &Event) -> What {
+        let mut asks = Asks::Nothing;
         let payload = match event {
             Event::Binary(bytes) => Payload::Binary(bytes.clone()),
             Event::Json(json) => Payload::Json(json.clone()),
             Event::Text(text) => Payload::Text(text.clone()),
+            Event::Request(request) => {
+                asks = Asks::Something(request.id);
+                request.payload.clone()
+            }
+            Event::Reply(reply) => {
+                asks = Asks::Answers(reply.id);
+                reply.payload.clone()
+            }
             Event::Connected { transport } => return What::Event(Seen::Connected(*transport)),
             Event::Disconnected { by, reason } => return What::Event(Seen::Disconnected(*by, *reason)),
             Event::Heartbeat => return What::Event(Seen::Heartbeat),
@@ -165,9 +184,24 @@ impl Trace {
             }
         };
         match self.identify(&payload) {
-            Ok(id) => What::Received(id),
+            Ok(id) if self.asks(id) == asks => What::Received(id),
+            Ok(id) => What::Wrong(format!("message {id} arrived as {event:?}")),
             Err(wrong) => What::Wrong(wrong),
         }
+    }
+
+    fn asks(&self, id: u32) -> Asks {
+        let number = RequestId(id.into());
+        match self.sort(id) {
+            Sort::Request => Asks::Something(number),
+            Sort::Reply => Asks::Answers(number),
+            Sort::Keyed | Sort::Plain | Sort::Volatile => Asks::Nothing,
+        }
+    }
+
+    /// Of what sort a message is.
+    pub(crate) fn sort(&self, id: u32) -> Sort {
+        self.messages.get(id as usize).map_or(Sort::Plain, |message| message.content.sort)
     }
 
     /// Which message a payload is.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use nosphere_core::{Event, Payload, Undelivered};
+use nosphere_core::{Event, Reply, Undelivered};
 use tokio::time::Instant;
 
 use crate::coverage::{Coverage, Covered};
@@ -70,6 +70,12 @@ impl World {
         what
     }
 
+    /// An application took a reply before its turn.
+    pub(crate) fn saw_early(&self, who: Who, reply: Reply) {
+        let what = self.lock().trace.read(&Event::Reply(reply));
+        self.record(who, if let What::Received(id) = what { What::Early(id) } else { what });
+    }
+
     /// A session has ended, and these came back.
     pub(crate) fn undelivered(&self, who: Who, undelivered: &Undelivered) {
         let what = {
@@ -86,11 +92,11 @@ impl World {
     }
 
     /// Makes a message that no other is like.
-    pub(crate) fn message(&self, content: Content, op: Op) -> (u32, Payload) {
+    pub(crate) fn message(&self, content: Content, op: Op) -> (u32, nosphere_core::Message) {
         let mut inner = self.lock();
         let id = inner.trace.messages.len() as u32;
         inner.trace.messages.push(Message { content, op });
-        (id, content.payload(id))
+        (id, content.message(id))
     }
 
     /// What was sent under a number.

@@ -2,7 +2,7 @@
 //! somebody who sees.
 
 use nosphere_simulation::{
-    Covered, Entry, Plan, Seeds, Seen, Trace, What, Who, judge, probe, probe_against, run, simulate,
+    Covered, Entry, Plan, Seeds, Seen, Sort, Trace, What, Who, judge, probe, probe_against, run, simulate,
 };
 
 #[test]
@@ -55,12 +55,23 @@ impl Doctor {
         Self { plan, trace }
     }
 
-    /// Where one end of a session got its n-th message: a handler, or a client.
+    /// Where one end of a session got its n-th message that may not be left out: a handler, or a client.
     fn received(&self, client: bool, n: usize) -> Vec<usize> {
         let who = |entry: &Entry| matches!(entry.who, Who::Client(..)) == client;
-        let all = |of: Who| self.places(|entry| entry.who == of && is_received(entry));
+        let firm = |entry: &Entry| ![Some(Sort::Keyed), Some(Sort::Volatile)].contains(&self.sort(entry));
+        let all = |of: Who| self.places(|entry| entry.who == of && is_received(entry) && firm(entry));
         let ends = self.trace.entries.iter().filter(|entry| who(entry)).map(|entry| entry.who);
         ends.map(all).find(|places| places.len() > n).expect("much is said")
+    }
+
+    /// Of what sort the message is that an end got.
+    fn sort(&self, entry: &Entry) -> Option<Sort> {
+        id(&entry.what).map(|id| self.trace.messages[id as usize].content.sort)
+    }
+
+    /// Where messages of a sort were got, by a handler or by a client.
+    fn received_of(&self, sort: Sort) -> Vec<usize> {
+        self.places(|entry| self.sort(entry) == Some(sort))
     }
 
     fn places(&self, is: impl Fn(&Entry) -> bool) -> Vec<usize> {
@@ -99,6 +110,38 @@ fn the_oracle_sees_a_message_that_comes_twice_or_late_or_never() {
         doctor.rejects("lost", |entries| drop(entries.remove(third)));
         doctor.rejects("lost", |entries| drop(entries.remove(last)));
     }
+}
+
+#[test]
+fn the_oracle_knows_what_may_be_missing_and_what_comes_but_once() {
+    let doctor = Doctor::new();
+    // A volatile message that nobody got is none of its business.
+    let volatile = *doctor.received_of(Sort::Volatile).last().unwrap();
+    let mut trace = doctor.trace.clone();
+    trace.entries.remove(volatile);
+    assert_eq!(judge(&trace, &doctor.plan), Ok(()));
+    doctor.rejects("delivered twice", |entries| entries.insert(volatile, entries[volatile].clone()));
+    // The newest message of a key cannot have been replaced, an older one can.
+    let keyed = doctor.received_of(Sort::Keyed);
+    let who = |at: usize| doctor.trace.entries[at].who;
+    let again = |at: &&usize| keyed.iter().any(|newer| newer > *at && who(*newer) == who(**at));
+    let older = *keyed.iter().find(again).unwrap();
+    let newest = *keyed.iter().rfind(|at| who(**at) == who(older)).unwrap();
+    doctor.rejects("lost", |entries| drop(entries.remove(newest)));
+    let mut trace = doctor.trace.clone();
+    trace.entries.remove(older);
+    assert_eq!(judge(&trace, &doctor.plan), Ok(()));
+    doctor.rejects("out of order", |entries| {
+        let what = entries[older].what.clone();
+        entries[older].what = std::mem::replace(&mut entries[newest].what, what);
+    });
+    // A reply comes early or in its turn.
+    let reply = *doctor.received_of(Sort::Reply).last().unwrap();
+    let early = What::Early(id(&doctor.trace.entries[reply].what).unwrap());
+    doctor.rejects("delivered again", |entries| {
+        let entry = Entry { what: early.clone(), ..entries[reply].clone() };
+        entries.insert(reply, entry);
+    });
 }
 
 #[test]

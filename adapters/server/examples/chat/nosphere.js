@@ -5,11 +5,14 @@
 //   client.addEventListener('message', ({ detail: { kind, value } }) => console.log(kind, value));
 //   client.open();
 //   client.json({ author: 'joe', message: 'hi' });
+//   const { value } = await client.request('json', { what: 'is your name?' });
+//   client.onrequest = ({ kind, value }) => ({ name: 'joe' }); // or a promise of it
 //
 // Events, with their `detail`:
 //   connected      { session, transport }      once for each session
 //   message        { kind, value }             kind: text, json, binary
-//   error          { kind, error }             a message that could not be read, in its place
+//   error          { kind, error }             a message that could not be read, in its place; or a request that onrequest
+//                                              failed to answer
 //   acknowledged   { messages }                the server took these
 //   failed         { transport, reason }       a link could not be opened, or broke
 //   suspended      { reason }                  no link; nothing is lost, and what is sent waits
@@ -30,6 +33,7 @@ const DEFAULTS = {
   climbAfter: 5_000, // how long to stay on another transport before WebSocket is tried; 0: only by climb()
   openTimeout: 10_000,
   closeTimeout: 5_000,
+  replyTimeout: 10_000,
   pollTime: 25_000, // the longest that a server may have [POL-4]
   window: WINDOW,
   random: Math.random,
@@ -42,6 +46,9 @@ const REOPENS = [...GONE, CODES['going-away'], CODES.overflow, CODES.unexpected]
 export class Client extends EventTarget {
   /** idle, connecting, open, suspended, closing, closed */
   state = 'idle';
+
+  /** Answers the server's requests: gets { kind, value }, and what it returns is the reply, or nothing where that is undefined. */
+  onrequest = () => {};
 
   #options;
   #host; // what links see of us
@@ -105,6 +112,16 @@ export class Client extends EventTarget {
   json(value) { return this.#send('json', value); }
   binary(bytes) { return this.#send('binary', bytes); }
 
+  /** Asks the server. Resolves to its reply, { kind, value }, or rejects: after `timeout`, or when the session ends first. */
+  request(kind, data, { timeout = this.#options.replyTimeout } = {}) {
+    this.#mayStillSend();
+    const session = this.#session;
+    const { id, reply } = session.request(kind, data);
+    const timer = setTimeout(() => session.forget(id, new Error('no reply in time')), timeout);
+    this.#flush();
+    return reply.finally(() => clearTimeout(timer));
+  }
+
   /** Asks the server for a sign of life, and for what it has taken. */
   ping() {
     this.#session.ping();
@@ -140,9 +157,13 @@ export class Client extends EventTarget {
     return new Session(this.#options.window, (messages) => this.#emit('acknowledged', { messages }));
   }
 
-  #send(kind, data) {
+  #mayStillSend() {
     if (['closing', 'closed'].includes(this.state)) throw new Error(`the client is ${this.state}`);
-    const message = new Message(kind, data);
+  }
+
+  #send(kind, data, exchange) {
+    this.#mayStillSend();
+    const message = new Message(kind, data, exchange);
     this.#session.send(message);
     this.#flush();
     return message;
@@ -233,6 +254,8 @@ export class Client extends EventTarget {
       const frame = this.#session.receive(unit, number);
       switch (frame.kind) {
         case 'text': case 'json': case 'binary': this.#emit(frame.error ? 'error' : 'message', frame); break;
+        case 'request': this.#answer(frame); break;
+        case 'reply': if (frame.error) this.#emit('error', frame); break;
         case 'opened': this.#established('connected'); break;
         case 'resumed': this.#established(this.state === 'open' ? 'moved' : 'resumed'); break;
         case 'reset': return this.#over('network', { code: CODES['unknown-session'], reason: String(frame.value) });
@@ -240,6 +263,20 @@ export class Client extends EventTarget {
       }
       this.#flush();
     });
+  }
+
+  /** What onrequest says goes back to who asked, as long as there is the session in which it did. */
+  async #answer({ id, value, error }) {
+    const session = this.#session;
+    try {
+      if (error) throw new Error(error);
+      const answer = await this.onrequest(value);
+      const binary = answer instanceof Uint8Array || answer instanceof ArrayBuffer;
+      const kind = typeof answer === 'string' ? 'text' : binary ? 'binary' : 'json';
+      if (answer !== undefined && session === this.#session) this.#send(kind, answer, { reply: id });
+    } catch (failure) {
+      this.#emit('error', { kind: 'request', error: String(failure.message ?? failure) });
+    }
   }
 
   #closed({ code, reason }) {

@@ -208,6 +208,7 @@ pub(crate) fn cover(world: &World, what: &What, client: bool) {
         | What::Closing
         | What::Crash
         | What::Dropped(_)
+        | What::Early(_)
         | What::Event(_)
         | What::Note(_)
         | What::Opened(_)

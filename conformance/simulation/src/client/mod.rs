@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
 
-use nosphere_core::{Connection, LinkId, Message, Reason, SendError, State, Transport};
+use nosphere_core::{Connection, LinkId, Reason, SendError, Sent, State, Transport};
 use tokio::time::Sleep;
 
 pub(crate) use self::context::cover;
@@ -23,7 +23,7 @@ use self::posts::Posting;
 use self::socket::Socket;
 use crate::coverage::Covered;
 use crate::net::{End, Network};
-use crate::payload::Content;
+use crate::payload::{Content, Sort};
 use crate::plan::{Action, ClientPlan, Fault, Leave, Limits, Op, Plan, Seen, Timed};
 use crate::random::Rng;
 use crate::trace::{self, What, Who};
@@ -278,7 +278,11 @@ impl Shared {
         match self.plan.leaves {
             Leave::Close => session.close(self, Reason::Closed),
             Leave::Dismissed => {
-                if !session.send(self, Content { kind: nosphere_core::Kind::Text, size: 0 }, Op::Close) {
+                if !session.send(
+                    self,
+                    Content { kind: nosphere_core::Kind::Text, size: 0, sort: Sort::Plain },
+                    Op::Close,
+                ) {
                     session.close(self, Reason::Closed);
                 }
             }
@@ -359,6 +363,15 @@ impl Session {
         if now < shared.slow_until || now < self.takes_at {
             return false;
         }
+        // Some wait for a reply in the middle of something else.
+        if self.connection.has_events()
+            && shared.rng.chance(10)
+            && let Some(reply) = self.connection.poll_reply()
+        {
+            shared.world.cover(Covered::EarlyReplies);
+            shared.world.saw_early(shared.who(), reply);
+            return true;
+        }
         let Some(event) = self.connection.poll_event() else { return false };
         self.takes_at = now + shared.plan.pace;
         let who = shared.who();
@@ -412,10 +425,18 @@ impl Session {
         if self.connection.state() == State::Closed {
             return false;
         }
-        let (id, payload) = shared.world.message(content, op);
-        match self.connection.send(Message::from(payload), shared.time()) {
-            Ok(_) => {
+        let (id, message) = shared.world.message(content, op);
+        match self.connection.send(message, shared.time()) {
+            Ok(Sent::Dropped) => {
+                shared.world.cover(Covered::Dropped);
+                shared.world.note(shared.who(), || format!("message {id} is dropped"));
+                true
+            }
+            Ok(sent) => {
                 shared.world.cover(Covered::Messages);
+                if sent == Sent::Replaced {
+                    shared.world.cover(Covered::Replaced);
+                }
                 shared.world.record(shared.who(), What::Sent(id));
                 true
             }

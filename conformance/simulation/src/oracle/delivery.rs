@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use nosphere::Overflow;
-use nosphere_core::{Frame, Payload, SessionId, WireFormat};
+use nosphere_core::{SessionId, WireFormat};
 
 use super::{Session, Side};
+use crate::payload::Sort;
 use crate::plan::{ClientPlan, Plan, is_short};
 use crate::trace::{Entry, Trace, What, Who};
 
@@ -58,13 +59,25 @@ fn streams<'a>(session: &Session<'a>) -> [Stream<'a>; 2] {
 
 impl Stream<'_> {
     fn check(&self, session: &Session<'_>, trace: &Trace) -> Result<(), String> {
-        let received = self.to.map(Side::received).unwrap_or_default();
-        if let Some(pair) = received.windows(2).find(|pair| pair[0] >= pair[1]) {
-            let problem =
-                if received.iter().filter(|id| **id == pair[1]).count() > 1 { "twice" } else { "out of order" };
-            return Err(format!("message {} was delivered {problem}", pair[1]));
+        let early = self.to.map(Side::early).unwrap_or_default();
+        let mut received = self.to.map(Side::received).unwrap_or_default();
+        if let Some(id) = received.iter().find(|id| early.contains(*id)) {
+            return Err(format!("reply {id} was taken before its turn, and delivered again"));
         }
+        let is_keyed = |id: &u32| trace.sort(*id) == Sort::Keyed;
+        let (keyed, others): (Vec<u32>, Vec<u32>) = received.iter().partition(|id| is_keyed(id));
+        // What is keyed may overtake others, but nothing with its key.
+        for alike in [&keyed, &others] {
+            if let Some(pair) = alike.windows(2).find(|pair| pair[0] >= pair[1]) {
+                let problem =
+                    if received.iter().filter(|id| **id == pair[1]).count() > 1 { "twice" } else { "out of order" };
+                return Err(format!("message {} was delivered {problem}", pair[1]));
+            }
+        }
+        let highest = others.last().copied();
+        received.extend(&early);
         let sent = self.from.map(Side::sent).unwrap_or_default();
+        let newest = sent.iter().copied().rfind(is_keyed);
         let own: BTreeSet<u32> = sent.iter().copied().collect();
         for id in &received {
             let from_broadcast = self.name == "server to client" && is_for(session, *id, trace);
@@ -73,7 +86,6 @@ impl Stream<'_> {
             }
         }
         let got: BTreeSet<u32> = received.iter().copied().collect();
-        let highest = received.last().copied();
         let undeliverable = self.from.map(Side::undeliverable).unwrap_or_default();
         let returned = self.from.and_then(Side::returned);
         let (unknown, unsent) = returned.unwrap_or_default();
@@ -81,19 +93,26 @@ impl Stream<'_> {
         if back.len() != unknown.len() + unsent.len() {
             return Err("a message came back twice".into());
         }
-        if let Some(id) = unsent.iter().chain(&undeliverable).find(|id| got.contains(*id)) {
+        // A reply whose turn had not come counts as little as what was never taken.
+        let counted = |id: &&u32| got.contains(*id) && !early.contains(*id);
+        if let Some(id) = unsent.iter().chain(&undeliverable).find(counted) {
             return Err(format!("message {id} came back as not sent, and was delivered"));
         }
         if session.whole.is_calm()
             && session.is_closed_in_time()
-            && let Some(id) = unknown.iter().find(|id| got.contains(*id))
+            && let Some(id) = unknown.iter().find(counted)
         {
             return Err(format!("message {id} came back as unknown though nothing went wrong, and was delivered"));
         }
-        let mut missing = 0;
+        let (mut missing, mut excused) = (0, 0);
         // An application that is killed may not have been told yet.
         let untold = |id| self.from.is_some_and(|from| from.killed) && self.is_too_large(id, trace);
         for id in sent.iter().filter(|id| !got.contains(*id) && !undeliverable.contains(*id) && !untold(**id)) {
+            let lossy = trace.sort(*id) == Sort::Volatile || is_keyed(id) && Some(*id) != newest;
+            if lossy {
+                excused += u64::from(!back.contains(id));
+                continue;
+            }
             let gap = highest.is_some_and(|highest| *id < highest);
             if back.contains(id) {
                 if gap && !self.is_too_large(*id, trace) {
@@ -111,8 +130,10 @@ impl Stream<'_> {
             side.whats().find_map(|what| if let What::Dropped(count) = what { Some(*count) } else { None })
         });
         match dropped {
-            Some(dropped) if !self.to.is_some_and(|to| to.killed) && dropped != missing => {
-                Err(format!("{missing} messages are lost, and {dropped} were dropped"))
+            Some(dropped)
+                if !self.to.is_some_and(|to| to.killed) && !(missing..=missing + excused).contains(&dropped) =>
+            {
+                Err(format!("{missing} to {} messages are lost, and {dropped} were dropped", missing + excused))
             }
             Some(_) | None => Ok(()),
         }
@@ -120,11 +141,11 @@ impl Stream<'_> {
 
     /// Whether the message is longer than what the peer takes, so that no link can carry it.
     fn is_too_large(&self, id: u32, trace: &Trace) -> bool {
-        let message = trace.messages.get(id as usize).map(|message| message.content.payload(id));
+        let message = trace.messages.get(id as usize).map(|message| message.content.message(id));
         // A session refuses what is too long in the encoding that it has, and a link what is too long in its own.
-        let length = message.as_ref().map_or(0, Payload::len);
-        let unit = message.zip(self.format).and_then(|(message, format)| format.encode(Frame::Message(message)).ok());
-        length.max(unit.map_or(0, |unit| unit.len())) > self.window as usize
+        let length = message.as_ref().map_or(0, |message| message.payload().len());
+        let unit = message.zip(self.format).and_then(|(message, format)| message.encode(format).ok());
+        length.max(unit.map_or(0, |unit| unit.payload().len())) > self.window as usize
     }
 }
 
@@ -171,6 +192,7 @@ impl Fates {
     fn of(session: &Session<'_>) -> Self {
         let mut known = session.server.map(Side::undeliverable).unwrap_or_default();
         known.extend(session.client.map(Side::received).unwrap_or_default());
+        known.extend(session.client.map(Side::early).unwrap_or_default());
         let (unknown, unsent) = session.server.and_then(Side::returned).unwrap_or_default();
         known.extend(unknown.iter().chain(unsent));
         // A client that is killed may have had it, and its application not yet.
@@ -189,8 +211,12 @@ pub(super) fn outstanding(session: &Session<'_>, trace: &Trace) -> Option<String
     }
     for stream in streams(session) {
         let (Some(from), Some(to)) = (stream.from, stream.to) else { continue };
-        let got: BTreeSet<u32> = to.received().into_iter().chain(from.undeliverable()).collect();
+        let taken = to.received().into_iter().chain(to.early());
+        let got: BTreeSet<u32> = taken.chain(from.undeliverable()).collect();
         let mut expected = from.sent();
+        let is_keyed = |id: &u32| trace.sort(*id) == Sort::Keyed;
+        let newest = expected.iter().copied().rfind(is_keyed);
+        expected.retain(|id| trace.sort(*id) != Sort::Volatile && (!is_keyed(id) || Some(*id) == newest));
         if stream.name == "server to client" {
             let broadcasts = trace
                 .entries

@@ -70,6 +70,11 @@ impl<'a> Side<'a> {
         self.whats().filter_map(|what| if let What::Received(id) = what { Some(*id) } else { None }).collect()
     }
 
+    /// The replies that it got before their turn.
+    fn early(&self) -> BTreeSet<u32> {
+        self.whats().filter_map(|what| if let What::Early(id) = what { Some(*id) } else { None }).collect()
+    }
+
     /// The messages that the application sent, in order.
     fn sent(&self) -> Vec<u32> {
         self.whats().filter_map(|what| if let What::Sent(id) = what { Some(*id) } else { None }).collect()

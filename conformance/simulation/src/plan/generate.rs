@@ -4,7 +4,7 @@ use nosphere::{Overflow, Transport};
 use nosphere_core::Kind;
 
 use super::{Action, ClientPlan, Fault, Leave, Limits, NetPlan, Op, Plan, Reach, Request, Seen, ServerEvent, Timed};
-use crate::payload::Content;
+use crate::payload::{Content, Sort};
 use crate::random::Rng;
 
 const TRANSPORTS: [Transport; 3] = [Transport::LongPolling, Transport::ServerSentEvents, Transport::WebSocket];
@@ -111,7 +111,15 @@ fn timed<T>(rng: &mut Rng, count: u64, until: u64, mut make: impl FnMut(&mut Rng
 
 fn content(rng: &mut Rng) -> Content {
     let size = if rng.chance(5) { rng.skewed(0, 6000) } else { rng.skewed(0, 90) } as u32;
-    Content { kind: *rng.pick(&[Kind::Binary, Kind::Json, Kind::Text]), size }
+    let kind = *rng.pick(&[Kind::Binary, Kind::Json, Kind::Text]);
+    let sort = match rng.below(100) {
+        0..60 => Sort::Plain,
+        60..70 => Sort::Keyed,
+        70..80 => Sort::Volatile,
+        80..90 => Sort::Request,
+        _ => Sort::Reply,
+    };
+    Content { kind, size, sort }
 }
 
 fn action(rng: &mut Rng, calm: bool) -> Action {

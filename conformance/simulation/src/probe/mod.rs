@@ -13,7 +13,7 @@ use nosphere_core::{Frame, Kind, Open, Reason, Side, Window};
 use self::raw::{Answer, Raw, Said, answer, close, expect_status};
 use crate::coverage::Covered;
 use crate::net::Network;
-use crate::payload::Content;
+use crate::payload::{Content, Sort};
 use crate::plan::{ClientPlan, Fault, Leave, NetPlan, Op, Plan, Timed};
 use crate::random::Rng;
 use crate::run::{Outcome, in_virtual_time, live};
@@ -148,9 +148,9 @@ impl Measure {
 
     async fn close_timeout(&mut self) -> Result<(), String> {
         let mut socket = self.raw.open_socket().await?;
-        let (_, payload) = self.world.message(Content { kind: Kind::Text, size: 0 }, Op::Close);
+        let (_, message) = self.world.message(Content { kind: Kind::Text, size: 0, sort: Sort::Plain }, Op::Close);
         let from = self.now();
-        socket.send(Frame::Message(payload)).await?;
+        socket.send(Frame::Message(message.into_payload())).await?;
         loop {
             match socket.next().await? {
                 Some(Said::Frame(Frame::Close(_))) => break,

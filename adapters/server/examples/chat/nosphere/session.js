@@ -22,12 +22,15 @@ export class Fault extends Error {
   }
 }
 
-/** A message of the application. `state`: queued, sent, taken; or unknown, unsent when the session ended first. */
+/**
+ * A message of the application. `state`: queued, sent, taken; or unknown, unsent when the session ended first.
+ * `exchange` is { request: id } or { reply: id } for one that asks or answers [REQ-1].
+ */
 export class Message {
-  constructor(kind, data) {
+  constructor(kind, data, exchange) {
     this.kind = kind;
     this.data = data;
-    this.unit = encode(kind, data);
+    this.unit = encode(kind, data, exchange);
     this.bytes = utf8.encode(this.unit).length;
     this.state = 'queued';
   }
@@ -57,6 +60,8 @@ export class Session {
   #close = null; // { code, reason } once we are closing
   #closeSent = false;
   #peerClosed = false;
+  #requests = 0; // how many there were: the id of the last one
+  #asked = new Map(); // requests without a reply, by id: { resolve, reject }
 
   constructor(window = WINDOW, taken = () => {}) {
     this.#window = window;
@@ -91,6 +96,30 @@ export class Session {
     }
     this.#queue.push(message);
     this.#queuedBytes += message.bytes;
+  }
+
+  /**
+   * Sends a request. `reply` is a promise of { kind, value }; it is settled once: by the first reply that names the request,
+   * by forget(), or by the end of the session [REQ-2].
+   */
+  request(kind, data) {
+    const id = this.#requests + 1;
+    const message = new Message(kind, data, { request: id });
+    this.send(message);
+    this.#requests = id;
+    const reply = new Promise((resolve, reject) => this.#asked.set(id, { resolve, reject }));
+    return { id, message, reply };
+  }
+
+  /** Waits no more for the reply to a request. */
+  forget(id, error) {
+    this.#settle(id, ({ reject }) => reject(error));
+  }
+
+  #settle(id, how) {
+    const asked = this.#asked.get(id);
+    this.#asked.delete(id);
+    if (asked) how(asked);
   }
 
   ping() {
@@ -137,7 +166,8 @@ export class Session {
 
   /**
    * Takes one unit of the current link; `number` is the one that its carrier named, if it does.
-   * Returns { kind, value }: a message, or the frame that it was; `error` where a message could not be read [FRM-3].
+   * Returns { kind, value }: a message, or the frame that it was; `error` where a message could not be read [FRM-3]. A
+   * request or a reply has an `id`, and its message for a value.
    */
   receive(unit, number) {
     const frame = decode(unit);
@@ -149,7 +179,11 @@ export class Session {
       throw new Fault('unexpected', `${kind} before ${this.#awaits}`);
     }
     switch (kind) {
-      case 'text': case 'json': case 'binary': this.#take(unit, number); break;
+      case 'text': case 'json': case 'binary': case 'request': this.#take(unit, number); break;
+      case 'reply':
+        this.#take(unit, number);
+        this.#settle(frame.id, ({ resolve, reject }) => (frame.error ? reject(new Error(frame.error)) : resolve(value)));
+        break;
       case 'ack': case 'pong': this.acknowledge(value); break;
       case 'ping':
         this.acknowledge(value);
@@ -236,6 +270,7 @@ export class Session {
   end() {
     const queue = this.#queue.splice(0);
     const unknown = queue.splice(0, this.#highest - this.acknowledged);
+    for (const id of [...this.#asked.keys()]) this.forget(id, new Error('the session is over'));
     for (const message of unknown) message.state = 'unknown';
     for (const message of queue) message.state = 'unsent';
     return { unknown, unsent: queue };
@@ -252,15 +287,16 @@ export class Session {
   }
 }
 
-export function encode(kind, data) {
+export function encode(kind, data, exchange) {
+  const head = exchange ? `${JSON.stringify(exchange).slice(1, -1)},` : ''; // [JSN-4]
   switch (kind) {
-    case 'text': return JSON.stringify({ text: wellFormed(String(data)) });
-    case 'binary': return JSON.stringify({ binary: toBase64(data) });
+    case 'text': return `{${head}"text":${JSON.stringify(wellFormed(String(data)))}}`;
+    case 'binary': return `{${head}"binary":"${toBase64(data)}"}`;
     case 'json': {
       const json = JSON.stringify(data);
       if (json === undefined) throw new TypeError('not a JSON value');
       if (depth(JSON.parse(json)) > DEPTH) throw new RangeError('nested too deeply'); // [JSN-3]
-      return `{"json":${json}}`;
+      return `{${head}"json":${json}}`;
     }
     default: throw new TypeError(`no such kind of message: ${kind}`);
   }
@@ -274,12 +310,23 @@ export function decode(unit) {
     // a payload that is no JSON, or no frame at all
   }
   const [entry, ...more] = frame && typeof frame === 'object' && !Array.isArray(frame) ? Object.entries(frame) : [];
+  if (entry && EXCHANGES.includes(entry[0])) {
+    const [[kind, id], [name, payload] = [], ...others] = [entry, ...more];
+    if (!isCount(id) || !KINDS.includes(name)) throw new Fault('malformed', `not a ${kind}`);
+    const { error, ...value } = others.length ? { error: 'more than one message' } : read(name, payload);
+    return error ? { kind, id, error } : { kind, id, value };
+  }
   if (!entry || more.length) {
-    const [, kind] = ENVELOPE.exec(unit) ?? [];
-    if (kind) return { kind, error: 'not JSON' }; // [FRM-3]
+    const [, kind, id, name] = ENVELOPE.exec(unit) ?? [];
+    if (name && (!kind || isCount(Number(id)))) { // [FRM-3]
+      return kind ? { kind, id: Number(id), error: 'not JSON' } : { kind: name, error: 'not JSON' };
+    }
     throw new Fault('malformed', 'not a frame');
   }
-  const [kind, value] = entry;
+  return read(...entry);
+}
+
+function read(kind, value) {
   if (kind === 'text' && typeof value !== 'string') return { kind, error: 'not a text' };
   if (kind === 'json' && depth(value) > DEPTH) return { kind, error: 'nested too deeply' };
   if (kind !== 'binary') return { kind, value };
@@ -287,7 +334,10 @@ export function decode(unit) {
   return { kind, value: fromBase64(value) };
 }
 
-const ENVELOPE = /^[ \t]*\{[ \t]*"(text|json|binary)"[ \t]*:.*\}[ \t]*$/s;
+const KINDS = ['text', 'json', 'binary'];
+const EXCHANGES = ['request', 'reply'];
+const NAMED = /(?:"(request|reply)"[ \t]*:[ \t]*(0|[1-9]\d*)[ \t]*,[ \t]*)?"(text|json|binary)"/;
+const ENVELOPE = new RegExp(`^[ \\t]*\\{[ \\t]*${NAMED.source}[ \\t]*:.*\\}[ \\t]*$`, 's');
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/; // [JSN-2]
 const utf8 = new TextEncoder();
 const isCount = (value) => Number.isSafeInteger(value) && value >= 0; // [TRM-1]
