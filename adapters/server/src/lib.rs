@@ -13,6 +13,7 @@ mod deadlines;
 mod dirty;
 mod endpoint;
 mod front;
+pub mod guide;
 mod handler;
 mod head;
 mod member;
