@@ -145,6 +145,8 @@ pub struct Request {
 }
 
 /// A message that answers a request.
+///
+/// On a server it goes to whoever asked, not to the handler.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "SPEC §2; formats build it")]
 pub struct Reply {
@@ -198,6 +200,8 @@ pub enum Undeliverable {
 }
 
 /// Who did something. Absolute: logs read the same on both ends.
+///
+/// A lost connection is nobody's doing: that is [`Side::Network`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "two ends and what is between them")]
 pub enum Side {
@@ -239,6 +243,16 @@ impl fmt::Display for Transport {
 }
 
 /// Why a session or a link ended (SPEC §13).
+///
+/// Codes from 3000 to 3999 are the application's own: [`Reason::Application`].
+///
+/// ```
+/// use nosphere_core::Reason;
+///
+/// assert_eq!(Reason::GoingAway.code(), 1001);
+/// assert_eq!(Reason::from_code(3001), Reason::Application(3001));
+/// assert_eq!(Reason::Expired.to_string(), "expired (4412)");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {

@@ -38,7 +38,7 @@ impl Handler for Chat {
             Event::Text(_) => client.send(line("system", "Only json is allowed"))?,
             Event::Json(json) => match json.parse() {
                 Ok(Line { author, message }) => {
-                    tracing::info!(author, message, "message");
+                    tracing::info!(author, text = message, "said");
                     client.broadcast(line(&author, &message));
                 }
                 Err(_) => client.send(line("system", "An author and a message are needed"))?,

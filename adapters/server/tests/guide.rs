@@ -5,7 +5,7 @@ use nosphere::{Server, Side};
 use serde_json::Value;
 
 #[path = "../examples/chat.rs"]
-#[expect(dead_code, reason = "the program around it")]
+#[expect(dead_code, clippy::duplicate_mod, reason = "the program around it")]
 mod chat;
 
 const EXAMPLE: &str = include_str!("../examples/chat.rs");
