@@ -34,9 +34,9 @@ pub enum Event {
         /// Why.
         reason: Reason,
     },
-    /// Something went wrong that does not end the session.
+    /// Something went wrong. It does not end the session, unless it was the handler that failed.
     Error(SessionError),
-    /// The peer's ping or pong arrived.
+    /// The peer's ping or pong arrived. Several that nobody has taken yet are one; plain clients have none.
     Heartbeat,
     /// A session has joined a tag that is watched.
     Joined {
@@ -60,12 +60,12 @@ pub enum Event {
     Reply(Reply),
     /// A message whose sender waits for an answer: [`Message::reply`].
     Request(Request),
-    /// The session has a link again.
+    /// The session has a link again, perhaps by another transport. Nothing has to be sent again.
     Resumed {
         /// What carries it.
         transport: Transport,
     },
-    /// The session lost its link and waits to be resumed.
+    /// The session lost its link and waits to be resumed. What is sent to it waits, too.
     Suspended,
     /// A text message.
     Text(Text),
@@ -156,7 +156,7 @@ pub struct Reply {
     pub payload: Payload,
 }
 
-/// What went wrong without ending the session.
+/// What went wrong. None of it ends the session, but for the failure of its own handler.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {

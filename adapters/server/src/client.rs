@@ -32,6 +32,8 @@ use crate::{JoinError, LocalAudience, Members, Others, RequestHead, tags};
 ///     }
 /// }
 /// ```
+///
+/// [The guide](crate::guide::messages) says what sending promises, and [which audiences](crate::guide::audiences) there are.
 #[derive(Clone)]
 pub struct Client {
     cell: Arc<Cell>,

@@ -16,6 +16,8 @@ use nosphere_core::Config;
 /// let server = Server::builder().config(config).build()?;
 /// # Ok::<(), nosphere::BuildError>(())
 /// ```
+///
+/// [The guide](crate::guide::limits) lists all of them, with those of each session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerConfig {

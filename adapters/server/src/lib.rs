@@ -13,10 +13,16 @@
 //! impl Handler for Chat {
 //!     async fn receive(&mut self, client: &Client, event: Event) -> Result<(), Error> {
 //!         match event {
-//!             Event::Connected { .. } => { client.broadcast_to(Everyone, "somebody joined"); }
-//!             Event::Disconnected { by: Side::Client, .. } => { client.broadcast("somebody left"); }
+//!             Event::Connected { .. } => {
+//!                 client.broadcast_to(Everyone, "somebody joined");
+//!             }
+//!             Event::Disconnected { by: Side::Client, .. } => {
+//!                 client.broadcast("somebody left");
+//!             }
+//!             Event::Json(line) => {
+//!                 client.broadcast(line); // to everyone but the sender
+//!             }
 //!             Event::Text(_) => client.send("Only json is allowed")?,
-//!             Event::Json(line) => { client.broadcast(line); } // to everyone but the sender
 //!             _ => {} // what is not named needs nothing done
 //!         }
 //!         Ok(())

@@ -38,6 +38,8 @@ use crate::{Body, Broadcaster, RequestHead, ServerConfig, topic};
 /// let server = Server::builder().endpoint("/the-chat", |_request| Chat).build()?;
 /// # Ok::<(), nosphere::BuildError>(())
 /// ```
+///
+/// [The guide](crate::guide::mounting) says how to mount it, and what every deployment needs.
 #[derive(Clone, Debug)]
 pub struct Server {
     shared: Arc<Shared>,

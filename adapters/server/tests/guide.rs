@@ -1,7 +1,7 @@
-//! The guide's walk through the chat, held against the example; and the chat, held against what the guide says of it.
+//! The guide, held against what it is about: the chat that it quotes and explains, the limits that it lists.
 
 use nosphere::testing::TestClient;
-use nosphere::{Server, Side};
+use nosphere::{Server, ServerConfig, Side};
 use serde_json::Value;
 
 #[path = "../examples/chat.rs"]
@@ -9,6 +9,7 @@ use serde_json::Value;
 mod chat;
 
 const EXAMPLE: &str = include_str!("../examples/chat.rs");
+const LIMITS: &str = include_str!("../src/guide/limits.md");
 const GUIDE: &str = include_str!("../src/guide/chat.md");
 
 /// What the guide quotes: the visible lines of its Rust blocks, without their indentation.
@@ -33,6 +34,36 @@ fn the_guide_quotes_every_line_of_the_chat_as_it_is_and_in_its_order() {
     let vocabulary = EXAMPLE.lines().position(|line| line.starts_with("use nosphere::")).unwrap();
     let code: Vec<_> = EXAMPLE.lines().skip(vocabulary).map(str::trim).filter(|line| !line.is_empty()).collect();
     assert_eq!(quoted(), code);
+}
+
+#[test]
+fn the_guide_lists_every_limit_with_its_default() {
+    // A line for each field, those of what is within included.
+    let config = format!("{:#?}", ServerConfig::default());
+    let fields = config.lines().filter_map(|line| line.trim().strip_suffix(',')?.split_once(": "));
+    let rows: Vec<_> = LIMITS.lines().filter(|line| line.starts_with("| [`")).collect();
+    let mut count = 0;
+    for (field, value) in fields {
+        let name = format!("[`{field}`](");
+        let rows: Vec<_> = rows.iter().filter(|row| row.split('|').nth(1).unwrap().contains(&name)).collect();
+        let [row] = rows[..] else { panic!("{field} is in {rows:?}") };
+        let listed = row.split('|').nth(2).unwrap().trim().trim_matches('`');
+        assert_eq!(listed, written(value), "{field}");
+        count += 1;
+    }
+    assert!(count > 20, "{config}");
+}
+
+/// A value as the guide writes it: `120 s`, `4 MiB`, `4,096`.
+fn written(value: &str) -> String {
+    let Ok(number) = value.parse::<usize>() else {
+        return value.strip_suffix('s').map_or_else(|| value.into(), |seconds| format!("{seconds} s"));
+    };
+    match number {
+        _ if number.is_multiple_of(1 << 20) => format!("{} MiB", number >> 20),
+        0..1000 => number.to_string(),
+        _ => format!("{},{:03}", number / 1000, number % 1000),
+    }
 }
 
 async fn visitor(server: &Server) -> TestClient {
