@@ -75,6 +75,8 @@ impl Default for Config {
 }
 
 /// What happens to a message for a session whose queue is full, because its client reads too slowly.
+///
+/// A queue is full with [`Config::max_queued_messages`] or [`Config::max_queued_bytes`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Overflow {

@@ -110,6 +110,20 @@ pub enum Sent {
 }
 
 /// Why a message was not taken for sending. The message comes back.
+///
+/// ```
+/// use nosphere_core::{Message, SendError};
+///
+/// /// Keeps for later what the queue has no room for; gives up what will never go.
+/// fn retry(result: Result<(), SendError>, later: &mut Vec<Message>) -> Result<(), SendError> {
+///     match result {
+///         Err(SendError::Full(message)) => later.push(message),
+///         other => other?,
+///     }
+///     Ok(())
+/// }
+/// # assert!(retry(Err(SendError::Full("a".into())), &mut Vec::new()).is_ok());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {

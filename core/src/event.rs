@@ -34,9 +34,9 @@ pub enum Event {
         /// Why.
         reason: Reason,
     },
-    /// Something went wrong that does not end the session.
+    /// Something went wrong. It does not end the session, unless it was the handler that failed.
     Error(SessionError),
-    /// The peer's ping or pong arrived.
+    /// The peer's ping or pong arrived. Several that nobody has taken yet are one; plain clients have none.
     Heartbeat,
     /// A session has joined a tag that is watched.
     Joined {
@@ -60,12 +60,12 @@ pub enum Event {
     Reply(Reply),
     /// A message whose sender waits for an answer: [`Message::reply`].
     Request(Request),
-    /// The session has a link again.
+    /// The session has a link again, perhaps by another transport. Nothing has to be sent again.
     Resumed {
         /// What carries it.
         transport: Transport,
     },
-    /// The session lost its link and waits to be resumed.
+    /// The session lost its link and waits to be resumed. What is sent to it waits, too.
     Suspended,
     /// A text message.
     Text(Text),
@@ -145,6 +145,8 @@ pub struct Request {
 }
 
 /// A message that answers a request.
+///
+/// On a server it goes to whoever asked, not to the handler.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "SPEC §2; formats build it")]
 pub struct Reply {
@@ -154,7 +156,7 @@ pub struct Reply {
     pub payload: Payload,
 }
 
-/// What went wrong without ending the session.
+/// What went wrong. None of it ends the session, but for the failure of its own handler.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
@@ -198,6 +200,8 @@ pub enum Undeliverable {
 }
 
 /// Who did something. Absolute: logs read the same on both ends.
+///
+/// A lost connection is nobody's doing: that is [`Side::Network`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "two ends and what is between them")]
 pub enum Side {
@@ -239,6 +243,16 @@ impl fmt::Display for Transport {
 }
 
 /// Why a session or a link ended (SPEC §13).
+///
+/// Codes from 3000 to 3999 are the application's own: [`Reason::Application`].
+///
+/// ```
+/// use nosphere_core::Reason;
+///
+/// assert_eq!(Reason::GoingAway.code(), 1001);
+/// assert_eq!(Reason::from_code(3001), Reason::Application(3001));
+/// assert_eq!(Reason::Expired.to_string(), "expired (4412)");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {

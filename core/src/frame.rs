@@ -135,6 +135,50 @@ impl Default for Window {
 /// Turns one frame into one unit and back. Stateless; held by name.
 ///
 /// A format of your own plugs into the native protocol: implement this and register it with the server.
+///
+/// Client and server agree on formats by their names, for each link anew. Decoding is given whatever a peer sends, so it must
+/// not panic, and must check what it passes on: a [`Json`](crate::Json) reaches others as it is.
+///
+/// ```
+/// use nosphere_core::{DecodeError, EncodeError, Frame, Payload, Unit, WireFormat};
+/// use nosphere_wire::JSON;
+///
+/// /// Text goes as it is, behind a `t`; all else as in `json`, which begins with a brace.
+/// #[derive(Debug)]
+/// struct Bare;
+///
+/// impl WireFormat for Bare {
+///     fn name(&self) -> &'static str {
+///         "bare"
+///     }
+///
+///     fn is_text(&self) -> bool {
+///         true
+///     }
+///
+///     fn encode(&self, frame: Frame) -> Result<Unit, EncodeError> {
+///         match frame {
+///             Frame::Message(Payload::Text(text)) => Ok(Unit::Text(format!("t{}", text.as_str()).into())),
+///             other => JSON.encode(other),
+///         }
+///     }
+///
+///     fn decode(&self, unit: Unit) -> Result<Frame, DecodeError> {
+///         match &unit {
+///             Unit::Text(text) if text.starts_with('t') => {
+///                 Ok(Frame::Message(Payload::Text(text.slice_of(&text.as_str()[1..]))))
+///             }
+///             _ => JSON.decode(unit),
+///         }
+///     }
+/// }
+///
+/// let hello = Frame::Message(Payload::Text("hello".into()));
+/// let unit = Bare.encode(hello.clone())?;
+/// assert_eq!(unit, Unit::Text("thello".into()));
+/// assert_eq!(Bare.decode(unit), Ok(hello));
+/// # Ok::<(), EncodeError>(())
+/// ```
 pub trait WireFormat: std::fmt::Debug + Send + Sync {
     /// A short name, unique among the formats of a process: `json`.
     fn name(&self) -> &'static str;

@@ -10,6 +10,14 @@ use uuid::Uuid;
 pub const MAX_COUNT: u64 = (1 << 53) - 1;
 
 /// Names a session. Not a secret.
+///
+/// ```
+/// use nosphere_core::SessionId;
+///
+/// let id: SessionId = "24f98d6b-c271-4169-8f9c-217343b62aa7".parse()?;
+/// assert_eq!(id.to_string(), "24f98d6b-c271-4169-8f9c-217343b62aa7");
+/// # Ok::<(), nosphere_core::InvalidId>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(Uuid);
 

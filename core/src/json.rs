@@ -14,6 +14,25 @@ pub const MAX_DEPTH: u32 = 64;
 /// A JSON value as it came or will go: checked, but not parsed.
 ///
 /// The value is parsed where the application asks for it, [`Json::parse`], and nowhere else.
+///
+/// ```
+/// use nosphere_core::Json;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Debug, Deserialize, PartialEq, Serialize)]
+/// struct Line {
+///     author: String,
+///     message: String,
+/// }
+///
+/// let line = Line { author: "joe".into(), message: "hi".into() };
+/// let json = Json::new(&line)?;
+/// assert_eq!(json.to_text()?.as_str(), r#"{"author":"joe","message":"hi"}"#);
+/// assert_eq!(json.parse::<Line>()?, line);
+/// # Ok::<(), nosphere_core::JsonError>(())
+/// ```
+///
+/// Where there is nothing to go wrong, a `serde_json::Value` is shorter: it becomes a [`Message`](crate::Message) by itself.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Json {
     bytes: Bytes,

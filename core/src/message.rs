@@ -21,6 +21,15 @@ pub(crate) fn holds_too_much(length: usize, held: usize) -> bool {
 }
 
 /// The content of a message.
+///
+/// ```
+/// use nosphere_core::{Kind, Payload};
+///
+/// let payload = Payload::Text("hello".into());
+/// assert_eq!(payload.kind(), Kind::Text);
+/// assert_eq!(payload.as_text().map(|text| text.as_str()), Some("hello"));
+/// assert!(payload.parse::<u32>().is_err(), "a text is not JSON, whatever it holds");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "text, JSON and binary are all that SPEC §2 has")]
 pub enum Payload {
@@ -169,6 +178,15 @@ struct Shared {
 
 impl Message {
     /// Makes one message for many recipients.
+    ///
+    /// Broadcasts do so by themselves. It is for a message that is sent to several sessions one by one.
+    ///
+    /// ```
+    /// use nosphere_core::Message;
+    ///
+    /// let news = Message::text("news").shared();
+    /// let copies = [news.clone(), news.clone(), news]; // encoded once, whoever gets them
+    /// ```
     #[must_use]
     pub fn shared(self) -> Self {
         let Self { body, marks } = self;
@@ -190,6 +208,8 @@ impl Message {
     }
 
     /// A message that asks for a reply, which names the same id (SPEC §9.2).
+    ///
+    /// In the crate `nosphere`, `Client::request` chooses the id and waits for the reply.
     pub fn request(id: RequestId, message: impl Into<Self>) -> Self {
         message.into().with_exchange(Exchange::Request(id))
     }

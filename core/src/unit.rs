@@ -51,6 +51,15 @@ impl Unit {
 }
 
 /// UTF-8 text that shares its bytes: cloning and slicing copy nothing.
+///
+/// ```
+/// use nosphere_core::Text;
+///
+/// let text = Text::from("hello, world");
+/// let hello = text.slice_of(&text[..5]);
+/// assert_eq!(hello.as_str(), "hello");
+/// assert_eq!(hello.bytes().as_ptr(), text.bytes().as_ptr());
+/// ```
 #[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Text(ByteString);
 

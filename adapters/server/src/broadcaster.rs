@@ -82,6 +82,15 @@ impl PathBroadcaster<'_> {
     }
 
     /// Who is in an audience.
+    ///
+    /// ```
+    /// # use nosphere::Server;
+    /// fn who(server: &Server) -> Vec<String> {
+    ///     let broadcaster = server.broadcaster();
+    ///     let members = broadcaster.to("/rooms").members(nosphere::Everyone);
+    ///     members.iter().map(|member| format!("{} in {}", member.id(), member.path())).collect()
+    /// }
+    /// ```
     pub fn members(&self, audience: impl Into<LocalAudience>) -> Members {
         let audience = audience.into();
         Members::new(self.topics(&audience).iter().flat_map(|topic| topic.select(&audience, None)).collect())

@@ -9,6 +9,31 @@ use crate::session::Cell;
 use crate::{JoinError, LocalAudience, Members, Others, RequestHead, tags};
 
 /// A handler's hold on its session. Cheap to clone; usable from any task or thread.
+///
+/// It does not keep the session alive: what is sent to a session that is over comes back.
+///
+/// ```
+/// use nosphere::{Client, Error, Event, Handler, Reason};
+///
+/// struct Doorman;
+///
+/// impl Handler for Doorman {
+///     async fn receive(&mut self, client: &Client, event: Event) -> Result<(), Error> {
+///         match event {
+///             Event::Connected { .. } => client.send(format!("welcome to {}", client.path()))?,
+///             Event::Text(text) if text.as_str() == "bye" => client.close(Reason::Closed),
+///             Event::Text(text) => {
+///                 let heard = client.broadcast(text);
+///                 client.send(format!("{heard} heard you"))?;
+///             }
+///             _ => {}
+///         }
+///         Ok(())
+///     }
+/// }
+/// ```
+///
+/// [The guide](crate::guide::messages) says what sending promises, and [which audiences](crate::guide::audiences) there are.
 #[derive(Clone)]
 pub struct Client {
     cell: Arc<Cell>,
@@ -26,6 +51,25 @@ impl Client {
     /// The head of the request that opened the session, while `Connected` is handled; `None` after that.
     ///
     /// Until then it is in memory, so a handler that goes on for long should not do so in `Connected`.
+    ///
+    /// ```
+    /// use nosphere::{Client, Error, Event, Handler};
+    ///
+    /// /// Copies what it wants to keep.
+    /// #[derive(Default)]
+    /// struct Greeter {
+    ///     language: Option<String>,
+    /// }
+    ///
+    /// impl Handler for Greeter {
+    ///     async fn receive(&mut self, client: &Client, event: Event) -> Result<(), Error> {
+    ///         if let Event::Connected { .. } = event {
+    ///             self.language = client.head().and_then(|head| head.header("accept-language").map(String::from));
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
     pub fn head(&self) -> Option<RequestHead> {
         self.cell.head()
     }
@@ -36,6 +80,31 @@ impl Client {
     }
 
     /// Sends a message to this session.
+    ///
+    /// It is queued when this returns, and written when the handler is done or waits, or, outside of any handler, at once. That it
+    /// has arrived nobody knows until the client says so: [`request`](Self::request).
+    ///
+    /// ```
+    /// use nosphere::{Client, Error, Json, SendError};
+    /// use serde::Serialize;
+    ///
+    /// #[derive(Serialize)]
+    /// struct Score {
+    ///     points: u32,
+    /// }
+    ///
+    /// fn tell(client: &Client) -> Result<(), Error> {
+    ///     client.send("a text")?;
+    ///     client.send(serde_json::json!({ "points": 3 }))?;
+    ///     client.send(Json::new(&Score { points: 3 })?)?;
+    ///     match client.send(vec_of_bytes()) {
+    ///         Err(SendError::Full(message)) => tracing::warn!(?message, "reads too slowly"),
+    ///         other => other?,
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # fn vec_of_bytes() -> bytes::Bytes { bytes::Bytes::new() }
+    /// ```
     ///
     /// # Errors
     ///
@@ -51,6 +120,16 @@ impl Client {
     }
 
     /// Sends a message to an audience on this session's path; returns for how many it was queued.
+    ///
+    /// ```
+    /// use nosphere::{Client, Everyone, InvalidTag, Others, Tag};
+    ///
+    /// fn tell(client: &Client) -> Result<(), InvalidTag> {
+    ///     client.broadcast_to(Everyone, "and to me");
+    ///     let count = client.broadcast_to(Tag::new("chess")? & Others, "who wants to play?");
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn broadcast_to(&self, audience: impl Into<LocalAudience>, message: impl Into<Message>) -> usize {
         let message = message.into().shared();
         let count = self.cell.topic().broadcast(&message, &audience.into(), Some(self.cell.id()));
@@ -59,6 +138,16 @@ impl Client {
     }
 
     /// Ends the session, once what was sent before is written. The handler gets `Disconnected`.
+    ///
+    /// Messages of the client that the handler has not been given by then are not delivered; the client learns which.
+    ///
+    /// ```
+    /// use nosphere::{Client, Reason};
+    ///
+    /// fn kick(client: &Client) {
+    ///     client.close(Reason::Application(3001)); // a code of your own, from 3000 to 3999
+    /// }
+    /// ```
     pub fn close(&self, reason: Reason) {
         self.cell.close(reason);
     }
@@ -79,6 +168,17 @@ impl Client {
     }
 
     /// In `Disconnected`: the messages that are not known to have arrived. Empty before, and when called again.
+    ///
+    /// ```
+    /// use nosphere::{Client, Event};
+    ///
+    /// fn left_over(client: &Client, event: &Event) {
+    ///     if let Event::Disconnected { .. } = event {
+    ///         let left = client.take_undelivered();
+    ///         tracing::info!(maybe = left.unknown.len(), not = left.unsent.len(), "were not acknowledged");
+    ///     }
+    /// }
+    /// ```
     pub fn take_undelivered(&self) -> Undelivered {
         self.cell.take_undelivered()
     }
@@ -159,6 +259,15 @@ impl Client {
     /// Who of those on this path is in an audience: `members(Everyone)`, `members(&tag)`, with a predicate or without.
     ///
     /// Suspended sessions are there too.
+    ///
+    /// ```
+    /// use nosphere::{Client, Everyone, Others};
+    ///
+    /// fn who(client: &Client) -> Vec<String> {
+    ///     let others = client.members(Others);
+    ///     others.iter().filter_map(|member| member.principal().map(String::from)).collect()
+    /// }
+    /// ```
     pub fn members(&self, audience: impl Into<LocalAudience>) -> Members {
         Members::new(self.cell.topic().select(&audience.into(), Some(self.cell.id())))
     }
@@ -175,6 +284,28 @@ impl Client {
     ///
     /// A session that is suspended is a member; one that has ended has left. Call this from the handler: what another task
     /// calls may cross with an event that the handler is being given.
+    ///
+    /// ```
+    /// use nosphere::{Client, Error, Event, Handler};
+    ///
+    /// struct Lobby;
+    ///
+    /// impl Handler for Lobby {
+    ///     async fn receive(&mut self, client: &Client, event: Event) -> Result<(), Error> {
+    ///         match event {
+    ///             Event::Connected { .. } => {
+    ///                 client.join("lobby")?;
+    ///                 let there = client.watch("lobby")?;
+    ///                 client.send(format!("{} are here", there.len()))?;
+    ///             }
+    ///             Event::Joined { session, .. } => client.send(format!("{session} comes"))?,
+    ///             Event::Left { session, .. } => client.send(format!("{session} goes"))?,
+    ///             _ => {}
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
     ///
     /// # Errors
     ///

@@ -3,6 +3,21 @@ use std::time::Duration;
 use nosphere_core::Config;
 
 /// The limits of a server. Those of each session are in [`Config`].
+///
+/// Every one is finite, and what happens when it is reached is said here, in brackets with its default.
+///
+/// ```
+/// use std::time::Duration;
+/// use nosphere::{Server, ServerConfig};
+///
+/// let mut config = ServerConfig::default();
+/// config.max_sessions = 2_000;
+/// config.session.heartbeat = Duration::from_secs(10);
+/// let server = Server::builder().config(config).build()?;
+/// # Ok::<(), nosphere::BuildError>(())
+/// ```
+///
+/// [The guide](crate::guide::limits) lists all of them, with those of each session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerConfig {

@@ -6,6 +6,14 @@ use std::pin::pin;
 use std::task::Poll;
 
 /// The application's code panicked.
+///
+/// ```
+/// use nosphere::{Event, Panicked, SessionError};
+///
+/// fn is_bug(event: &Event) -> bool {
+///     matches!(event, Event::Error(SessionError::Handler(cause)) if cause.downcast_ref::<Panicked>().is_some())
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("panicked: {message}")]
 pub struct Panicked {

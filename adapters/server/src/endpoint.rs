@@ -62,6 +62,30 @@ impl<H: Handler> Launch for Ready<H> {
 }
 
 /// What a factory may return: a handler, or a refusal instead.
+///
+/// Every [`Handler`] is one, and so is a `Result` of one. A factory that makes handlers of several types returns an enum of
+/// them, which is a handler itself, or has an endpoint for each.
+///
+/// ```
+/// use nosphere::{Client, Error, Event, Handler, Refusal, Server};
+///
+/// struct Room;
+///
+/// impl Handler for Room {
+///     async fn receive(&mut self, _: &Client, _: Event) -> Result<(), Error> {
+///         Ok(())
+///     }
+/// }
+///
+/// let server = Server::builder()
+///     .endpoint("/open", |_head| Room)
+///     .endpoint("/members", |head| match head.principal() {
+///         Some(_) => Ok(Room),
+///         None => Err(Refusal::forbidden("members only")),
+///     })
+///     .build()?;
+/// # Ok::<(), nosphere::BuildError>(())
+/// ```
 pub trait IntoHandler {
     /// The handler.
     type Handler: Handler;

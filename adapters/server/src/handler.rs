@@ -24,6 +24,8 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 ///     }
 /// }
 /// ```
+///
+/// [The guide](crate::guide::handlers) has the events, and what there is to know about state, errors and admission.
 pub trait Handler: Send + 'static {
     /// Takes the next event. The following one waits until this future is done; pings and closes do not.
     ///

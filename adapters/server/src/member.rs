@@ -58,6 +58,18 @@ impl fmt::Debug for Member<'_> {
 /// The sessions of an audience, as they were at one moment.
 ///
 /// It keeps what it holds of the sessions in memory, ended or not, so it is not for keeping.
+///
+/// ```
+/// use nosphere::{Client, Everyone};
+///
+/// fn count_by_user(client: &Client) -> std::collections::BTreeMap<String, usize> {
+///     let mut sessions = std::collections::BTreeMap::new();
+///     for member in client.members(Everyone).iter() {
+///         *sessions.entry(member.principal().unwrap_or("somebody").to_owned()).or_default() += 1;
+///     }
+///     sessions
+/// }
+/// ```
 #[derive(Clone, Default)]
 pub struct Members {
     cells: Vec<Arc<Cell>>,

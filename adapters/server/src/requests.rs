@@ -28,6 +28,9 @@ pub struct Answer {
 }
 
 /// Why a request has no reply.
+///
+/// Whether the client got it is not known with [`Ended`](Self::Ended) and [`Timeout`](Self::Timeout); with the others it did
+/// not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
@@ -107,6 +110,22 @@ impl Client {
 
     /// Answers a request of this client: [`Event::Request`](crate::Event::Request). A second answer is not heard.
     ///
+    /// ```
+    /// use nosphere::{Client, Error, Event, Handler};
+    ///
+    /// struct Clock;
+    ///
+    /// impl Handler for Clock {
+    ///     async fn receive(&mut self, client: &Client, event: Event) -> Result<(), Error> {
+    ///         if let Event::Request(request) = event {
+    ///             let time = std::time::SystemTime::UNIX_EPOCH.elapsed()?.as_secs();
+    ///             client.reply(&request, serde_json::json!({ "time": time }))?;
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`send`](Self::send).
@@ -118,6 +137,16 @@ impl Client {
 /// Asking from outside of any session.
 impl PathBroadcaster<'_> {
     /// Asks an audience; gives what each of them answers.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use nosphere::{Everyone, Server};
+    /// async fn who_is_there(server: &Server) -> usize {
+    ///     let broadcaster = server.broadcaster();
+    ///     let answers = broadcaster.all().request(Everyone, "Are you there?", Duration::from_secs(5)).collect().await;
+    ///     answers.iter().filter(|answer| answer.reply.is_ok()).count()
+    /// }
+    /// ```
     pub fn request(
         &self,
         audience: impl Into<LocalAudience>,
@@ -135,7 +164,7 @@ impl PathBroadcaster<'_> {
 
 /// The answers to a request that several clients were asked: one for each of them, as they come.
 ///
-/// The request was sent when this was made; the waiting begins then, too. Dropping it ends that.
+/// It is a [`Stream`] too. The request was sent when this was made; the waiting begins then, too. Dropping it ends that.
 #[must_use = "nobody hears the answers"]
 pub struct Replies {
     id: RequestId,

@@ -82,6 +82,15 @@ impl PathBroadcaster<'_> {
     /// [`ServerConfig::patience`](crate::ServerConfig::patience), and then not again until it has caught up; its queue fills
     /// up meanwhile, and what then happens to it is [`Config::overflow`](crate::Config::overflow). Suspended sessions are
     /// not waited for at all.
+    ///
+    /// ```
+    /// # async fn example(server: &nosphere::Server, lines: Vec<String>) {
+    /// let broadcaster = server.broadcaster();
+    /// for line in lines {
+    ///     broadcaster.to("/news").send_when_ready(line).await;
+    /// }
+    /// # }
+    /// ```
     pub async fn send_when_ready(&self, message: impl Into<Message>) -> usize {
         self.room().await;
         self.send(message)

@@ -38,6 +38,8 @@ use crate::{Body, Broadcaster, RequestHead, ServerConfig, topic};
 /// let server = Server::builder().endpoint("/the-chat", |_request| Chat).build()?;
 /// # Ok::<(), nosphere::BuildError>(())
 /// ```
+///
+/// [The guide](crate::guide::mounting) says how to mount it, and what every deployment needs.
 #[derive(Clone, Debug)]
 pub struct Server {
     shared: Arc<Shared>,
@@ -45,11 +47,38 @@ pub struct Server {
 
 impl Server {
     /// Describes a server.
+    ///
+    /// ```
+    /// use nosphere::{Event, OriginPolicy, Server, ServerConfig, handler_fn};
+    ///
+    /// let mut config = ServerConfig::default();
+    /// config.max_sessions = 5_000;
+    /// let server = Server::builder()
+    ///     .config(config)
+    ///     .origins(OriginPolicy::same_origin().allow("https://app.example")?)
+    ///     .endpoint("/echo", |_head| {
+    ///         handler_fn(|client, event| async move {
+    ///             if let Event::Text(text) = event {
+    ///                 client.send(text)?;
+    ///             }
+    ///             Ok(())
+    ///         })
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), nosphere::Error>(())
+    /// ```
     pub fn builder() -> Builder {
         Builder::default()
     }
 
     /// A handle for broadcasting from anywhere.
+    ///
+    /// ```
+    /// # let server = nosphere::Server::builder().build()?;
+    /// let broadcaster = server.broadcaster();
+    /// std::thread::spawn(move || broadcaster.to("/the-chat").send("big brother speaking"));
+    /// # Ok::<(), nosphere::BuildError>(())
+    /// ```
     pub fn broadcaster(&self) -> Broadcaster {
         Broadcaster::new(Arc::clone(&self.shared))
     }
@@ -162,6 +191,8 @@ impl std::fmt::Debug for Respond {
 }
 
 /// Describes a [`Server`].
+///
+/// What is wrong with a description is told by [`build`](Self::build); nothing here panics.
 #[derive(Debug, Default)]
 pub struct Builder {
     config: ServerConfig,
@@ -178,6 +209,36 @@ impl Builder {
     ///
     /// The factory makes a handler for each session, or refuses: it is part of the admission, and therefore asked again
     /// when a client resumes, though the handler of that is not used. What should happen once belongs into `Connected`.
+    ///
+    /// Of two paths that match a request, one without parameters wins; `{*rest}` at the end matches several segments. The path
+    /// that a session then broadcasts on is the request's own, parameters filled in.
+    ///
+    /// ```
+    /// use nosphere::{Client, Error, Event, Handler, Refusal, RequestHead, Server};
+    ///
+    /// struct Room {
+    ///     name: String,
+    /// }
+    ///
+    /// impl Handler for Room {
+    ///     async fn receive(&mut self, client: &Client, event: Event) -> Result<(), Error> {
+    ///         if let Event::Connected { .. } = event {
+    ///             client.send(format!("this is {}", self.name))?;
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// fn enter(head: &RequestHead) -> Result<Room, Refusal> {
+    ///     match head.parameter("name") {
+    ///         Some("cellar") | None => Err(Refusal::forbidden("not there")),
+    ///         Some(name) => Ok(Room { name: name.into() }),
+    ///     }
+    /// }
+    ///
+    /// let server = Server::builder().endpoint("/rooms/{name}", enter).build()?;
+    /// # Ok::<(), nosphere::BuildError>(())
+    /// ```
     #[must_use]
     pub fn endpoint<I: IntoHandler>(
         mut self,
@@ -193,6 +254,16 @@ impl Builder {
     }
 
     /// Sets the limits.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use nosphere::{Overflow, Server, ServerConfig};
+    ///
+    /// let mut config = ServerConfig::default();
+    /// config.session.resume = Duration::from_secs(600);
+    /// config.session.overflow = Overflow::DropOldest;
+    /// let builder = Server::builder().config(config);
+    /// ```
     #[must_use]
     pub fn config(mut self, config: ServerConfig) -> Self {
         self.config = config;
@@ -200,6 +271,8 @@ impl Builder {
     }
 
     /// Adds a wire format of your own to the native protocol.
+    ///
+    /// `json` and `messagepack` are there without that. [`WireFormat`] shows how to write one; a client asks for it by its name.
     #[must_use]
     pub fn format(mut self, format: &'static dyn WireFormat) -> Self {
         if let Err(error) = self.formats.register(format) {
@@ -209,6 +282,14 @@ impl Builder {
     }
 
     /// Says which pages may connect; by default those of the server's own origin.
+    ///
+    /// ```
+    /// use nosphere::{OriginPolicy, Server};
+    ///
+    /// let origins = OriginPolicy::same_origin().allow("https://app.example")?;
+    /// let builder = Server::builder().origins(origins);
+    /// # Ok::<(), nosphere::InvalidOrigin>(())
+    /// ```
     #[must_use]
     pub fn origins(mut self, origins: OriginPolicy) -> Self {
         self.origins = origins;
@@ -219,6 +300,15 @@ impl Builder {
     ///
     /// A session belongs to whoever opened it. Every later request about it, with the right token or not, is refused with
     /// `forbidden` if this gives something else.
+    ///
+    /// ```
+    /// use nosphere::Server;
+    ///
+    /// #[derive(Clone)]
+    /// struct User(String);
+    ///
+    /// let builder = Server::builder().principal(|head| head.extension::<User>().map(|User(name)| name.clone()));
+    /// ```
     #[must_use]
     pub fn principal(mut self, of: impl Fn(&RequestHead) -> Option<String> + Send + Sync + 'static) -> Self {
         self.admission.principal = Some(Box::new(of));

@@ -40,6 +40,9 @@ pub enum AttachRequest {
 }
 
 /// What was left when a session ended (SPEC CLS-3).
+///
+/// Nothing of it is sent again by itself. What is `unknown` may have arrived, so whoever sends it again needs a way to tell a
+/// message that comes twice: an id of its own, for one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Undelivered {

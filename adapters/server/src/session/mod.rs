@@ -11,6 +11,8 @@ pub(crate) use live::{Activity, Live, Outlet, close_frame};
 pub(crate) use task::run;
 
 /// How a session writes to its client.
+///
+/// It makes no difference to what arrives, only to what it costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Sink {

@@ -11,6 +11,26 @@ use super::{BACKLOG, ConnectError, PATIENCE};
 use crate::{Body, Server};
 
 /// Describes a [`TestClient`].
+///
+/// ```
+/// use nosphere::testing::TestClient;
+/// # use nosphere::{Error, Server, Transport, handler_fn};
+/// #[derive(Clone)]
+/// struct User(&'static str);
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Error> {
+/// # let server = Server::builder().endpoint("/rooms/{id}", |_| handler_fn(|_, _| async { Ok(()) })).build()?;
+/// let ann = TestClient::builder("/rooms/7?language=en")
+///     .extension(User("ann"))
+///     .header("user-agent", "a test")
+///     .transport(Transport::LongPolling)
+///     .format("messagepack")
+///     .connect(&server)
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a client connects with `connect`"]
 pub struct TestClientBuilder {
