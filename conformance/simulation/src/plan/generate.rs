@@ -116,8 +116,8 @@ fn content(rng: &mut Rng) -> Content {
         0..60 => Sort::Plain,
         60..70 => Sort::Keyed,
         70..80 => Sort::Volatile,
-        80..90 => Sort::Request,
-        _ => Sort::Reply,
+        // A reply of a client is for who asked, and no handler gets it.
+        _ => Sort::Request,
     };
     Content { kind, size, sort }
 }
