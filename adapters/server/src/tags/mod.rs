@@ -123,7 +123,7 @@ impl State {
         let watchers = self.watchers.iter().filter(|(watcher, _)| **watcher != session);
         wake.extend(
             watchers
-                .filter(|(_, cell)| cell.own().changes.note(tag, session, joined))
+                .filter(|(_, cell)| cell.kept().is_some_and(|own| own.changes.note(tag, session, joined)))
                 .map(|(_, cell)| Arc::clone(cell)),
         );
     }
