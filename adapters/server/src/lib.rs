@@ -145,6 +145,11 @@ pub use nosphere_core::{
 pub use nosphere_wire::negotiation::{Formats, InvalidOrigin, OriginPolicy, Refusal, RegisterError};
 pub use nosphere_wire::{JSON, MESSAGEPACK, PLAIN};
 
+/// Bytes that are shared, of the version that this crate has in its signatures.
+pub use bytes::Bytes;
+/// The types of requests and answers, of the version that this crate has in its signatures.
+pub use http;
+
 /// The README's example, compiled.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
