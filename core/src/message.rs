@@ -242,6 +242,11 @@ impl Message {
         self.with(|marks| marks.key = Some(key))
     }
 
+    /// Whether there is anything more to the message than its payload.
+    pub(crate) fn is_marked(&self) -> bool {
+        self.marks.is_some()
+    }
+
     /// Whether the message may be [dropped](Self::volatile). A request or a reply may not: somebody waits for it.
     pub fn is_volatile(&self) -> bool {
         self.marks.as_ref().is_some_and(|marks| marks.volatile && marks.exchange.is_none())

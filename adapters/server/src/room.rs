@@ -23,11 +23,16 @@ impl Congestion {
 
 impl Cell {
     /// Keeps account of whether the session is congested, and wakes who waits for the end of that.
+    #[inline]
     pub(crate) fn note_room(&self, live: &mut Live) {
         let congested = live.is_congested();
-        if congested == live.congested {
-            return;
+        if congested != live.congested {
+            self.turn(live, congested);
         }
+    }
+
+    #[cold]
+    fn turn(&self, live: &mut Live, congested: bool) {
         live.congested = congested;
         let count = &self.topic().congestion().0;
         if congested {

@@ -202,7 +202,7 @@ impl Connection {
     /// Whether not even half of the queue is used by what waits to be sent, or to be acknowledged: who has much to send waits
     /// for that.
     pub fn has_room(&self) -> bool {
-        self.session.outbox.is_half_empty(self.rules().delivery, &self.config)
+        self.session.outbox.is_half_empty(|| self.rules().delivery, &self.config)
     }
 
     /// What this side can take.

@@ -89,6 +89,12 @@ impl Outbox {
 
     /// Queues a message. `linked`: there is a link that it may go out on.
     pub(crate) fn push(&mut self, message: Message, linked: bool, delivery: Delivery, config: &Config) -> Pushed {
+        if !message.is_marked() && self.fits(message.payload().len(), config) {
+            // Nearly always.
+            self.queued += message.payload().len();
+            self.entries.push_back(Entry { message, unit: 0, key: NO_KEY });
+            return Pushed::Queued;
+        }
         let volatile = message.is_volatile();
         if volatile && !(linked && self.takes_volatile(delivery, config)) {
             return Pushed::Dropped;
@@ -186,12 +192,14 @@ impl Outbox {
     }
 
     /// Whether not even half of the room is used, by what cannot be forgotten.
-    pub(crate) fn is_half_empty(&self, delivery: Delivery, config: &Config) -> bool {
-        let (mut messages, mut bytes) = (self.entries.len(), self.queued);
-        if delivery == Delivery::Retained {
-            (messages, bytes) = (messages - self.transmitted, bytes.saturating_sub(self.in_flight));
-        }
-        messages * 2 < config.max_queued_messages && bytes * 2 < config.max_queued_bytes
+    pub(crate) fn is_half_empty(&self, delivery: impl FnOnce() -> Delivery, config: &Config) -> bool {
+        let is_little = |messages: usize, bytes: usize| {
+            messages * 2 < config.max_queued_messages && bytes * 2 < config.max_queued_bytes
+        };
+        let forgettable = || delivery() == Delivery::Retained;
+        is_little(self.entries.len(), self.queued)
+            || forgettable()
+                && is_little(self.entries.len() - self.transmitted, self.queued.saturating_sub(self.in_flight))
     }
 
     fn fits(&self, bytes: usize, config: &Config) -> bool {
@@ -344,8 +352,10 @@ impl Outbox {
     /// An entry has gone.
     fn forget(&mut self, entry: &Entry) {
         self.queued -= entry.message.payload().len();
-        self.volatile -= usize::from(entry.message.is_volatile());
-        self.keyed -= usize::from(entry.key != NO_KEY);
+        if entry.message.is_marked() {
+            self.volatile -= usize::from(entry.message.is_volatile());
+            self.keyed -= usize::from(entry.key != NO_KEY);
+        }
     }
 
     fn pop(&mut self) {

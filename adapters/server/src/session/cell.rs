@@ -175,6 +175,7 @@ impl Cell {
         matches!(self.append_or_refuse(message), Ok(Sent::Queued | Sent::Replaced))
     }
 
+    #[inline]
     pub(crate) fn append_or_refuse(self: &Arc<Self>, message: &Message) -> Result<Sent, SendError> {
         let mut live = self.lock();
         let sent = live.connection.send(message.clone(), self.shared.clock.now());

@@ -119,7 +119,7 @@ impl Live {
 
     /// Whether somebody who has much to send should wait for this session. One without a link would have them wait for long.
     pub(crate) fn is_congested(&self) -> bool {
-        !self.ended && self.connection.state() == State::Open && !self.connection.has_room()
+        !self.connection.has_room() && !self.ended && self.connection.state() == State::Open
     }
 
     /// The WebSocket is in its closing handshake, which the task sees to.
