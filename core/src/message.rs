@@ -145,11 +145,7 @@ impl fmt::Display for Kind {
 /// let price = Message::text("ACME 12.30").keyed("ACME");
 /// ```
 #[derive(Clone)]
-pub struct Message {
-    body: Body,
-    /// What few messages have.
-    marks: Option<Arc<Marks>>,
-}
+pub struct Message(Body);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Marks {
@@ -173,6 +169,8 @@ enum Body {
 
 struct Shared {
     payload: Payload,
+    /// What few messages have.
+    marks: Option<Marks>,
     encodings: [OnceLock<(&'static str, Result<Encoded, EncodeError>)>; REMEMBERED_ENCODINGS],
 }
 
@@ -189,12 +187,10 @@ impl Message {
     /// ```
     #[must_use]
     pub fn shared(self) -> Self {
-        let Self { body, marks } = self;
-        let body = match body {
-            Body::Own(payload) => Body::Shared(Arc::new(Shared { payload, encodings: Default::default() })),
-            Body::Shared(_) => body,
-        };
-        Self { body, marks }
+        match self.0 {
+            Body::Own(payload) => Self::with_marks(payload, None),
+            Body::Shared(_) => self,
+        }
     }
 
     /// A binary message.
@@ -211,12 +207,12 @@ impl Message {
     ///
     /// In the crate `nosphere`, `Client::request` chooses the id and waits for the reply.
     pub fn request(id: RequestId, message: impl Into<Self>) -> Self {
-        message.into().with_exchange(Exchange::Request(id))
+        message.into().with(|marks| marks.exchange = Some(Exchange::Request(id)))
     }
 
     /// The answer to a request.
     pub fn reply(id: RequestId, message: impl Into<Self>) -> Self {
-        message.into().with_exchange(Exchange::Reply(id))
+        message.into().with(|marks| marks.exchange = Some(Exchange::Reply(id)))
     }
 
     /// The same message, to be dropped when it cannot go out now: for a cursor's place, or anything else that is worthless
@@ -244,17 +240,17 @@ impl Message {
 
     /// Whether there is anything more to the message than its payload.
     pub(crate) fn is_marked(&self) -> bool {
-        self.marks.is_some()
+        self.marks().is_some()
     }
 
     /// Whether the message may be [dropped](Self::volatile). A request or a reply may not: somebody waits for it.
     pub fn is_volatile(&self) -> bool {
-        self.marks.as_ref().is_some_and(|marks| marks.volatile && marks.exchange.is_none())
+        self.marks().is_some_and(|marks| marks.volatile && marks.exchange.is_none())
     }
 
     /// What tells which older message this one [replaces](Self::keyed). A request or a reply replaces none.
     pub fn key(&self) -> Option<&Text> {
-        self.marks.as_ref().filter(|marks| marks.exchange.is_none())?.key.as_ref()
+        self.marks().filter(|marks| marks.exchange.is_none())?.key.as_ref()
     }
 
     /// Whether only a protocol with frames of its own has a form for this.
@@ -263,27 +259,30 @@ impl Message {
     }
 
     fn exchange(&self) -> Option<Exchange> {
-        self.marks.as_ref()?.exchange
+        self.marks()?.exchange
     }
 
-    fn with_exchange(self, exchange: Exchange) -> Self {
+    fn marks(&self) -> Option<&Marks> {
+        match &self.0 {
+            Body::Own(_) => None,
+            Body::Shared(shared) => shared.marks.as_ref(),
+        }
+    }
+
+    fn with(self, mark: impl FnOnce(&mut Marks)) -> Self {
+        let mut marks = self.marks().cloned().unwrap_or_default();
+        mark(&mut marks);
         // What was encoded for others is not this message any more.
-        let Self { body, marks } = self;
-        let body = match body {
-            Body::Own(_) => body,
-            Body::Shared(shared) => Body::Own(shared.payload.clone()),
-        };
-        Self { body, marks }.with(|marks| marks.exchange = Some(exchange))
+        Self::with_marks(self.into_payload(), Some(marks))
     }
 
-    fn with(mut self, mark: impl FnOnce(&mut Marks)) -> Self {
-        mark(Arc::make_mut(self.marks.get_or_insert_default()));
-        self
+    fn with_marks(payload: Payload, marks: Option<Marks>) -> Self {
+        Self(Body::Shared(Arc::new(Shared { payload, marks, encodings: Default::default() })))
     }
 
     /// What the message holds.
     pub fn payload(&self) -> &Payload {
-        match &self.body {
+        match &self.0 {
             Body::Own(payload) => payload,
             Body::Shared(shared) => &shared.payload,
         }
@@ -291,7 +290,7 @@ impl Message {
 
     /// The message's content, without a copy of its bytes.
     pub fn into_payload(self) -> Payload {
-        match self.body {
+        match self.0 {
             Body::Own(payload) => payload,
             Body::Shared(shared) => shared.payload.clone(),
         }
@@ -316,7 +315,7 @@ impl Message {
                 Some(Exchange::Request(id)) => Frame::Request(Request { id, payload }),
             })
         };
-        match &self.body {
+        match &self.0 {
             Body::Own(payload) => encode(payload).map(Encoded::new),
             Body::Shared(shared) => {
                 let name = format.name();
@@ -334,7 +333,7 @@ impl Message {
 
 impl From<Payload> for Message {
     fn from(payload: Payload) -> Self {
-        Self { body: Body::Own(payload), marks: None }
+        Self(Body::Own(payload))
     }
 }
 
@@ -377,7 +376,7 @@ impl From<serde_json::Value> for Message {
 
 impl PartialEq for Message {
     fn eq(&self, other: &Self) -> bool {
-        self.payload() == other.payload() && self.marks == other.marks
+        self.payload() == other.payload() && self.marks() == other.marks()
     }
 }
 
@@ -386,13 +385,13 @@ impl Eq for Message {}
 impl Hash for Message {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.payload().hash(state);
-        self.marks.hash(state);
+        self.marks().hash(state);
     }
 }
 
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(marks) = &self.marks else { return self.payload().fmt(f) };
+        let Some(marks) = self.marks() else { return self.payload().fmt(f) };
         f.debug_struct("Message").field("payload", self.payload()).field("marks", marks).finish()
     }
 }

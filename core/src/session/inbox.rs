@@ -173,22 +173,23 @@ impl Inbox {
 
     /// The next event.
     pub(crate) fn pop(&mut self) -> Option<Event> {
-        loop {
-            let Waiting { event, message } = self.waiting.pop_front()?;
-            match message {
-                None => self.notices -= 1,
-                Some(unit) => {
-                    self.taken += 1;
-                    self.waiting_bytes -= unit as usize;
-                }
+        self.pass_over();
+        let Waiting { event, message } = self.waiting.pop_front()?;
+        // What was taken before its turn has just been passed over.
+        let Held::Event(event) = event else { return None };
+        if let Some(unit) = message {
+            self.taken += 1;
+            self.waiting_bytes -= unit as usize;
+            if self.replies > 0 {
+                self.replies -= usize::from(matches!(event, Event::Reply(_)));
             }
-            let Held::Event(event) = event else { continue };
+        } else {
+            self.notices -= 1;
             self.heartbeat_waits &= event != Event::Heartbeat;
             self.writable_waits &= event != Event::Writable;
-            self.replies -= usize::from(matches!(event, Event::Reply(_)));
-            self.pass_over();
-            return Some(event);
         }
+        self.pass_over();
+        Some(event)
     }
 
     /// Replies that were taken before their turn count now that it has come.
