@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nosphere_core::{Close, Frame, MAX_COUNT, Open, Opened, Reply, Request, Window};
+use nosphere_core::{Close, DecodeError, Frame, MAX_COUNT, Open, Opened, Reply, Request, RequestId, Window};
 
 /// What is wrong with the fields of a frame, if anything.
 pub(crate) fn fault(frame: &Frame) -> Option<&'static str> {
@@ -19,9 +19,7 @@ pub(crate) fn fault(frame: &Frame) -> Option<&'static str> {
         Frame::Resumed { received } | Frame::Ack { received } | Frame::Ping { received } | Frame::Pong { received } => {
             count_fault(*received)
         }
-        Frame::Request(Request { id, .. }) | Frame::Reply(Reply { id, .. }) => {
-            (id.0 > MAX_COUNT).then_some("the number of a request beyond 2^53-1")
-        }
+        Frame::Request(Request { id, .. }) | Frame::Reply(Reply { id, .. }) => request_fault(id.0),
         Frame::Message(_) | Frame::Reset { .. } | _ => None,
     }
 }
@@ -42,6 +40,15 @@ pub(crate) fn window(messages: u64, bytes: u64) -> Option<Window> {
     let clamp = |n| u32::try_from(n).unwrap_or(u32::MAX);
     let possible = messages <= MAX_COUNT && bytes <= MAX_COUNT;
     possible.then(|| Window { messages: clamp(messages), bytes: clamp(bytes) })
+}
+
+/// The number of a request that a peer wrote.
+pub(crate) fn request(id: u64) -> Result<RequestId, DecodeError> {
+    request_fault(id).map_or(Ok(RequestId(id)), |fault| Err(DecodeError::Malformed(fault)))
+}
+
+fn request_fault(id: u64) -> Option<&'static str> {
+    (id > MAX_COUNT).then_some("the number of a request beyond 2^53-1")
 }
 
 fn attachment_fault(attachment: u64) -> Option<&'static str> {

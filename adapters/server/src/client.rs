@@ -207,7 +207,7 @@ impl Client {
     /// # }
     /// ```
     pub fn set_data<T: Any + Send + Sync>(&self, value: T) -> Option<Arc<T>> {
-        self.cell.own().set_data(value)
+        self.cell.own()?.set_data(value)
     }
 
     /// The value of a type that [`set_data`](Self::set_data) has set.

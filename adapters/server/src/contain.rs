@@ -26,20 +26,24 @@ impl Panicked {
         &self.message
     }
 
-    pub(crate) fn new(panic: &(dyn Any + Send)) -> Self {
+    fn new(panic: &(dyn Any + Send)) -> Self {
         let text = panic.downcast_ref::<&str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
         Self { message: text.unwrap_or("without a text").into() }
     }
 }
 
-/// Runs a future that may panic. What it leaves half done must not be looked at again, or must bear it.
+/// Calls what may panic. What it leaves half done must not be looked at again, or must bear it.
+pub(crate) fn caught<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| Panicked::new(&*panic))
+}
+
+/// The same for a future.
 pub(crate) async fn contain<F: Future>(future: F) -> Result<F::Output, Panicked> {
     let mut future = pin!(future);
-    std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-        Ok(Poll::Pending) => Poll::Pending,
-        Err(panic) => Poll::Ready(Err(Panicked::new(&*panic))),
+    std::future::poll_fn(|cx| match caught(|| future.as_mut().poll(cx)) {
+        Ok(polled) => polled.map(Ok),
+        Err(panicked) => Poll::Ready(Err(panicked)),
     })
     .await
 }

@@ -2,9 +2,9 @@
 //! when the read batch that caused it has been handled, or the handler waits, or a send from outside a session's task ends.
 
 use std::cell::{Cell as Slot, RefCell};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use crate::contain::caught;
 use crate::session::Cell;
 
 thread_local! {
@@ -54,7 +54,7 @@ pub(crate) fn flush() {
     let mut list = LIST.take();
     for cell in list.drain(..) {
         // A wire format of the application may panic; the others on the list have nothing to do with that.
-        if catch_unwind(AssertUnwindSafe(|| cell.flush())).is_err() {
+        if caught(|| cell.flush()).is_err() {
             tracing::error!(session = %cell.id(), "a wire format panicked; the link is cut");
             cell.cut();
         }

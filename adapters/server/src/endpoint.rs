@@ -1,9 +1,9 @@
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use nosphere_wire::negotiation::{Refusal, RegisterError};
 
+use crate::contain::caught;
 use crate::session::{Cell, Link, run};
 use crate::{Handler, RequestHead};
 
@@ -34,7 +34,7 @@ impl Endpoint {
     /// Asks the application for a handler, which may refuse.
     pub(crate) fn make(&self, head: &RequestHead) -> Result<Box<dyn Launch>, Refusal> {
         // A panic would take the whole HTTP connection along, with what others have on it.
-        catch_unwind(AssertUnwindSafe(|| (self.make)(head))).unwrap_or_else(|_| {
+        caught(|| (self.make)(head)).unwrap_or_else(|_| {
             tracing::error!(path = head.path(), "the factory of handlers panicked");
             Err(Refusal::internal())
         })

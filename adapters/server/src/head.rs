@@ -33,7 +33,6 @@ struct Head {
     parts: Parts,
     endpoint: Arc<str>,
     parameters: Vec<(String, String)>,
-    peer: Option<SocketAddr>,
     principal: Option<Box<str>>,
 }
 
@@ -50,12 +49,11 @@ pub struct Peer(pub SocketAddr);
 
 impl RequestHead {
     pub(crate) fn new(parts: Parts, endpoint: Arc<str>, parameters: Vec<(String, String)>) -> Self {
-        let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);
-        Self(Arc::new(Head { parts, endpoint, parameters, peer, principal: None }))
+        Self(Arc::new(Head { parts, endpoint, parameters, principal: None }))
     }
 
     pub(crate) fn set_peer(&mut self, peer: SocketAddr) {
-        Arc::make_mut(&mut self.0).peer = Some(peer);
+        Arc::make_mut(&mut self.0).parts.extensions.insert(Peer(peer));
     }
 
     pub(crate) fn set_principal(&mut self, principal: String) {
@@ -119,7 +117,7 @@ impl RequestHead {
     /// The address of whoever makes the request, if the server says: as the extension [`Peer`], or by
     /// [`Builder::peer`](crate::Builder::peer).
     pub fn peer(&self) -> Option<SocketAddr> {
-        self.0.peer
+        self.extension().map(|&Peer(address)| address)
     }
 
     /// Who makes the request, as [`Builder::principal`](crate::Builder::principal) found.

@@ -1,6 +1,5 @@
 //! Requests of the server, and who waits for their replies.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -173,7 +172,6 @@ pub struct Replies {
     /// Who may still answer.
     asked: Vec<Arc<Cell>>,
     answers: UnboundedReceiver<Answer>,
-    late: VecDeque<Answer>,
     /// `None` is never.
     deadline: Option<Instant>,
     /// Until then, once somebody waits.
@@ -198,7 +196,7 @@ impl Replies {
         }
         dirty::flush_outside();
         let deadline = Instant::now().checked_add(timeout);
-        Self { id, count: asked.len(), asked, answers, late: VecDeque::new(), deadline, timeout: None }
+        Self { id, count: asked.len(), asked, answers, deadline, timeout: None }
     }
 
     /// How many sessions were asked.
@@ -225,34 +223,26 @@ impl Stream for Replies {
     type Item = Answer;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Answer>> {
-        if self.late.is_empty() {
-            // The sender is in every session that has not answered: without one, there is nothing to wait for.
-            if let Poll::Ready(answer) = self.answers.poll_recv(cx) {
-                return Poll::Ready(answer);
-            }
-            let Some(deadline) = self.deadline else { return Poll::Pending };
-            let timeout = self.timeout.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-            ready!(timeout.as_mut().poll(cx));
-            let id = self.id;
-            for cell in std::mem::take(&mut self.asked) {
-                if cell.forget_request(id) {
-                    let late = Answer { session: cell.id(), reply: Err(RequestError::Timeout) };
-                    self.late.push_back(late);
-                }
-            }
+        // The sender is in every session that has not answered: without one, there is nothing to wait for.
+        if let Poll::Ready(answer) = self.answers.poll_recv(cx) {
+            return Poll::Ready(answer);
         }
-        match self.late.pop_front() {
-            Some(late) => Poll::Ready(Some(late)),
-            // A reply that was taken just now may still be on its way.
-            None => self.answers.poll_recv(cx),
+        let Some(deadline) = self.deadline else { return Poll::Pending };
+        let timeout = self.timeout.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        ready!(timeout.as_mut().poll(cx));
+        let id = self.id;
+        for cell in std::mem::take(&mut self.asked) {
+            cell.answer(id, Err(RequestError::Timeout));
         }
+        // A reply that was taken just now may still be on its way.
+        self.answers.poll_recv(cx)
     }
 }
 
 impl Drop for Replies {
     fn drop(&mut self) {
         for cell in &self.asked {
-            cell.forget_request(self.id);
+            drop(cell.lock().asked.remove(&self.id));
         }
     }
 }
@@ -267,35 +257,31 @@ impl Cell {
     /// Sends a request, or answers in the client's place why that cannot be. The caller flushes.
     fn ask(self: &Arc<Self>, id: RequestId, message: &Message, sender: &UnboundedSender<Answer>, limit: usize) {
         let mut live = self.lock();
-        let asked = live.asked.len() < limit;
-        if asked {
-            // Before it is sent: a reply may come at once.
-            live.asked.insert(id, sender.clone());
+        if live.asked.len() >= limit {
+            drop(sender.send(Answer { session: self.id(), reply: Err(RequestError::TooMany) }));
+            return;
         }
+        // Before it is sent: a reply may come at once.
+        live.asked.insert(id, sender.clone());
         drop(live);
-        let error = match asked.then(|| self.append_or_refuse(message)) {
-            Some(Ok(_)) => return,
-            Some(Err(error)) => error.into(),
-            None => RequestError::TooMany,
-        };
-        // Unless the end of the session has answered already.
-        if self.forget_request(id) || !asked {
-            drop(sender.send(Answer { session: self.id(), reply: Err(error) }));
+        if let Err(error) = self.append_or_refuse(message) {
+            self.answer(id, Err(error.into()));
         }
     }
 
-    /// The client has answered. Nothing happens if nobody waits for that any more.
+    /// The client has answered.
     pub(crate) fn take_reply(&self, reply: Reply) {
-        let waiting = self.lock().asked.remove(&reply.id);
-        match waiting {
-            // Who asked may be gone.
-            Some(sender) => drop(sender.send(Answer { session: self.id(), reply: Ok(reply.payload) })),
-            None => tracing::debug!(session = %self.id(), request = %reply.id, "a reply that nobody waits for"),
+        if !self.answer(reply.id, Ok(reply.payload)) {
+            tracing::debug!(session = %self.id(), request = %reply.id, "a reply that nobody waits for");
         }
     }
 
-    fn forget_request(&self, id: RequestId) -> bool {
-        self.lock().asked.remove(&id).is_some()
+    /// Ends a request, unless it has ended already.
+    fn answer(&self, id: RequestId, reply: Result<Payload, RequestError>) -> bool {
+        let Some(sender) = self.lock().asked.remove(&id) else { return false };
+        // Who asked may be gone.
+        drop(sender.send(Answer { session: self.id(), reply }));
+        true
     }
 }
 

@@ -1,13 +1,13 @@
 //! From an audience to its recipients on one path, without a look at anybody who cannot be among them.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use nosphere_core::{Audience, Listener, SessionId, Tag};
 
 use crate::Member;
 use crate::audience::{LocalAudience, Term};
+use crate::contain::caught;
 use crate::session::Cell;
 use crate::topic::{Roster, Topic};
 
@@ -42,8 +42,7 @@ impl<'a> View<'a> {
         }
         let mut panicked = None;
         cells.retain(|cell| {
-            let includes = catch_unwind(AssertUnwindSafe(|| self.includes(self.audience, cell)));
-            includes.unwrap_or_else(|_| {
+            caught(|| self.includes(self.audience, cell)).unwrap_or_else(|_| {
                 panicked.get_or_insert_with(|| (cell.id(), 0)).1 += 1;
                 false
             })

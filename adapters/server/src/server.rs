@@ -126,7 +126,7 @@ impl Server {
 
     /// How many sessions are on a path or beneath it.
     pub fn sessions_on(&self, path: &str) -> usize {
-        self.shared.topics.beneath(topic::normal(path)).iter().map(|topic| topic.len()).sum()
+        self.broadcaster().to(path).sessions()
     }
 
     /// Ends all sessions with `going-away`, after what is queued for them, and refuses new ones. Done when all have ended,

@@ -64,13 +64,13 @@ impl Topic {
             let view = View::new(self, audience, sender);
             // Before the order is held: a predicate may itself broadcast here.
             let recipients = view.select();
-            let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-            return recipients.into_iter().filter(|cell| cell.append(message)).count();
+            return self.in_order(|| recipients.into_iter().filter(|cell| cell.append(message)).count());
         };
-        let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-        let members = self.members();
-        let recipients = members.iter().filter(|(session, _)| left_out != Some(**session));
-        recipients.filter(|(_, cell)| cell.append(message)).count()
+        self.in_order(|| {
+            let members = self.members();
+            let recipients = members.iter().filter(|(session, _)| left_out != Some(**session));
+            recipients.filter(|(_, cell)| cell.append(message)).count()
+        })
     }
 
     /// Appends to sessions as one broadcast does, which comes before or after every other at all of them.

@@ -1,6 +1,5 @@
 //! Requests and their replies, in both directions.
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nosphere::testing::TestClient;
@@ -10,7 +9,7 @@ use nosphere::{
 };
 use tokio::time::Instant;
 
-use crate::support::{Native, TestServer, Ws, text};
+use crate::support::{Native, TestServer, Ws, text, with_clients};
 
 const LIMIT: Duration = Duration::from_secs(7);
 
@@ -41,22 +40,6 @@ impl Handler for Curious {
 
 fn curious() -> Server {
     Server::builder().endpoint("/curious", |_| Curious).build().unwrap()
-}
-
-/// A server whose handlers' clients the test can use.
-fn with_clients(config: ServerConfig) -> (Server, Arc<Mutex<Vec<Client>>>) {
-    let clients = Arc::new(Mutex::new(Vec::new()));
-    let known = Arc::clone(&clients);
-    let server = Server::builder().config(config).endpoint("/{room}", move |_| {
-        let known = Arc::clone(&known);
-        handler_fn(move |client, event| {
-            if let Event::Connected { .. } = event {
-                known.lock().unwrap().push(client);
-            }
-            async { Ok(()) }
-        })
-    });
-    (server.build().unwrap(), clients)
 }
 
 fn reply_text(reply: &Result<Payload, RequestError>) -> Option<&str> {
@@ -135,7 +118,7 @@ async fn a_reply_that_never_comes_is_an_error_at_the_timeout_and_a_late_one_noth
 
 #[tokio::test(start_paused = true)]
 async fn a_request_outlives_a_link_and_ends_with_the_session() {
-    let (server, clients) = with_clients(ServerConfig::default());
+    let (server, clients) = with_clients(ServerConfig::default(), "/{room}");
     let mut joe = TestClient::connect(&server, "/room").await.unwrap();
     let client = clients.lock().unwrap()[0].clone();
     let ask = || {
@@ -186,7 +169,7 @@ async fn a_handler_in_the_middle_of_a_request_learns_that_the_session_is_over() 
 
 #[tokio::test(start_paused = true)]
 async fn everybody_who_is_asked_answers_once_by_reply_by_timeout_or_by_going() {
-    let (server, clients) = with_clients(ServerConfig::default());
+    let (server, clients) = with_clients(ServerConfig::default(), "/{room}");
     let mut all = Vec::new();
     for _ in 0..4 {
         all.push(TestClient::connect(&server, "/room").await.unwrap());
@@ -214,7 +197,7 @@ async fn everybody_who_is_asked_answers_once_by_reply_by_timeout_or_by_going() {
 
 #[tokio::test(start_paused = true)]
 async fn an_audience_is_asked_from_outside_by_path_and_tag() {
-    let (server, clients) = with_clients(ServerConfig::default());
+    let (server, clients) = with_clients(ServerConfig::default(), "/{room}");
     let mut joe = TestClient::connect(&server, "/joes").await.unwrap();
     let mut ann = TestClient::connect(&server, "/anns").await.unwrap();
     clients.lock().unwrap()[1].join("chess").unwrap();
@@ -235,7 +218,7 @@ async fn an_audience_is_asked_from_outside_by_path_and_tag() {
 async fn whoever_stops_waiting_leaves_nothing_behind() {
     let mut config = ServerConfig::default();
     config.max_requests_per_session = 2;
-    let (server, clients) = with_clients(config);
+    let (server, clients) = with_clients(config, "/{room}");
     let mut joe = TestClient::connect(&server, "/room").await.unwrap();
     let client = clients.lock().unwrap()[0].clone();
     for _ in 0..10 {
@@ -268,7 +251,7 @@ async fn a_plain_client_cannot_be_asked_and_says_so_at_once() {
 #[test]
 fn an_audience_can_be_asked_from_a_thread_without_a_runtime() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (server, _) = with_clients(ServerConfig::default());
+    let (server, _) = with_clients(ServerConfig::default(), "/{room}");
     let mut joe = runtime.block_on(TestClient::connect(&server, "/room")).unwrap();
     let broadcaster = server.broadcaster();
     let asking = std::thread::spawn(move || broadcaster.all().request(Everyone, "?", Duration::MAX));
@@ -283,7 +266,7 @@ fn an_audience_can_be_asked_from_a_thread_without_a_runtime() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_should_not_have_come_is_no_silence() {
-    let (server, _) = with_clients(ServerConfig::default());
+    let (server, _) = with_clients(ServerConfig::default(), "/{room}");
     let mut joe = TestClient::connect(&server, "/room").await.unwrap();
     let replies = server.broadcaster().all().request(Everyone, "?", LIMIT);
     assert!(matches!(joe.expect_silence().await, Err(nosphere::testing::WaitError::Noise { .. })));

@@ -1,15 +1,15 @@
 //! Senders that have much to send, and wait for those who read slowly.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::stream;
 use nosphere::testing::TestClient;
-use nosphere::{Client, Event, Message, Overflow, Server, ServerConfig, Window, handler_fn};
+use nosphere::{Message, Overflow, Server, ServerConfig, Window, handler_fn};
 use tokio::time::Instant;
 
-use crate::support::{EventReader, TestServer, Ws, request, soon, until};
+use crate::support::{EventReader, TestServer, Ws, request, soon, until, with_clients};
 
 /// A queue of eight messages, and a window of two.
 fn config() -> ServerConfig {
@@ -20,21 +20,6 @@ fn config() -> ServerConfig {
     config
 }
 
-fn server() -> (Server, Arc<Mutex<Vec<Client>>>) {
-    let clients = Arc::new(Mutex::new(Vec::new()));
-    let known = Arc::clone(&clients);
-    let server = Server::builder().config(config()).endpoint("/news/{of}", move |_| {
-        let known = Arc::clone(&known);
-        handler_fn(move |client, event| {
-            if let Event::Connected { .. } = event {
-                known.lock().unwrap().push(client);
-            }
-            async { Ok(()) }
-        })
-    });
-    (server.build().unwrap(), clients)
-}
-
 /// A client that does not keep up: it takes what its window holds, and no more before the test asks.
 async fn slow(server: &Server) -> TestClient {
     let window = Window { messages: 2, bytes: 1 << 16 };
@@ -43,7 +28,7 @@ async fn slow(server: &Server) -> TestClient {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_is_asked_for_no_more_than_the_slowest_reader_has_room_for() {
-    let (server, _) = server();
+    let (server, _) = with_clients(config(), "/news/{of}");
     let mut reader = slow(&server).await;
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&asked);
@@ -61,7 +46,7 @@ async fn a_stream_is_asked_for_no_more_than_the_slowest_reader_has_room_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_never_reads_is_waited_for_once_and_no_longer_than_the_patience() {
-    let (server, _) = server();
+    let (server, _) = with_clients(config(), "/news/{of}");
     let mut stuck = slow(&server).await;
     let window = Window { messages: 2, bytes: 1 << 16 };
     let mut good = TestClient::builder("/news/good").window(window).connect(&server).await.unwrap();
@@ -94,7 +79,7 @@ async fn a_reader_that_never_reads_is_waited_for_once_and_no_longer_than_the_pat
 
 #[tokio::test(start_paused = true)]
 async fn a_suspended_reader_and_one_that_is_gone_are_not_waited_for() {
-    let (server, clients) = server();
+    let (server, clients) = with_clients(config(), "/news/{of}");
     let (mut away, gone) = (slow(&server).await, slow(&server).await);
     let broadcaster = server.broadcaster();
     let news = broadcaster.to("/news");

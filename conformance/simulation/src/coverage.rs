@@ -2,11 +2,25 @@
 
 use std::fmt;
 
-/// Something that a run can exercise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(clippy::exhaustive_enums, reason = "the list is complete")]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Covered {
+/// The enum, and the list of all that is in it.
+macro_rules! covered {
+    ($($name:ident,)*) => {
+        /// Something that a run can exercise.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[expect(clippy::exhaustive_enums, reason = "the list is complete")]
+        #[expect(missing_docs, reason = "the names say it")]
+        pub enum Covered {
+            $($name,)*
+        }
+
+        impl Covered {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+        }
+    };
+}
+
+covered! {
     Broadcasts,
     BroadcastsFromOutside,
     CandidatesProven,
@@ -56,62 +70,6 @@ pub enum Covered {
     Vanished,
 }
 
-impl Covered {
-    /// All of them.
-    pub const ALL: [Self; 47] = {
-        use Covered::*;
-        [
-            Broadcasts,
-            BroadcastsFromOutside,
-            CandidatesProven,
-            Crashes,
-            CutsOfBothSides,
-            CutsSeenByClient,
-            CutsSeenByServer,
-            Dropped,
-            EarlyReplies,
-            Expired,
-            Fenced,
-            Frozen,
-            Holes,
-            JumpsOfClients,
-            JumpsOfServer,
-            LateRequests,
-            LostRequests,
-            LostResponses,
-            Messages,
-            MovesToEventStream,
-            MovesToPolling,
-            MovesToWebSocket,
-            Offline,
-            OpenedOverEventStream,
-            OpenedOverPolling,
-            OpenedOverWebSocket,
-            Overflows,
-            PollsReplaced,
-            PostsRepeated,
-            Probes,
-            Refused,
-            Replaced,
-            Resumed,
-            ReplayedDown,
-            ReplayedUp,
-            Sessions,
-            Shutdowns,
-            SlowReaders,
-            Stalls,
-            Stale,
-            Suspended,
-            Undeliverable,
-            UnknownHandedBack,
-            UnknownSession,
-            Unproved,
-            UnsentHandedBack,
-            Vanished,
-        ]
-    };
-}
-
 /// How often each was exercised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Coverage([u64; Covered::ALL.len()]);
@@ -136,7 +94,7 @@ impl Coverage {
 
     /// What was not exercised.
     pub fn missing(&self) -> Vec<Covered> {
-        Covered::ALL.into_iter().filter(|covered| self.of(*covered) == 0).collect()
+        Covered::ALL.iter().copied().filter(|covered| self.of(*covered) == 0).collect()
     }
 }
 
@@ -148,6 +106,6 @@ impl Default for Coverage {
 
 impl fmt::Display for Coverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Covered::ALL.into_iter().try_for_each(|covered| writeln!(f, "{:>12}  {covered:?}", self.of(covered)))
+        Covered::ALL.iter().copied().try_for_each(|covered| writeln!(f, "{:>12}  {covered:?}", self.of(covered)))
     }
 }

@@ -91,8 +91,7 @@ impl Outbox {
     pub(crate) fn push(&mut self, message: Message, linked: bool, delivery: Delivery, config: &Config) -> Pushed {
         if !message.is_marked() && self.fits(message.payload().len(), config) {
             // Nearly always.
-            self.queued += message.payload().len();
-            self.entries.push_back(Entry { message, unit: 0, key: NO_KEY });
+            self.append(Entry { message, unit: 0, key: NO_KEY });
             return Pushed::Queued;
         }
         let volatile = message.is_volatile();
@@ -124,15 +123,8 @@ impl Outbox {
             };
             place = place.filter(|&at| at != removed).map(|at| at - usize::from(removed < at));
         }
-        self.queued += message.payload().len();
-        self.volatile += usize::from(volatile);
-        self.keyed += usize::from(key != NO_KEY);
-        let entry = Entry { message, unit: 0, key };
-        let Some(at) = place else {
-            self.entries.push_back(entry);
-            return Pushed::Queued;
-        };
-        let older = std::mem::replace(&mut self.entries[at], entry);
+        self.append(Entry { message, unit: 0, key });
+        let Some(older) = place.and_then(|at| self.entries.swap_remove_back(at)) else { return Pushed::Queued };
         self.forget(&older);
         Pushed::Replaced
     }
@@ -347,6 +339,15 @@ impl Outbox {
             self.numbered -= 1;
         }
         entry.message
+    }
+
+    fn append(&mut self, entry: Entry) {
+        self.queued += entry.message.payload().len();
+        if entry.message.is_marked() {
+            self.volatile += usize::from(entry.message.is_volatile());
+            self.keyed += usize::from(entry.key != NO_KEY);
+        }
+        self.entries.push_back(entry);
     }
 
     /// An entry has gone.

@@ -4,8 +4,8 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use nosphere_core::{
-    Close, DecodeError, Frame, Json, JsonEncoding, Kind, MAX_COUNT, Offer, Open, Opened, Payload, PayloadError, Reply,
-    Request, RequestId, Text, Window, json,
+    Close, DecodeError, Frame, Json, JsonEncoding, Kind, Offer, Open, Opened, Payload, PayloadError, Reply, Request,
+    RequestId, Text, Window, json,
 };
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
@@ -68,16 +68,11 @@ fn member(body: &str) -> Option<(Name<'_>, &str)> {
 
 /// A request's or a reply's number, and the message that follows.
 fn exchange(unit: &Text, body: &str) -> Result<(RequestId, Payload), DecodeError> {
-    let malformed = |problem| move || DecodeError::Malformed(problem);
-    let (id, message) = body.split_once(',').ok_or_else(malformed("a request or reply without a message"))?;
-    let id = count(trim(id))?;
-    if id > MAX_COUNT {
-        return Err(DecodeError::Malformed("the number of a request beyond 2^53-1"));
-    }
-    let Some((Name::Kind(kind), body)) = member(trim(message)) else {
-        return Err(DecodeError::Malformed("a request or reply without a message"));
-    };
-    Ok((RequestId(id), payload(unit, kind, body)?))
+    const NO_MESSAGE: DecodeError = DecodeError::Malformed("a request or reply without a message");
+    let (id, message) = body.split_once(',').ok_or(NO_MESSAGE)?;
+    let id = rules::request(count(trim(id))?)?;
+    let Some((Name::Kind(kind), body)) = member(trim(message)) else { return Err(NO_MESSAGE) };
+    Ok((id, payload(unit, kind, body)?))
 }
 
 fn payload(unit: &Text, kind: Kind, body: &str) -> Result<Payload, DecodeError> {

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use nosphere_core::{
-    Close, DecodeError, Frame, Json, JsonEncoding, Kind, MAX_COUNT, Offer, Open, Opened, Payload, PayloadError, Reply,
-    Request, RequestId, ResumeToken, Text, Window,
+    Close, DecodeError, Frame, Json, JsonEncoding, Kind, Offer, Open, Opened, Payload, PayloadError, Reply, Request,
+    RequestId, ResumeToken, Text, Window,
 };
 
 use super::read::{Problem, Reader, Value};
@@ -61,12 +61,9 @@ struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// A request's or a reply's number, and the message that follows.
     fn exchange(&mut self) -> Result<(RequestId, Payload), DecodeError> {
-        let id = self.integer()?;
-        if id > MAX_COUNT {
-            return Err(DecodeError::Malformed("the number of a request beyond 2^53-1"));
-        }
+        let id = rules::request(self.integer()?)?;
         let kind = self.integer()?;
-        Ok((RequestId(id), self.message(kind)?))
+        Ok((id, self.message(kind)?))
     }
 
     fn message(&mut self, kind: u64) -> Result<Payload, DecodeError> {

@@ -4,7 +4,6 @@ mod attach;
 mod post;
 mod upgrade;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,6 +19,7 @@ use nosphere_long_polling::discard_body;
 use nosphere_websocket::handshake;
 use nosphere_wire::negotiation::{AllowedOrigin, Dialect, Intent, Refusal, read_request};
 
+use crate::contain::caught;
 use crate::endpoint::{Endpoint, Launch};
 use crate::session::{Cell, Outlet};
 use crate::shared::Shared;
@@ -50,20 +50,10 @@ where
         Ok(allowed) => (allowed, intent),
         Err(refusal) => (None, Err(refusal)),
     };
-    let intent = intent.and_then(|intent| {
-        let attaches = matches!(intent, Intent::Attach { .. } | Intent::WebSocket { .. });
-        let too_large = attaches && head_length(&parts) > shared.config.max_head_bytes;
-        if too_large { Err(Refusal::head_too_large()) } else { Ok(intent) }
-    });
     let upgraded = parts.extensions.remove::<OnUpgrade>();
     let mut route = Route { endpoint, head: RequestHead::new(parts, Arc::clone(endpoint.path()), parameters) };
     let mut body = pin!(body);
-    let intent = match intent {
-        Ok(intent @ (Intent::Attach { .. } | Intent::Post(_) | Intent::WebSocket { .. })) => {
-            route.identify(&shared).map(|()| intent)
-        }
-        other => other,
-    };
+    let intent = intent.and_then(|intent| route.receive(&shared, &intent).map(|()| intent));
     let parts = route.head.parts();
     let answer = match intent {
         Ok(Intent::Preflight) => shared.origins.preflight(parts, None).map(|response| response.map(Body::from)),
@@ -117,9 +107,16 @@ impl Route<'_> {
         self.head.path()
     }
 
-    /// Finds out who makes the request.
-    fn identify(&mut self, shared: &Shared) -> Result<(), Refusal> {
-        catch_unwind(AssertUnwindSafe(|| shared.admission.identify(&mut self.head))).map_err(|_| {
+    /// Finds out who makes a request about a session, if its head may be kept where that is done.
+    fn receive(&mut self, shared: &Shared, intent: &Intent) -> Result<(), Refusal> {
+        let attaches = matches!(intent, Intent::Attach { .. } | Intent::WebSocket { .. });
+        if attaches && head_length(self.head.parts()) > shared.config.max_head_bytes {
+            return Err(Refusal::head_too_large());
+        }
+        if !attaches && !matches!(intent, Intent::Post(_)) {
+            return Ok(());
+        }
+        caught(|| shared.admission.identify(&mut self.head)).map_err(|_| {
             tracing::error!(path = self.path(), "what tells the principal or the peer panicked");
             Refusal::internal()
         })

@@ -24,7 +24,8 @@ pub(crate) struct Cell {
     live: Mutex<Live>,
     /// Who opened the session, where the application says.
     principal: Option<Box<str>>,
-    own: OnceLock<Box<Own>>,
+    /// Made when it is first used; `None` when the session's task is gone and it never was.
+    own: OnceLock<Option<Box<Own>>>,
 }
 
 impl Cell {
@@ -50,7 +51,6 @@ impl Cell {
             scheduled: NEVER,
             dirty: false,
             ended: false,
-            task_over: false,
             congested: false,
             given_up: false,
             room: None,
@@ -91,27 +91,21 @@ impl Cell {
         &self.topic
     }
 
-    /// What the application keeps with the session.
-    pub(crate) fn own(&self) -> &Own {
-        let own = self.own.get_or_init(Box::default);
-        if self.lock().task_over {
-            // It may be new, and nobody comes to clear it.
-            own.clear();
-        }
-        own
+    /// What the application keeps with the session, unless it is too late for that.
+    pub(crate) fn own(&self) -> Option<&Own> {
+        self.own.get_or_init(|| Some(Box::default())).as_deref()
     }
 
     /// The session's task is gone, and with it what the application keeps here.
     pub(crate) fn clear(&self) {
-        self.lock().task_over = true;
-        if let Some(own) = self.kept() {
+        if let Some(own) = self.own.get_or_init(|| None) {
             own.clear();
         }
     }
 
     /// What the application keeps with the session, if it ever did.
     pub(crate) fn kept(&self) -> Option<&Own> {
-        self.own.get().map(|own| &**own)
+        self.own.get()?.as_deref()
     }
 
     /// Whether the handler has seen the end, or is about to.

@@ -35,8 +35,6 @@ pub(crate) struct Live {
     /// On some thread's list of sessions to flush.
     pub(super) dirty: bool,
     pub(super) ended: bool,
-    /// The session's task is gone.
-    pub(super) task_over: bool,
     /// Connected, with more than half of its queue used.
     pub(crate) congested: bool,
     /// Nobody waits any more for that to be over,

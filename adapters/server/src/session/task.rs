@@ -79,7 +79,6 @@ impl Driver {
             let result = future.as_mut().poll(cx);
             if result.is_pending() {
                 self.poll_background(cx);
-                self.cell.rest(&mut self.cell.lock(), Activity::Waiting);
             }
             result
         })
@@ -169,7 +168,7 @@ impl Driver {
         self.flush();
     }
 
-    /// What the handler waits for may be behind events that wait for the handler.
+    /// The handler waits. What it waits for may be behind events that wait for the handler.
     fn take_replies(&mut self) {
         let mut live = self.cell.lock();
         while let Some(reply) = live.connection.poll_reply() {
@@ -181,6 +180,7 @@ impl Driver {
         if live.connection.state() == State::Closed {
             live.lose_requests(self.cell.id());
         }
+        self.cell.rest(&mut live, Activity::Waiting);
     }
 
     /// One step on the WebSocket. Ready if it got on.

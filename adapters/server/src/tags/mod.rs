@@ -166,7 +166,7 @@ impl Joined {
 pub(crate) fn join(cell: &Arc<Cell>, tag: Tag) -> Result<bool, JoinError> {
     let mut wake = Wake::new();
     {
-        let mut own = cell.own().joined();
+        let mut own = cell.own().ok_or(JoinError::Ended)?.joined();
         if own.has(tag.as_str()) {
             return Ok(false);
         }
@@ -197,17 +197,18 @@ pub(crate) fn leave(cell: &Cell, tag: &str) -> bool {
 
 /// A session watches a tag: from the list that this returns on, its changes wait for the session.
 pub(crate) fn watch(cell: &Arc<Cell>, tag: Tag) -> Result<Arc<Roster>, JoinError> {
-    let mut own = cell.own().joined();
-    if !own.watched.contains_key(&tag) {
-        own.check(cell, own.watched.len(), cell.shared().config.max_watches_per_session)?;
+    let own = cell.own().ok_or(JoinError::Ended)?;
+    let mut joined = own.joined();
+    if !joined.watched.contains_key(&tag) {
+        joined.check(cell, joined.watched.len(), cell.shared().config.max_watches_per_session)?;
     }
     let (tagged, members) = cell.topic().tags().change(&tag, |state| {
         state.watchers.insert(cell.id(), Arc::clone(cell));
         // What waits is older than the list.
-        cell.own().changes.forget(tag.as_str());
+        own.changes.forget(tag.as_str());
         Arc::clone(&state.members)
     });
-    own.watched.insert(tag, tagged);
+    joined.watched.insert(tag, tagged);
     Ok(members)
 }
 

@@ -37,7 +37,7 @@ fn a_tag_that_nobody_has_joined_or_watches_is_not_kept() {
     for cell in &cells {
         assert_eq!(join(cell, tag(0)), Err(JoinError::Ended));
         assert_eq!(watch(cell, tag(0)).map(drop), Err(JoinError::Ended));
-        assert_eq!(cell.own().tags().len(), 500, "those that it was in to the end");
+        assert_eq!(cell.own().unwrap().tags().len(), 500, "those that it was in to the end");
     }
     assert_eq!(index.len(), 0);
     // Only the table and this test hold the sessions, so nothing else keeps them.
@@ -50,7 +50,7 @@ fn a_tag_that_nobody_has_joined_or_watches_is_not_kept() {
 fn what_the_list_and_the_events_say_is_what_is_however_threads_cross() {
     let (_shared, cells) = sessions(5);
     let (watcher, others) = cells.split_first().unwrap();
-    watcher.own();
+    watcher.own().unwrap();
     let flapping: Vec<_> = others
         .iter()
         .enumerate()
@@ -69,7 +69,7 @@ fn what_the_list_and_the_events_say_is_what_is_however_threads_cross() {
         .collect();
     let mut known: [BTreeSet<SessionId>; 3] = Default::default();
     let take = |known: &mut [BTreeSet<SessionId>; 3]| {
-        while let Some(event) = watcher.own().changes.take() {
+        while let Some(event) = watcher.own().unwrap().changes.take() {
             let fits = match &event {
                 Event::Joined { session, tag } => known[number(tag)].insert(*session),
                 Event::Left { session, tag } => known[number(tag)].remove(session),
@@ -91,7 +91,9 @@ fn what_the_list_and_the_events_say_is_what_is_however_threads_cross() {
     }
     flapping.into_iter().for_each(|thread| thread.join().unwrap());
     take(&mut known);
-    for (n, known) in known.iter().enumerate().filter(|(n, _)| watcher.own().joined().watched.contains_key(&tag(*n))) {
+    for (n, known) in
+        known.iter().enumerate().filter(|(n, _)| watcher.own().unwrap().joined().watched.contains_key(&tag(*n)))
+    {
         let members = watcher.topic().tags().members(tag(n).as_str());
         assert_eq!(known, &members.keys().copied().collect::<BTreeSet<_>>(), "{n}");
         assert!(!known.contains(&others[0].id()), "it has ended");

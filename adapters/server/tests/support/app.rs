@@ -3,7 +3,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use nosphere::{Client, Error, Event, Handler, Message, ServerConfig, SessionId};
+use nosphere::{Client, Error, Event, Handler, Message, Server, ServerConfig, SessionId, handler_fn};
 use tokio::sync::mpsc;
 
 use super::{soon, until};
@@ -43,6 +43,22 @@ impl Probe {
             Ok(())
         })
     }
+}
+
+/// A server whose handlers do nothing, and their clients in the order in which they connected.
+pub(crate) fn with_clients(config: ServerConfig, path: &str) -> (Server, Arc<Mutex<Vec<Client>>>) {
+    let clients = Arc::new(Mutex::new(Vec::new()));
+    let known = Arc::clone(&clients);
+    let server = Server::builder().config(config).endpoint(path, move |_| {
+        let known = Arc::clone(&known);
+        handler_fn(move |client, event| {
+            if let Event::Connected { .. } = event {
+                known.lock().expect("no test panics with it").push(client);
+            }
+            async { Ok(()) }
+        })
+    });
+    (server.build().expect("a server that can be built"), clients)
 }
 
 /// The clients that handlers were given, for tests that use them from outside.

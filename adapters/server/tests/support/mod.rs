@@ -9,7 +9,7 @@ mod server;
 mod sse;
 mod ws;
 
-pub(crate) use app::{Clients, Log, Probe, React, quick};
+pub(crate) use app::{Clients, Log, Probe, React, quick, with_clients};
 pub(crate) use http::{Answer, Http, exchange, get, post, request, send};
 pub(crate) use lines::Lines;
 pub(crate) use native::{Carrier, FORMATS, Native, TRANSPORTS, json, text};
