@@ -132,7 +132,7 @@ export class Proxy {
       connection.request = request;
       const page = method === 'GET' && this.pages.get(path.split('?')[0]);
       if (page) {
-        answer({ answer: response('200 OK', page.body, { 'Content-Type': page.type }) });
+        answer({ answer: response('200 OK', page.body, { 'Content-Type': page.type, 'Cache-Control': 'no-cache' }) });
         continue;
       }
       const answered = new Promise((resolve) => connection.asked.push({ request, answered: resolve }));

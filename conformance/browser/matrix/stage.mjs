@@ -18,6 +18,7 @@ const PATIENCE = Number(process.env.PATIENCE ?? 60_000);
 // A page that nobody looks at gets few and late timers; here, dozens of them share a screen that nobody looks at.
 const UNTHROTTLED = {
   'dom.min_background_timeout_value': 4,
+  'dom.min_background_timeout_value_without_budget_throttling': 4,
   'dom.timeout.enable_budget_timer_throttling': false,
 };
 export const BROWSERS = {

@@ -51,6 +51,16 @@ export class Trial {
     }
   }
 
+  /** What the next page of this tab has to know to go on with the account. */
+  account() {
+    const { sent, received, wrong } = this;
+    return { sent, received, wrong };
+  }
+
+  goOn(account) {
+    Object.assign(this, account);
+  }
+
   /** Resolves when something is so. */
   when(condition) {
     return new Promise((resolve) => {
