@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { TRANSPORTS, block } from './faults.mjs';
-import { BROWSERS, Visit, assertComplete, launch, startEcho, startProxy } from './stage.mjs';
+import { BROWSERS, Visit, assertComplete, launch, startEcho, startProxy, within } from './stage.mjs';
 
 const LIMITS = { heartbeat: 700, timeout: 1_500 };
 
@@ -54,17 +54,22 @@ for (const name of Object.keys(BROWSERS)) {
       });
     }
 
-    test(`${name}: without resume, a reloaded page has a new session, and the server ends the old one`, async (t) => {
-      const { proxy, visit } = await scene(t);
-      await visit.do('a message came back', () => window.trial.send(1).then(() => window.trial.settled()));
-      const closed = proxy.fault(({ direction, text }) => direction === 'up' && text.includes('"close"'), 'pass');
-      const { session } = await visit.report();
-      await visit.load(proxy);
-      assert.match((await closed).text, /"code":1000/);
-      await visit.begin({});
-      await visit.do('the session is open', () => window.trial.when(() => window.trial.counts.open > 0));
-      assert.notEqual((await visit.report()).session, session);
-    });
+    for (const transport of TRANSPORTS) {
+      // Firefox closes the WebSockets of a page with 1001 before the page hears that it goes, and no POST may speak for them.
+      const silent = name === 'firefox' && transport === 'websocket';
+      const what = silent ? 'the server sees the WebSocket go' : 'the server is told to end the old one';
+      test(`${name}: without resume, a reloaded page on ${transport} has a new session, and ${what}`, async (t) => {
+        const { proxy, visit } = await scene(t, { transports: [transport] });
+        await visit.do('a message came back', () => window.trial.send(1).then(() => window.trial.settled()));
+        const { session } = await visit.report();
+        const told = proxy.fault(({ direction, opcode, text }) => direction === 'up' && (silent ? opcode === 8 : text.includes('{"close":{"code":1000')), 'pass');
+        await visit.load(proxy);
+        await within(told, what);
+        await visit.begin({});
+        await visit.do('the session is open', () => window.trial.when(() => window.trial.counts.open > 0));
+        assert.notEqual((await visit.report()).session, session);
+      });
+    }
 
     test(`${name}: a window that a page with a kept session opens does not take that session`, async (t) => {
       const options = { resume: true };
@@ -136,10 +141,10 @@ for (const name of Object.keys(BROWSERS)) {
           return 'pass';
         };
       });
-      await visit.do('all messages have come back', () => window.trial.send(300).then(() => window.trial.settled()));
-      await pongs;
+      await visit.do('all messages have come back', () => window.trial.send(90).then(() => window.trial.settled()));
+      await within(pongs, 'four answers to heartbeats');
       const report = await visit.report();
-      assertComplete(report, 300);
+      assertComplete(report, 90);
       assert.deepEqual([report.counts.open, report.counts.reopen, report.counts.reconnect], [1, 0, 0]);
     });
 
@@ -194,11 +199,12 @@ for (const name of Object.keys(BROWSERS)) {
         return first.stop('SIGKILL').then(() => 'kill');
       });
       await visit.do('it is sent', () => window.trial.send(120));
-      await lost;
+      await within(lost, 'the message');
       await visit.do('there is no link', () => window.trial.when(() => window.trial.socket.state === 'suspended'));
       const unknown = visit.do('the loss is told', () => new Promise((resolve) => {
-        window.trial.socket.onlost = (event) => resolve({
-          session: event.session, unknown: event.unknown.map(({ data, kind, state }) => [kind === 'text' ? data : kind, state]),
+        window.trial.socket.onlost = ({ session: id, unknown: messages }) => resolve({
+          session: id, states: messages.map(({ state }) => state),
+          numbers: messages.map(({ data, kind }) => Number((kind === 'text' ? data : data.label ?? new TextDecoder().decode(data)).slice(2))),
         });
       }));
       await visit.do('more is sent', () => window.trial.send(200));
@@ -207,16 +213,16 @@ for (const name of Object.keys(BROWSERS)) {
       const told = await unknown;
       await visit.do('the rest has come back', () => window.trial.when(() => window.trial.received.includes(200)));
       assert.equal(told.session, session);
-      assert.ok(told.unknown.some(([text]) => text === 'm-00110'), JSON.stringify(told));
-      assert.ok(told.unknown.every(([, state]) => state === 'unknown'));
+      assert.ok(told.numbers.includes(110), JSON.stringify(told));
+      assert.ok(told.states.every((state) => state === 'unknown'));
       const report = await visit.report();
       assert.equal(report.counts.open, 2);
       assert.notEqual(report.session, session);
-      assert.equal(report.doubled, 0);
-      // 101 to 120 were handed to the link that died; nobody sends them again. Behind them, nothing is missing.
-      assert.equal(report.lost, told.unknown.length);
       const received = await visit.page.evaluate(() => window.trial.received);
-      assert.deepEqual(received.slice(100), Array.from({ length: 100 - told.unknown.length }, (_, index) => 101 + told.unknown.length + index));
+      assert.deepEqual(received, [...new Set(received)].sort((a, b) => a - b), 'once and in order');
+      const missing = Array.from({ length: 200 }, (_, index) => index + 1).filter((number) => !received.includes(number));
+      assert.deepEqual(missing.filter((number) => !told.numbers.includes(number)), [], 'only what was handed over is missing');
+      assert.deepEqual(missing.filter((number) => number > 120), [], 'what was sent without a link is not');
     });
 
     if (name === 'chromium') {
@@ -227,7 +233,7 @@ for (const name of Object.keys(BROWSERS)) {
         const [link] = [...proxy.connections].filter(({ request }) => request?.sort === 'websocket');
         await visit.page.evaluate(() => void window.trial.send(400));
         await client.send('Page.setWebLifecycleState', { state: 'frozen' });
-        await link.over;
+        await within(link.over, 'the server to give the link up');
         await client.send('Page.setWebLifecycleState', { state: 'active' });
         await visit.do('all messages have come back', async () => {
           await window.trial.when(() => window.trial.sent === 400);

@@ -9,7 +9,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { FAULTS, TRANSPORTS, block, randomFrom } from './faults.mjs';
-import { BROWSERS, Visit, assertComplete, launch, startEcho, startProxy } from './stage.mjs';
+import { BROWSERS, Visit, assertComplete, launch, startEcho, startProxy, until } from './stage.mjs';
 import { markdown, printed } from './table.mjs';
 
 const TOTAL = 1_000;
@@ -85,7 +85,7 @@ async function run(t, browser, { fault, column, format }) {
       window.trial.send(count);
       return window.trial.when(() => window.trial.received.length >= count);
     }, TOTAL - LAST);
-    await until(() => done.count >= done.wanted, () => `${done.count} of ${done.wanted} faults happened`);
+    await until(() => done.count >= done.wanted, 'the faults to happen', () => JSON.stringify(done));
     await visit.do('the last messages are sent', (total) => window.trial.send(total), TOTAL);
   }
   await visit.do('all messages have come back', () => window.trial.settled());
@@ -101,13 +101,4 @@ async function run(t, browser, { fault, column, format }) {
   for (const { count } of blocked) assert.ok(count > 0, 'auto met what was blocked');
   const { open, reopen, move } = report.counts;
   return { outcome, report, transport, transports, faults: done, links: open + reopen + move, milliseconds: Date.now() - began };
-}
-
-/** Waits for something that nobody announces. */
-async function until(condition, story) {
-  const late = Date.now() + 15_000;
-  while (!condition()) {
-    if (Date.now() > late) assert.fail(story());
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }

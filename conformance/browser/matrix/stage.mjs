@@ -13,7 +13,7 @@ import { Proxy } from '../proxy.mjs';
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const BINARY = process.env.NOSPHERE_ECHO ?? here('../../../target/debug/examples/echo');
 export const PACKAGE = here('../../../adapters/browser/');
-const PATIENCE = Number(process.env.PATIENCE ?? 60_000);
+const PATIENCE = Number(process.env.PATIENCE ?? 45_000);
 
 // A page that nobody looks at gets few and late timers; here, dozens of them share a screen that nobody looks at.
 const UNTHROTTLED = {
@@ -125,12 +125,8 @@ export class Visit {
   }
 
   /** Runs in the page, where `trial` is. Fails, with what the trial saw, when it takes too long. */
-  async do(what, work, ...args) {
-    let timer;
-    const late = new Promise((_, reject) => {
-      timer = setTimeout(async () => reject(new Error(`waited in vain until ${what}\n${await this.story()}`)), PATIENCE);
-    });
-    return Promise.race([this.page.evaluate(work, ...args), late]).finally(() => clearTimeout(timer));
+  do(what, work, ...args) {
+    return within(this.page.evaluate(work, ...args), `it to be so that ${what}`, () => this.story());
   }
 
   report() {
@@ -144,6 +140,22 @@ export class Visit {
       return `and the page does not answer: ${error}`;
     }
   }
+}
+
+/** Fails, instead of waiting for ever. `story` may say more about it. */
+export async function within(promise, what, story = () => '', patience = PATIENCE) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(async () => reject(new Error(`waited in vain for ${what} ${await story()}`)), patience);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+/** Waits for something that nobody announces. */
+export async function until(condition, what, story) {
+  let over = false;
+  const watched = async () => { while (!over && !condition()) await new Promise((resolve) => setTimeout(resolve, 5)); };
+  return within(watched(), what, story).finally(() => (over = true));
 }
 
 /** What must be so in the end, whatever happened on the way: `total` messages, each once, in order, as they were sent. */
