@@ -91,13 +91,17 @@ for (const name of Object.keys(BROWSERS)) {
       assert.equal((await visit.report()).counts.lost, 0);
     });
 
-    test(`${name}: a page that comes back from the back/forward cache goes on with its session`, async (t) => {
-      const { proxy, visit } = await scene(t);
+    // Firefox caches no page with a connection, and loads it anew: there, going on is for who asked to resume.
+    const cached = name !== 'firefox';
+    test(`${name}: a page that is left and returned to, ${cached ? 'from the back/forward cache' : 'loaded anew'}, goes on with its session`, async (t) => {
+      const options = { resume: !cached };
+      const { proxy, visit } = await scene(t, options);
       await visit.do('the first messages have come back', () => window.trial.send(100).then(() => window.trial.settled()));
       const { session } = await visit.report();
       await visit.page.goto(`${proxy.url}/away.html`);
       await visit.page.goBack();
-      assert.deepEqual(await visit.page.evaluate(() => window.shown), [false, true], 'it was in the cache');
+      assert.deepEqual(await visit.page.evaluate(() => window.shown), cached ? [false, true] : [false]);
+      if (!cached) await visit.begin(options);
       await visit.do('the last messages have come back', () => window.trial.send(200).then(() => window.trial.settled()));
       const report = await visit.report();
       assertComplete(report, 200);
