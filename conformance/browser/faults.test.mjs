@@ -239,7 +239,7 @@ for (const { transport, kind, sort, blocked } of FROM) {
   });
 
   test(`${where}: a candidate that never answers the ping leaves the old link as it was`, async (t) => {
-    const { proxy, ada, bela } = await scene(t, CLIMBING, blocked);
+    const { proxy, ada, bela } = await scene(t, { ...CLIMBING, transport: `websocket,${transport}` }, blocked);
     unblock(proxy);
     const fault = proxy.fault(brings('message', '"pong"'), 'kill');
     const climbed = ada.climb();

@@ -9,9 +9,10 @@ const TRANSPORTS = [
 const LINES = 1000; // what the list keeps
 
 const query = new URLSearchParams(location.search);
-const forced = TRANSPORTS.find(({ name }) => name === query.get('transport'))?.name;
+const only = (query.get('transport') ?? '').split(',').filter((wanted) => TRANSPORTS.some(({ name }) => name === wanted));
+const forced = only.length === 1 ? only[0] : undefined;
 const options = {
-  ...(forced && { transports: [forced] }),
+  ...(only.length && { transports: only }),
   ...(query.has('climb') && { climbAfter: Number(query.get('climb')) }), // milliseconds until a better transport is tried
 };
 
