@@ -46,7 +46,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   const limits = {
     window: { messages: 256, bytes: 1 << 20, ...options.window }, queue: { messages: 4096, bytes: 4 << 20, ...options.queue }, closeTimeout,
   };
-  const { now } = Date;
+  const now = () => Date.now();
   const absolute = (where: string | URL) => new URL(where, globalThis.location?.href).href;
   let url = typeof address == 'function' ? '' : absolute(address);
 
@@ -139,7 +139,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   };
 
   const host: Host = {
-    now: () => Date.now(),
+    now,
     patience: () => connectTimeout * Math.min(4, 1 + rounds),
     opened: () => granted('open'),
     resumed: (moved) => granted(moved ? 'move' : 'reopen'),
@@ -495,7 +495,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   })) as any;
 
   if (remember) {
-    const [transport, at] = storage('localStorage', url) ?? [];
+    const [transport, at] = [storage('localStorage', url)].flat();
     if (now() - at < AGE) best = usable.find((one) => one.transport == transport);
   }
   if (url) listen();
