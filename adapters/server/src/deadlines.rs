@@ -147,6 +147,7 @@ mod tests {
             crate::admission::Admission::default(),
             Default::default(),
             matchit::Router::new(),
+            None,
         );
         let shared = Arc::new(shared);
         shared.deadlines.start(&shared);

@@ -90,6 +90,7 @@ mod admission;
 mod audience;
 mod body;
 mod broadcaster;
+mod browser;
 mod client;
 mod clock;
 mod config;

@@ -25,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) admission: Admission,
     pub(crate) random: Random,
     pub(crate) endpoints: matchit::Router<Endpoint>,
+    /// Where the script for pages is.
+    pub(crate) browser_client: Option<Box<str>>,
     pub(crate) table: Table,
     pub(crate) topics: Topics,
     pub(crate) deadlines: Deadlines,
@@ -47,6 +49,7 @@ impl Shared {
         admission: Admission,
         random: Random,
         endpoints: matchit::Router<Endpoint>,
+        browser_client: Option<Box<str>>,
     ) -> Self {
         Self {
             session_config: Arc::new(config.session.clone()),
@@ -57,6 +60,7 @@ impl Shared {
             admission,
             random,
             endpoints,
+            browser_client,
             topics: Topics::new(),
             deadlines: Deadlines::new(),
             clock: Clock::start(),

@@ -6,6 +6,7 @@ mod abuse;
 mod audience;
 mod bad_input;
 mod broadcast;
+mod browser;
 mod guide;
 mod handlers;
 mod lifecycle;

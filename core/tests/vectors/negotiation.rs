@@ -1,8 +1,8 @@
 //! What a request's head asks for.
 
-use http::{HeaderValue, Request};
+use http::{HeaderMap, HeaderValue, Request};
 use nosphere_wire::negotiation::{
-    Dialect, Formats, Intent, OriginPolicy, Post, Refusal, SessionRequest, read_request, subprotocol,
+    Dialect, Formats, Intent, OriginPolicy, Post, Refusal, SessionRequest, read_request, subprotocol, take_bearer,
 };
 use serde_json::{Map, Value, json};
 
@@ -14,14 +14,16 @@ pub(super) fn case(case: &Value) -> Result<(), String> {
         let (name, value) = super::notation::member(header);
         request = request.header(name, HeaderValue::from_bytes(string(value).as_bytes()).unwrap());
     }
-    let (parts, ()) = request.body(()).unwrap().into_parts();
+    let (mut parts, ()) = request.body(()).unwrap().into_parts();
     let mut policy = OriginPolicy::same_origin();
     for origin in super::notation::list(&case["allowed-origins"]) {
         policy = policy.allow(string(origin)).unwrap();
     }
     let upgrade = case["upgrade"] == true;
-    let is = match policy.check(&parts, None).and_then(|_| read_request(&parts, upgrade, &Formats::default())) {
-        Ok(intent) => json!({"asks": intent_notation(&intent)}),
+    let taken = if upgrade { take_bearer(&mut parts) } else { Ok(()) };
+    let read = || policy.check(&parts, None).and_then(|_| read_request(&parts, upgrade, &Formats::default()));
+    let is = match taken.and_then(|()| read()) {
+        Ok(intent) => json!({"asks": intent_notation(&intent, &parts.headers)}),
         Err(refusal) => json!({"refused": refusal_notation(&refusal)}),
     };
     let should =
@@ -33,13 +35,18 @@ fn refusal_notation(refusal: &Refusal) -> Value {
     present([("status", Some(json!(refusal.status().as_u16()))), ("error", refusal.name().map(Into::into))])
 }
 
-fn intent_notation(intent: &Intent) -> Value {
+fn intent_notation(intent: &Intent, headers: &HeaderMap) -> Value {
     match intent {
         Intent::None => json!("nothing"),
         Intent::Preflight => json!("preflight"),
         Intent::WebSocket { protocol, subprotocol } => {
             let chosen = subprotocol.as_ref().map(|value| value.to_str().unwrap().into());
-            json!({"websocket": present([("protocol", Some(dialect(*protocol))), ("subprotocol", chosen)])})
+            let text = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap().into());
+            json!({"websocket": present([
+                ("protocol", Some(dialect(*protocol))),
+                ("subprotocol", chosen),
+                ("authorization", text("authorization")),
+            ])})
         }
         Intent::Attach { protocol, transport, request } => {
             let request = match *request {

@@ -216,7 +216,8 @@ fn authority(parts: &Parts) -> Option<Authority> {
 }
 
 /// What else a client of ours may send.
-const OTHER_REQUEST_HEADERS: [HeaderName; 2] = [http::header::CONTENT_TYPE, headers::LAST_EVENT_ID];
+const OTHER_REQUEST_HEADERS: [HeaderName; 3] =
+    [http::header::AUTHORIZATION, http::header::CONTENT_TYPE, headers::LAST_EVENT_ID];
 
 /// Our headers on answers.
 const EXPOSED: &str =
@@ -338,7 +339,7 @@ mod tests {
         for name in headers::OF_REQUESTS {
             assert!(names.split(", ").any(|listed| listed == name.as_str()), "{name}");
         }
-        assert!(names.ends_with("content-type, last-event-id"));
+        assert!(names.ends_with("authorization, content-type, last-event-id"));
         assert_eq!(answer.headers()[ACCESS_CONTROL_ALLOW_METHODS], "GET, POST");
         assert_eq!(answer.headers()[CACHE_CONTROL], "no-store");
         assert_eq!(ask("https://evil.example").unwrap_err().name(), Some("origin"));

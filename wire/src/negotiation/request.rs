@@ -6,7 +6,7 @@ use nosphere_core::{Kind, ResumeToken, SessionId, Transport, Window};
 
 use super::fields::{self, Fields, single};
 use super::formats::MEDIA_TYPE_PREFIX;
-use super::{Dialect, Formats, Refusal, headers};
+use super::{Dialect, Formats, Refusal, bearer, headers};
 use crate::EventId;
 
 /// What a request asks of an endpoint.
@@ -158,7 +158,7 @@ fn websocket(parts: &Parts, formats: &Formats) -> Result<Intent, Refusal> {
     let mut native = false;
     for offered in list(&parts.headers, &SEC_WEBSOCKET_PROTOCOL) {
         let offered = offered.ok_or_else(|| Refusal::bad_request("Sec-WebSocket-Protocol is not of its form"))?;
-        native |= offered.starts_with("nosphere.");
+        native |= offered.starts_with("nosphere.") && !offered.starts_with(bearer::PREFIX);
         if let Some(format) = formats.by_subprotocol(offered) {
             let subprotocol = HeaderValue::from_str(offered).ok();
             return Ok(Intent::WebSocket { protocol: Dialect::Native(format), subprotocol });
@@ -281,7 +281,7 @@ fn has_native_content_type(parts: &Parts) -> bool {
 }
 
 /// The items of a header that is a list, in one line or several; `None` for a line that is not ASCII.
-fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = Option<&'a str>> {
+pub(super) fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = Option<&'a str>> {
     headers.get_all(name).iter().flat_map(|value| {
         let (line, broken) = match value.to_str() {
             Ok(line) => (line, None),

@@ -7,6 +7,7 @@
 //! | [`messages`] | to send, receive, and be told what did not arrive; messages that may be lost; wire formats |
 //! | [`audiences`] | to reach some clients and not others: tags, presence, data of their own; from anywhere |
 //! | [`requests`] | to ask clients and be asked, with an answer |
+//! | [`browser`] | to give pages a client: its script, tokens, what happens when pages go |
 //! | [`mounting`] | to serve it: under axum or hyper, beside other routes, behind TLS or a proxy, and to stop it |
 //! | [`limits`] | before it meets the world: everything that is bounded, and what happens then |
 //! | [`testing`] | to test handlers without a network |
@@ -16,7 +17,7 @@
 //!
 //! | example | copy it for |
 //! |---|---|
-//! | `chat` | the shape of an application; its page is a client in plain JavaScript |
+//! | `chat` | the shape of an application, and a page with the browser client |
 //! | `axum` | users who log in, rooms with parameters in their paths, routes that broadcast |
 //! | `hyper` | bare hyper, HTTP/1.1 and HTTP/2 on one port |
 //! | `routes` | endpoints in front of a service that was there before |
@@ -29,6 +30,10 @@
 
 pub mod audiences {
     #![doc = include_str!("audiences.md")]
+}
+
+pub mod browser {
+    #![doc = include_str!("browser.md")]
 }
 
 pub mod chat {

@@ -17,7 +17,7 @@ use nosphere_core::{Connection, LinkId, Reason, WireFormat};
 use nosphere_core::{Fault, Opening, ResumeToken, SessionId, Transport, Window};
 use nosphere_long_polling::discard_body;
 use nosphere_websocket::handshake;
-use nosphere_wire::negotiation::{AllowedOrigin, Dialect, Intent, Refusal, read_request};
+use nosphere_wire::negotiation::{AllowedOrigin, Dialect, Intent, Refusal, read_request, take_bearer};
 
 use crate::contain::caught;
 use crate::endpoint::{Endpoint, Launch};
@@ -38,10 +38,15 @@ where
     shared.deadlines.start(&shared);
     let upgrade = handshake::is_upgrade(&request);
     let (mut parts, body) = request.into_parts();
+    if shared.browser_client.as_deref() == Some(topic::normal(parts.uri.path())) {
+        return Ok(crate::browser::respond(&parts));
+    }
     let Some((endpoint, parameters)) = find_endpoint(&shared, &parts) else {
         return Err((Request::from_parts(parts, body), Refusal::not_found()));
     };
-    let intent = read_request(&parts, upgrade, &shared.formats);
+    // Before anybody sees the head: who admits requests looks in one place, whatever the transport.
+    let taken = if upgrade { take_bearer(&mut parts) } else { Ok(()) };
+    let intent = taken.and_then(|()| read_request(&parts, upgrade, &shared.formats));
     if let Ok(Intent::None) = intent {
         let refusal = if is_ordinary(&parts.method) { Refusal::not_found() } else { Refusal::method() };
         return Err((Request::from_parts(parts, body), refusal));

@@ -151,6 +151,7 @@ fn sessions(count: u8) -> (Arc<Shared>, Vec<Arc<Cell>>) {
         Default::default(),
         Random::default(),
         matchit::Router::new(),
+        None,
     );
     let shared = Arc::new(shared);
     let cells = (0..count).map(|n| {

@@ -1,0 +1,36 @@
+/** Codes of SPEC §13. */
+export const enum Code {
+  Closed = 1000,
+  GoingAway = 1001,
+  TooLarge = 1009,
+  Malformed = 4400,
+  Forbidden = 4403,
+  Timeout = 4408,
+  Fenced = 4409,
+  UnknownSession = 4410,
+  Unproved = 4411,
+  Expired = 4412,
+  Window = 4413,
+  Unexpected = 4422,
+  Overflow = 4429,
+}
+
+/** What `Nosphere-Error` says when it is about the session, which is over then. */
+export const ENDS: Record<string, Code> = {
+  closed: Code.Closed,
+  malformed: Code.Malformed,
+  forbidden: Code.Forbidden,
+  'unknown-session': Code.UnknownSession,
+  unproved: Code.Unproved,
+  expired: Code.Expired,
+  unexpected: Code.Unexpected,
+};
+
+/** The peer broke the protocol: its link ends with `code`, the session stays [FRM-2]. */
+export class Fault {
+  constructor(readonly code: Code) {}
+}
+
+export function fault(code: Code): never {
+  throw new Fault(code);
+}

@@ -1,0 +1,39 @@
+// What outlives a page: which transport worked, and a session over a reload. Storage may be missing, full or forbidden.
+
+import { json } from './json.js';
+import { outgoing } from './message.js';
+import type { Format, Kind } from './frames.js';
+import type { Kept } from './session.js';
+
+/** Takes something out of storage, or puts it in. */
+export function storage(area: 'localStorage' | 'sessionStorage', url: string, value?: unknown): any {
+  try {
+    const name = `nosphere ${url}`;
+    const store = globalThis[area];
+    if (value) return store.setItem(name, JSON.stringify(value));
+    const text = store.getItem(name);
+    if (area == 'sessionStorage') store.removeItem(name); // so that a copy of this tab cannot have it, too
+    return JSON.parse(text!);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Keeps a session for the next page of this tab. */
+export function keep(url: string, format: Format, kept: Kept, requests: number): void {
+  const queue = kept.queue.map(({ unit }) => json.encode(format.decode(unit)));
+  storage('sessionStorage', url, { ...kept, requests, queue });
+}
+
+export function reclaim(url: string, format: Format): (Kept & { requests: number }) | undefined {
+  const kept = storage('sessionStorage', url);
+  try {
+    kept.queue = kept.queue.map((unit: string) => {
+      const { kind, value, exchange, id } = json.decode(unit);
+      return outgoing(format, value, kind as Kind, exchange, id);
+    });
+    return kept.grant.token && kept;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,241 @@
+// The three carriers of nosphere.v1. A link lives for one attachment: it moves units, and asks its session what to send.
+
+import { ENDS } from './codes.js';
+import type { Format, Frame, Unit } from './frames.js';
+import type { Batch, Link, Session } from './session.js';
+
+export type Transport = 'websocket' | 'sse' | 'long-polling';
+
+/** What links see of the socket. */
+export interface Carrier {
+  readonly session: Session;
+  readonly format: Format;
+  readonly WebSocket: typeof globalThis.WebSocket;
+  fetch(url: string, init: RequestInit): Promise<Response>;
+  readonly credentials?: RequestCredentials | undefined;
+  /** The carrier is there: it may be asked for the session. */
+  ready(link: Carried): void;
+  unit(link: Carried, unit: Unit, number?: number): void;
+  /** Something other than a unit changed the session. */
+  changed(): void;
+  /** It is over; `status` and `code` where an answer said them. */
+  lost(link: Carried, reason: string, status?: number, code?: number): void;
+  /** What has to be waited for before the next poll. */
+  rest(): Promise<void> | undefined;
+}
+
+export interface Carried extends Link {
+  readonly transport: Transport;
+  readonly bearer?: string | undefined;
+  /** Sends what may be sent. */
+  flush(): void;
+  /** Sends the rest without waiting: the page may be going away. */
+  leave(): void;
+}
+
+export type Open = (carrier: Carrier, url: string, bearer?: string) => Carried;
+
+const LONGEST = 4 << 20; // of one line of an event stream
+
+const webSocket: Open = (carrier, url, bearer) => {
+  const { format, session } = carrier;
+  const protocol = `nosphere.v1.${format.name}`;
+  const offers = [protocol];
+  if (bearer != undefined) { // no header can be set [NEG-5]
+    const bytes = String.fromCharCode(...new TextEncoder().encode(bearer));
+    offers.push(`nosphere.bearer.${btoa(bytes).replace(/\+/g, '-').replace(/\//g, '_').replace(/=/g, '')}`);
+  }
+  const socket = new carrier.WebSocket(url.replace(/^http/, 'ws'), offers);
+  let ended = false;
+  const lose = (reason: string, code = 0) => {
+    if (ended) return;
+    link.end();
+    carrier.lost(link, reason, 0, code < 4000 ? 0 : code);
+  };
+  const link: Carried = {
+    transport: 'websocket',
+    http: false,
+    polls: false,
+    bearer,
+    write(frame) {
+      if (socket.readyState == 1) socket.send(format.encode(frame) as string);
+    },
+    flush() {
+      for (let batch; socket.readyState == 1 && (batch = session.collect(link)); ) {
+        for (const unit of batch.units) socket.send(unit as string);
+      }
+    },
+    leave() {
+      link.flush();
+      link.end();
+    },
+    end(code = 0) {
+      ended = true;
+      socket.close(code < 3000 ? 1000 : code); // a page may not say all codes
+    },
+  };
+  socket.binaryType = 'arraybuffer';
+  socket.onopen = () => (socket.protocol == protocol ? carrier.ready(link) : lose('the server speaks another protocol'));
+  socket.onmessage = ({ data }) => carrier.unit(link, typeof data == 'string' ? data : new Uint8Array(data));
+  socket.onclose = ({ code, reason }) => lose(reason || `closed with ${code}`, code);
+  return link;
+};
+
+const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer) => {
+  const { format, session } = carrier;
+  const protocol = `nosphere.v1.${format.name}`;
+  const polls = transport == 'long-polling';
+  const gone = new AbortController();
+  let posting: AbortController | undefined;
+  let delivering = false; // an answer to a poll
+  let ended = false;
+
+  const request = (method: string, headers: Record<string, unknown>, init: RequestInit) => {
+    const { attachment, session: id, token, received } = session.head(polls && method == 'GET');
+    return carrier.fetch(url, {
+      method,
+      cache: 'no-store',
+      credentials: carrier.credentials!,
+      ...init,
+      headers: {
+        'Nosphere-Attachment': attachment,
+        ...(id && { 'Nosphere-Session': id, 'Nosphere-Token': token, 'Nosphere-Received': received }),
+        ...(bearer != undefined && { Authorization: `Bearer ${bearer}` }),
+        ...headers,
+      } as any,
+    });
+  };
+
+  const countOf = (response: Response) => Number(response.headers.get('Nosphere-Received') ?? NaN);
+
+  const post = ({ base, units }: Batch, init: RequestInit) => request(
+    'POST', { 'Content-Type': `application/vnd.${protocol}`, 'Nosphere-Base': base }, { body: format.join(units), ...init },
+  );
+
+  const lose = (reason: string, status?: number, code?: number) => {
+    if (ended) return;
+    link.end();
+    carrier.lost(link, reason, status, code);
+  };
+
+  const refuse = async (response: Response) => {
+    const name = response.headers.get('Nosphere-Error')!;
+    lose((await response.text().catch(() => '')).trim() || name || `status ${response.status}`, response.status, ENDS[name]);
+  };
+
+  /** Asks for the stream or for one poll; its head says what `frame` says on a WebSocket. */
+  const get = async (frame?: Frame) => {
+    const { messages, bytes } = frame?.value.window ?? {};
+    const response = await request('GET', {
+      'Nosphere-Protocol': protocol,
+      'Nosphere-Transport': transport,
+      Accept: polls ? '*/*' : 'text/event-stream',
+      ...(bytes && { 'Nosphere-Window': `${messages}/${bytes}` }),
+    }, { signal: gone.signal });
+    const count = countOf(response);
+    if (response.ok && count >= 0 && !ended) session.counted(link, count);
+    if (response.ok && !response.headers.get('Nosphere-Error')) return response;
+    await refuse(response);
+    throw 0; // which is lost already
+  };
+
+  /** Posts what waits, one request after the other; each is repeated until it is answered [PST-4]. */
+  const flush = async () => {
+    if (posting || delivering) return;
+    for (let batch, repeats = 0; (batch = session.collect(link)); ) {
+      const { signal } = (posting = new AbortController());
+      const timer = setTimeout(() => posting!.abort(), session.grant!.timeout);
+      const response = await post(batch, { signal }).catch(() => undefined);
+      clearTimeout(timer);
+      if (!response || response.status == 502 || response.status == 504) { // of a proxy: no one knows what became of it
+        session.failed(batch);
+        if (ended && repeats > 6) break;
+        await new Promise((resolve) => setTimeout(resolve, Math.min(5000, 50 * 2 ** repeats++)));
+      } else if (response.ok) {
+        repeats = 0;
+        session.posted(batch, countOf(response));
+        carrier.changed();
+      } else await refuse(response);
+    }
+    posting = undefined;
+  };
+
+  const stream = async (response: Response) => {
+    if (!/^text\/event-stream/.test(response.headers.get('Content-Type')!)) return lose('not an event stream');
+    const text = new TextDecoder();
+    const parse = events();
+    for (let part, reader = response.body!.getReader(); !ended && !(part = await reader.read()).done; ) {
+      session.heard(link);
+      for (const { id, data } of parse(text.decode(part.value, { stream: true }))) {
+        if (!ended) carrier.unit(link, format.event(data), id && Number(id));
+      }
+    }
+    lose('the stream ended');
+  };
+
+  const run = async (frame: Frame) => {
+    for (let answer = get(frame), repeated = false; !ended; ) {
+      try {
+        const units = await format.read(await answer);
+        session.heard(link);
+        delivering = true;
+        for (const unit of units) if (!ended) carrier.unit(link, unit);
+        repeated = false;
+      } catch (error) {
+        // A poll can be repeated [POL-1], but not the one that began the attachment: its answer comes only once.
+        if (repeated || session.pending) throw error;
+        repeated = true;
+      }
+      await carrier.rest();
+      if (!ended) answer = get(); // before the flush: its head says what was taken, so that no POST has to
+      delivering = false;
+      void flush();
+    }
+  };
+
+  const link: Carried = {
+    transport,
+    http: true,
+    polls,
+    bearer,
+    write(frame) {
+      (polls ? run(frame) : get(frame).then(stream)).catch((error) => lose(`${error}`));
+    },
+    flush,
+    leave() {
+      session.rewind();
+      // Browsers refuse more of a request that outlives its page.
+      const batch = session.collect(link, { units: 512, bytes: 60_000 });
+      if (batch) post(batch, { keepalive: true }).catch(() => {});
+      link.end();
+    },
+    end() {
+      ended = true;
+      gone.abort();
+      posting?.abort();
+    },
+  };
+  queueMicrotask(() => ended || carrier.ready(link));
+  return link;
+};
+
+/** Cuts an event stream into events, whatever the chunks. */
+export function events() {
+  let rest = '';
+  let event: any = {};
+  return function* parse(text: string): Generator<any> {
+    const lines = (rest + text).split(/\r\n|\n|\r(?!$)/);
+    rest = lines.pop()!;
+    if (rest.length > LONGEST) throw new RangeError('too long a line');
+    for (const line of lines) {
+      const [, name, value] = /^([^:]*):? ?(.*)$/s.exec(line) as any;
+      if (line) event[name] = (name == 'data' && name in event ? `${event.data}\n` : '') + value;
+      else {
+        if ('data' in event) yield event;
+        event = {};
+      }
+    }
+  };
+}
+
+export const TRANSPORTS: Record<Transport, Open> = { websocket: webSocket, sse: http('sse'), 'long-polling': http('long-polling') };
