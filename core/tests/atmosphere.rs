@@ -63,8 +63,9 @@ struct World {
     format: &'static AtmosphereFormat,
     /// What the client takes what comes next for.
     awaits: bool,
-    /// Units of the answer to this poll.
+    /// Units of the answer to this poll, and whether it may have no more.
     answer: usize,
+    alone: bool,
     sent: u64,
     /// Messages that the server took, and the client has not seen.
     due: VecDeque<String>,
@@ -107,6 +108,7 @@ impl World {
             format: if polls { format.greeting_by(Greeting::None) } else { format },
             awaits: !polls,
             answer: 0,
+            alone: false,
             sent: 0,
             due: VecDeque::new(),
             said: VecDeque::new(),
@@ -203,7 +205,7 @@ impl World {
         self.format = AtmosphereFormat::of(greeting, self.tracked, true);
         self.link = Some((link, transport));
         self.awaits = self.modern && !run;
-        self.answer = 0;
+        (self.answer, self.alone) = (0, false);
     }
 
     /// The client reads what there is.
@@ -214,9 +216,10 @@ impl World {
                 Action::Send { unit, .. } => {
                     let text = str::from_utf8(unit.payload()).unwrap().to_owned();
                     self.answer += usize::from(transport == Transport::LongPolling);
-                    let greeted = self.awaits;
+                    // SPEC ATM-8: the handshake is by itself, lengths or not.
+                    self.alone |= self.awaits;
                     self.hear(&text);
-                    let alone = !self.tracked || greeted;
+                    let alone = !self.tracked || self.alone;
                     assert!(self.answer <= 1 || !alone, "more than one answer in one: {text:?}");
                 }
                 Action::Ping => assert_eq!(transport, Transport::WebSocket),
