@@ -306,6 +306,20 @@ impl Builder {
         self
     }
 
+    /// Says whether clients of atmosphere.js are served; they are, on every endpoint, unless this says no.
+    ///
+    /// Then what they ask for is not the endpoints' business, or plain.
+    ///
+    /// ```
+    /// # use nosphere::Server;
+    /// let builder = Server::builder().atmosphere(false);
+    /// ```
+    #[must_use]
+    pub fn atmosphere(mut self, served: bool) -> Self {
+        self.formats.serve_atmosphere(served);
+        self
+    }
+
     /// Says which pages may connect; by default those of the server's own origin.
     ///
     /// ```
@@ -399,7 +413,7 @@ impl Builder {
     ///
     /// When an endpoint or a format cannot be had as it was described.
     pub fn build(self) -> Result<Server, BuildError> {
-        let Self { config, formats, origins, admission, random, endpoints, browser_client, problem } = self;
+        let Self { config, mut formats, origins, admission, random, endpoints, browser_client, problem } = self;
         if let Some(problem) = problem {
             return Err(problem);
         }
@@ -415,6 +429,7 @@ impl Builder {
                 return Err(BuildError::Path { path: path.to_string(), problem: problem.into() });
             }
         }
+        formats.expect_atmosphere_heartbeats(!config.session.client_heartbeat.is_zero());
         let shared = Shared::new(config, formats, origins, admission, random, endpoints, browser_client);
         Ok(Server { shared: Arc::new(shared) })
     }

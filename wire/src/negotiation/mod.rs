@@ -16,6 +16,7 @@
 //! # Ok::<(), http::Error>(())
 //! ```
 
+pub mod atmosphere;
 mod bearer;
 mod fields;
 mod formats;
