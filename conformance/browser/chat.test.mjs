@@ -112,6 +112,20 @@ test('a forced transport is the only one ever used', async (t) => {
   }
 });
 
+test('the other tabs of a browser hear the name that one of them got, and nobody else does', async (t) => {
+  const { url } = await startChat(t);
+  const ada = await enter(t, url, null);
+  const tab = await ada.context.newPage();
+  await tab.goto(url);
+  await tab.waitForFunction(() => window.chat?.client.state === 'open');
+  const bela = await enter(t, url, null);
+  await ada.say('Ada');
+  await tab.waitForFunction(() => document.getElementById('messages').textContent.includes('In another tab you are known as: Ada'));
+  assert.deepEqual(await tab.evaluate(() => window.chat.local), [{ name: 'Ada' }]);
+  await bela.sees('Ada'); // what it said to the room came
+  for (const { page } of [ada, bela]) assert.deepEqual(await page.evaluate(() => window.chat.local), []);
+});
+
 test('markup in names and messages stays text', async (t) => {
   const { url } = await startChat(t);
   const evil = '<img src=x onerror="window.owned = 1"><script>window.owned = 1</script>';

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FORMATS, bytesOf, cases, frameOf, hexOf, play, unitOf } from './vectors.mjs';
+import { FORMATS, bytesOf, cases, frameOf, play, unitOf } from './vectors.mjs';
 
 for (const script of cases('session').filter(({ role }) => role === 'client')) {
   for (const name of script.formats ?? Object.keys(FORMATS)) {
@@ -56,4 +56,3 @@ for (const { id, requirement, sentence, format, verdict, body, units, limit, can
     if (canonical) assert.deepEqual(new Uint8Array(await new Response(FORMATS[format].join(units.map(unitOf))).arrayBuffer()), new Uint8Array(await new Response(body.text ?? bytesOf(body)).arrayBuffer()));
   });
 }
-void hexOf;

@@ -247,7 +247,8 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       if (!session.closing && !session.peek()) return;
       return new Promise((resolve) => {
         rested = resolve;
-        setTimeout(resolve, session.closing ? 300 : STABLE); // the server does not wait for ever for the next poll
+        // The server does not wait for ever for the next poll, and a reply comes by none but that.
+        setTimeout(resolve, session.closing || asked.size ? 300 : STABLE);
       });
     },
   };

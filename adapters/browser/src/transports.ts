@@ -186,7 +186,12 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
         if (repeated || session.pending) throw error;
         repeated = true;
       }
-      await carrier.rest();
+      const rest = carrier.rest();
+      if (rest) {
+        delivering = false;
+        void flush();
+        await rest;
+      }
       if (!ended) answer = get(); // before the flush: its head says what was taken, so that no POST has to
       delivering = false;
       void flush();

@@ -27,6 +27,19 @@ for (const transport of TRANSPORTS) {
       assert.equal((await once(socket, 'close')).by, 'client');
     });
 
+    test(`${name}: who iterates may ask in between, while messages wait behind`, async (t) => {
+      const socket = connect(await startEcho(t), { transports: [transport], format });
+      for (let number = 0; number < 5; number += 1) socket.send({ number });
+      const got = [];
+      for await (const { number } of socket) {
+        got.push(number, await socket.request({ asked: number }));
+        if (number === 4) break;
+      }
+      assert.deepEqual(got, [0, 1, 2, 3, 4].flatMap((number) => [number, { asked: number }]));
+      socket.close();
+      await once(socket, 'close');
+    });
+
     test(`${name}: every kind of message keeps its kind and content, and requests get their replies`, async (t) => {
       const socket = connect(await startEcho(t), { transports: [transport], format });
       const got = [];
