@@ -220,11 +220,12 @@ impl Connection {
             }
             frames.push((frame, length));
         }
+        let closes = frames.iter().any(|(frame, _)| matches!(frame, Ok(Frame::Close(_))));
         if self.state == State::Closed {
-            let repeated = frames.iter().any(|(frame, _)| matches!(frame, Ok(Frame::Close(_))));
-            return if repeated { Ok(()) } else { Err(Fault::Closed) };
+            return if closes { Ok(()) } else { Err(Fault::Closed) };
         }
-        let beside = self.transport == Transport::WebSocket && !self.rules().posts_beside_websocket;
+        // A page that goes away may have lost its WebSocket before it can say so.
+        let beside = self.transport == Transport::WebSocket && !closes && !self.rules().posts_beside_websocket;
         if attachment.is_some_and(|number| number != self.attachment) || beside {
             return Err(Fault::Fenced);
         }
