@@ -1,0 +1,188 @@
+// A TCP proxy that reads the requests along. It can hold them, refuse them and cut links; it remembers what passed; and it
+// serves the pages of the clients, so that they and the endpoint have one origin.
+
+import { createHash } from 'node:crypto';
+import net from 'node:net';
+import { Ended, Reader, readBody, readHead, readMessage } from '../browser/wire.mjs';
+import { Watch } from './watch.mjs';
+
+const KEPT = 1 << 16; // bytes of each answer
+
+export class Proxy extends Watch {
+  /** Every request, in the order of arrival: { method, path, query, transport, id, connects, body, answer, over }. */
+  requests = [];
+  /** Says of each request before it goes on: 'pass', 'refuse', or 'end' for a WebSocket that is accepted and ended; a promise of it holds the request. */
+  judge = () => 'pass';
+  /** What is served here: path → { type, body }. */
+  pages = new Map();
+  #server;
+  #target;
+  #connections = new Set();
+  #gate = null; // while cut: what holds new requests
+
+  static async start(t, url) {
+    const proxy = new Proxy();
+    proxy.target(url);
+    proxy.#server = net.createServer({ noDelay: true }, (socket) => proxy.#accept(socket));
+    await new Promise((resolve) => proxy.#server.listen(0, '127.0.0.1', resolve));
+    proxy.url = `http://127.0.0.1:${proxy.#server.address().port}`;
+    t.after(() => {
+      proxy.#server.close();
+      for (const { client, server } of proxy.#connections) for (const socket of [client, server]) socket?.destroy();
+    });
+    return proxy;
+  }
+
+  /** Where new connections go. */
+  target(url) {
+    const { hostname, port } = new URL(url);
+    this.#target = { host: hostname, port: Number(port) };
+  }
+
+  /**
+   * Takes every connection away in the middle of what passes, by an end or a `reset`; requests wait until restore().
+   * Resolves when the server has let go of its side: from then on it writes to none of them.
+   */
+  async cut({ reset } = {}) {
+    this.#gate ??= gate();
+    const connections = [...this.#connections];
+    for (const { client, server } of connections) {
+      if (reset && !client.writableEnded && !client.destroyed) client.resetAndDestroy();
+      else client.destroySoon();
+      server?.end();
+    }
+    await this.until(() => connections.every(({ server }) => !server || server.closed), 'the server to let go of its links');
+  }
+
+  /** What was held goes on. */
+  restore() {
+    this.#gate?.open();
+    this.#gate = null;
+  }
+
+  /** Holds the next request that `matches`. Resolves to it and what lets it go once it is here. */
+  hold(matches) {
+    return new Promise((resolve) => {
+      const before = this.judge;
+      this.judge = (request) => {
+        if (!matches(request)) return before(request);
+        this.judge = before;
+        return new Promise((release) => resolve({ request, release: () => release('pass') }));
+      };
+    });
+  }
+
+  /** Resolves to the first request that `matches`, past or to come. */
+  request(matches, what) {
+    return this.until(() => this.requests.find(matches), what);
+  }
+
+  /** Resolves when every request that `matches` and connects is over, but for one link. */
+  linked(matches = () => true) {
+    return this.until(() => {
+      const alive = this.requests.filter((request) => matches(request) && request.connects && !request.ended);
+      return alive.length === 1 && alive[0].links;
+    }, 'the one link');
+  }
+
+  /** Resolves when no connection is left: everything that was sent has arrived and was answered. */
+  quiet() {
+    return this.until(() => this.#connections.size === 0, () => `the end of ${this.#connections.size} connections`);
+  }
+
+  #accept(client) {
+    const connection = { client, server: null, asked: [] };
+    this.#connections.add(connection);
+    const over = () => {
+      if (!client.closed || (connection.server && !connection.server.closed)) return;
+      for (const request of connection.asked) request.over = true;
+      this.#connections.delete(connection);
+      this.changed();
+    };
+    client.on('error', () => {}).on('close', () => { connection.server?.end(); over(); });
+    connection.over = over;
+    this.#up(new Reader(client), connection).catch((error) => {
+      connection.server?.end();
+      if (!connection.server) client.end();
+      if (!(error instanceof Ended)) throw error;
+    });
+  }
+
+  async #up(reader, connection) {
+    for (;;) {
+      const { raw, first: [method, target], headers } = await readHead(reader);
+      const parts = [];
+      for await (const part of readBody(reader, headers)) parts.push(part);
+      const request = describe(method, target, headers, Buffer.concat(parts.map(({ data }) => data)));
+      connection.asked.push(request);
+      this.requests.push(request);
+      this.changed();
+      const page = this.pages.get(request.path);
+      if (page) {
+        connection.client.write(`HTTP/1.1 200 OK\r\nContent-Type: ${page.type}\r\nContent-Length: ${Buffer.byteLength(page.body)}\r\n`
+          + `Cache-Control: no-store\r\n${page.headers ?? ''}\r\n`);
+        connection.client.write(page.body);
+        continue;
+      }
+      const verdict = await this.judge(request);
+      await this.#gate?.passed;
+      if (connection.client.destroyed) throw new Ended();
+      if (verdict !== 'pass') {
+        request.answer = verdict === 'refuse' ? REFUSAL : acceptance(headers['sec-websocket-key']);
+        connection.client.end(request.answer);
+        return;
+      }
+      connection.server ??= this.#connect(connection);
+      connection.server.write(Buffer.concat([raw, ...parts.map((part) => part.raw)]));
+      if (request.transport === 'websocket' && headers.upgrade) for (;;) connection.server.write((await readMessage(reader)).raw);
+    }
+  }
+
+  #connect(connection) {
+    const { client, asked } = connection;
+    const server = net.connect({ ...this.#target, noDelay: true });
+    server.on('error', () => {}).on('close', () => { client.end(); connection.over(); this.changed(); });
+    server.on('end', () => client.end());
+    server.on('data', (data) => {
+      if (!client.destroyed) client.write(data);
+      const request = asked.at(-1);
+      if (request.answer.length < KEPT) request.answer += data.toString('latin1');
+      this.changed();
+    });
+    return server;
+  }
+}
+
+function describe(method, target, headers, body) {
+  const { pathname, searchParams } = new URL(target, 'http://proxy');
+  const query = Object.fromEntries([...searchParams].map(([name, value]) => [name.toLowerCase(), value]));
+  const transport = query['x-atmosphere-transport'];
+  return {
+    method, path: pathname, query, headers, transport, id: query['x-atmosphere-tracking-id'], body: body.toString(), answer: '', over: false,
+    connects: method === 'GET' && transport !== undefined && !['close', 'polling'].includes(transport),
+    /** Its answer has begun, and goes on: it is a link. */
+    get links() {
+      return this.connects && !this.over && (this.status === '101'
+        || (this.status === '200' && /^transfer-encoding: chunked/im.test(this.answer) && !/\r\n0\r\n\r\n$/.test(this.answer)));
+    },
+    /** Its answer is complete, or its connection is gone. */
+    get ended() {
+      return this.over || (this.status !== undefined && this.status !== '101' && !this.links);
+    },
+    get status() { return this.answer.match(/^HTTP\/1.1 (\d+)/)?.[1]; },
+    toString() { return `${method} ${target} ${this.body && JSON.stringify(this.body)} → ${this.over ? 'over ' : ''}${this.status} ${JSON.stringify(this.answer.slice(this.answer.indexOf('\r\n\r\n') + 4).slice(0, 300))}`; },
+  };
+}
+
+const REFUSAL = 'HTTP/1.1 501 Not Implemented\r\nX-Atmosphere-error: Websocket protocol not supported\r\nConnection: close\r\nContent-Length: 0\r\n\r\n';
+
+function acceptance(key) {
+  const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
+  return `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`;
+}
+
+function gate() {
+  let open;
+  const passed = new Promise((resolve) => (open = resolve));
+  return { passed, open };
+}
