@@ -70,6 +70,8 @@
 
 mod body;
 mod poll;
+mod streaming;
 
 pub use body::{BodyError, discard_body, read_body};
 pub use poll::{Answer, answer};
+pub use streaming::{PollBody, UnitStream};

@@ -113,6 +113,7 @@ mod selection;
 mod server;
 mod session;
 mod shared;
+mod strays;
 mod table;
 mod tags;
 pub mod testing;

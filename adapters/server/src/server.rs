@@ -281,6 +281,20 @@ impl Builder {
         self
     }
 
+    /// Says whether clients of atmosphere.js are served; they are, on every endpoint, unless this says no.
+    ///
+    /// Then what they ask for is not the endpoints' business, or plain.
+    ///
+    /// ```
+    /// # use nosphere::Server;
+    /// let builder = Server::builder().atmosphere(false);
+    /// ```
+    #[must_use]
+    pub fn atmosphere(mut self, served: bool) -> Self {
+        self.formats.serve_atmosphere(served);
+        self
+    }
+
     /// Says which pages may connect; by default those of the server's own origin.
     ///
     /// ```
@@ -374,10 +388,11 @@ impl Builder {
     ///
     /// When an endpoint or a format cannot be had as it was described.
     pub fn build(self) -> Result<Server, BuildError> {
-        let Self { config, formats, origins, admission, random, endpoints, problem } = self;
+        let Self { config, mut formats, origins, admission, random, endpoints, problem } = self;
         if let Some(problem) = problem {
             return Err(problem);
         }
+        formats.expect_atmosphere_heartbeats(!config.session.client_heartbeat.is_zero());
         let shared = Shared::new(config, formats, origins, admission, random, endpoints);
         Ok(Server { shared: Arc::new(shared) })
     }

@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::deadlines::Deadlines;
 use crate::endpoint::Endpoint;
 use crate::random::Random;
+use crate::strays::Strays;
 use crate::table::Table;
 use crate::testing::TestClients;
 use crate::topic::Topics;
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) topics: Topics,
     pub(crate) deadlines: Deadlines,
     pub(crate) clock: Clock,
+    /// Ids that clients of atmosphere.js have, or had, without a session.
+    pub(crate) strays: Strays,
     /// WebSockets that have not said which session they are for.
     pub(crate) unopened: AtomicUsize,
     pub(crate) test_clients: TestClients,
@@ -60,6 +63,7 @@ impl Shared {
             topics: Topics::new(),
             deadlines: Deadlines::new(),
             clock: Clock::start(),
+            strays: Strays::default(),
             unopened: AtomicUsize::new(0),
             test_clients: TestClients::default(),
             closing: std::sync::atomic::AtomicBool::new(false),

@@ -211,6 +211,6 @@ impl Connection {
 
     /// Whether pings are frames of the protocol.
     pub(super) fn pings_by_frames(&self) -> bool {
-        self.rules().heartbeat == Heartbeat::Frames
+        !matches!(self.rules().heartbeat, Heartbeat::Carrier | Heartbeat::CarrierAnswered | Heartbeat::None)
     }
 }

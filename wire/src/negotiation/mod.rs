@@ -15,6 +15,7 @@
 //! # Ok::<(), http::Error>(())
 //! ```
 
+pub mod atmosphere;
 mod fields;
 mod formats;
 pub mod headers;

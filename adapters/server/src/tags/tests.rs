@@ -41,7 +41,7 @@ fn a_tag_that_nobody_has_joined_or_watches_is_not_kept() {
     }
     assert_eq!(index.len(), 0);
     // Only the table and this test hold the sessions, so nothing else keeps them.
-    cells.iter().for_each(|cell| shared.table.forget(cell.id()));
+    cells.iter().for_each(|cell| shared.table.forget(cell));
     cells.iter().for_each(|cell| cell.topic().leave(cell.id()));
     assert!(cells.iter().all(|cell| Arc::strong_count(cell) == 1), "the tags hold a session that has ended");
 }
