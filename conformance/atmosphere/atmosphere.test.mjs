@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { ROWS, TRANSPORTS } from './clients.mjs';
+import { ROWS, TRANSPORTS, VERSIONS, isModern } from './clients.mjs';
 import { startBrowser } from './harness.mjs';
 import { Cell, SCENARIOS } from './scenarios.mjs';
 import { Results } from './table.mjs';
-import { chat, room, tabs } from './together.mjs';
+import { chat, headers, room, tabs } from './together.mjs';
 
 const PAGE = new URL('../../adapters/server/src/guide/atmosphere_clients.md', import.meta.url);
 const TRACKING = [false, true];
@@ -30,9 +30,9 @@ for (const [where, rows, concurrency] of [['Node', inNode, CONCURRENCY], ['Chrom
         const cell = new Cell(t, row, tracking, browser);
         try {
           await cell.start(scenario.example);
-          const note = await scenario.run(cell);
+          const notes = [await scenario.run(cell), cell.clients.some(({ glues }) => glues) && 'glued'].filter(Boolean);
           cell.clients.forEach((client) => client.assertSound());
-          results.add(row, name, tracking, note ?? (cell.clients.some(({ glues }) => glues) ? 'glued' : true));
+          results.add(row, name, tracking, notes.join(' ') || true);
         } catch (error) {
           error.message += `\n${cell.report()}`;
           throw error;
@@ -53,6 +53,12 @@ for (const tracking of TRACKING) {
     });
   }
 }
+
+describe('headers', { concurrency: CONCURRENCY }, () => {
+  for (const version of VERSIONS.filter((one) => !isModern(one))) for (const transport of ['streaming', 'long-polling']) {
+    test(`${version} in Node over ${transport}, with headers and no parameters: a push comes back`, (t) => headers(t, version, transport));
+  }
+});
 
 test('4.0.1, shared: two tabs have one connection, and tell each other what no server hears', (t) => tabs(t, browser));
 

@@ -40,18 +40,25 @@ export class Proxy extends Watch {
   }
 
   /**
-   * Takes every connection away in the middle of what passes, by an end or a `reset`; requests wait until restore().
-   * Resolves when the server has let go of its side: from then on it writes to none of them.
+   * Takes every connection away; requests wait until restore(). Clients see their sockets end in the middle of what passes, or
+   * be reset, or an answer that is `complete`. Resolves when the server has let go of its side: from then on it writes to
+   * none of them.
    */
-  async cut({ reset } = {}) {
-    this.#gate ??= gate();
+  async cut(how = 'ended') {
+    this.pause();
     const connections = [...this.#connections];
-    for (const { client, server } of connections) {
-      if (reset && !client.writableEnded && !client.destroyed) client.resetAndDestroy();
+    for (const { client, server, asked } of connections) {
+      if (how === 'complete' && asked.at(-1)?.links) client.write('0\r\n\r\n');
+      if (how === 'reset' && !client.writableEnded && !client.destroyed) client.resetAndDestroy();
       else client.destroySoon();
       server?.end();
     }
     await this.until(() => connections.every(({ server }) => !server || server.closed), 'the server to let go of its links');
+  }
+
+  /** Requests wait until restore(). */
+  pause() {
+    this.#gate ??= gate();
   }
 
   /** What was held goes on. */
@@ -77,17 +84,14 @@ export class Proxy extends Watch {
     return this.until(() => this.requests.find(matches), what);
   }
 
-  /** Resolves when every request that `matches` and connects is over, but for one link. */
-  linked(matches = () => true) {
-    return this.until(() => {
-      const alive = this.requests.filter((request) => matches(request) && request.connects && !request.ended);
-      return alive.length === 1 && alive[0].links;
-    }, 'the one link');
+  /** Resolves when the newest request that connects is a link. */
+  linked() {
+    return this.until(() => this.requests.findLast(({ connects }) => connects)?.links, 'the link');
   }
 
-  /** Resolves when no connection is left: everything that was sent has arrived and was answered. */
+  /** Resolves when everything that came is answered to its end, or gone. */
   quiet() {
-    return this.until(() => this.#connections.size === 0, () => `the end of ${this.#connections.size} connections`);
+    return this.until(() => this.requests.every(({ ended }) => ended), () => `the end of ${this.requests.find(({ ended }) => !ended)}`);
   }
 
   #accept(client) {
@@ -122,6 +126,7 @@ export class Proxy extends Watch {
         connection.client.write(`HTTP/1.1 200 OK\r\nContent-Type: ${page.type}\r\nContent-Length: ${Buffer.byteLength(page.body)}\r\n`
           + `Cache-Control: no-store\r\n${page.headers ?? ''}\r\n`);
         connection.client.write(page.body);
+        request.over = true;
         continue;
       }
       const verdict = await this.judge(request);
@@ -156,9 +161,9 @@ export class Proxy extends Watch {
 function describe(method, target, headers, body) {
   const { pathname, searchParams } = new URL(target, 'http://proxy');
   const query = Object.fromEntries([...searchParams].map(([name, value]) => [name.toLowerCase(), value]));
-  const transport = query['x-atmosphere-transport'];
+  const transport = query['x-atmosphere-transport'] ?? headers['x-atmosphere-transport'];
   return {
-    method, path: pathname, query, headers, transport, id: query['x-atmosphere-tracking-id'], body: body.toString(), answer: '', over: false,
+    method, path: pathname, query, headers, transport, id: query['x-atmosphere-tracking-id'] ?? headers['x-atmosphere-tracking-id'], body: body.toString(), answer: '', over: false,
     connects: method === 'GET' && transport !== undefined && !['close', 'polling'].includes(transport),
     /** Its answer has begun, and goes on: it is a link. */
     get links() {
@@ -169,8 +174,12 @@ function describe(method, target, headers, body) {
     get ended() {
       return this.over || (this.status !== undefined && this.status !== '101' && !this.links);
     },
+    get content() {
+      const content = this.answer.slice(this.answer.indexOf('\r\n\r\n') + 4);
+      return content === '0\r\n\r\n' ? '' : content; // no chunk but the last
+    },
     get status() { return this.answer.match(/^HTTP\/1.1 (\d+)/)?.[1]; },
-    toString() { return `${method} ${target} ${this.body && JSON.stringify(this.body)} → ${this.over ? 'over ' : ''}${this.status} ${JSON.stringify(this.answer.slice(this.answer.indexOf('\r\n\r\n') + 4).slice(0, 300))}`; },
+    toString() { return `${method} ${target} ${this.body && JSON.stringify(this.body)} → ${this.over ? 'over ' : ''}${this.status} ${JSON.stringify(this.content.replace(/ {9,}/g, '<spaces>').slice(0, 300))}`; },
   };
 }
 

@@ -11,8 +11,10 @@ const NOTES = {
     + 'arrive as one. All of it arrives, once and in order.',
   reconnects: '`close()` of version 5 closes the WebSocket and then opens another by itself, unless it was told `reconnect: false`. '
     + 'It is the same session, which goes on.',
-  stays: 'Versions 2.3.8 and 3.0.6 try a refused upgrade twice and then do nothing more. They fall back when the WebSocket is accepted '
-    + 'and ends before the handshake.',
+  stays: 'After a refused upgrade, 3.0.6 tries once more and then does nothing; 2.3.8 falls back twice at once, the second time to '
+    + 'nothing. Both fall back when the WebSocket is accepted and ends before the handshake.',
+  complete: 'In Node, where these versions bring an XMLHttpRequest of their own, a stream that breaks in the middle makes them open several '
+    + 'at once and lose their way. Here the stream ended after a whole message, as it does when a proxy ends it.',
   silent: 'Version 5 does not say that it leaves: the session ends when the resume window does.',
 };
 /** What does not exist. */
@@ -21,7 +23,7 @@ const ABSENT = ['first', 'none'];
 export class Results {
   #outcomes = new Map();
 
-  /** `outcome` is true, false or the key of a note. */
+  /** `outcome` is true, false or the keys of notes, with spaces between. */
   add(row, scenario, tracking, outcome) {
     const key = keyOf(row, scenario);
     if (!this.#outcomes.has(key)) this.#outcomes.set(key, {});
@@ -38,7 +40,7 @@ export class Results {
       const { true: on, false: off } = this.#outcomes.get(keyOf(row, scenario)) ?? {};
       if (!on || !off) return `${on ? '✓' : '✗'} ${off ? '✓' : '✗'}`;
       if (ABSENT.includes(on)) return '–';
-      const notes = [...new Set([on, off])].filter((outcome) => outcome !== true);
+      const notes = [...new Set([off, on].filter((outcome) => outcome !== true).flatMap((outcome) => outcome.split(' ')))];
       notes.forEach((note) => used.add(note));
       return `✓${notes.map((note) => `[^${note}]`).join(' ')}`;
     };
@@ -62,7 +64,7 @@ against the \`echo\` and \`chat\` examples. Each mark stands for two runs, with 
 | column | what was seen |
 |---|---|
 | open | the client opens on the transport that it was told; the handshake is nothing that it shows |
-| push, receive | what is pushed comes back as it was: \`|\`, quotes, line breaks, characters beyond 16 bits, JSON, 40,000 characters; bytes on WebSocket |
+| push, receive | what is pushed comes back as it was: the delimiter, quotes, line breaks, characters beyond 16 bits, JSON, 40,000 characters; bytes on WebSocket |
 | one room | all clients of the table in a room with a native client and a plain WebSocket: all hear all, once and in the same order |
 | burst | hundreds of messages in a row, to clients that poll while they do not: all arrive, once and in order; what is pushed in a row arrives once |
 | cut, reopen | the network takes the link away, twice: what was broadcast meanwhile arrives, once and in order |

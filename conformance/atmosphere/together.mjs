@@ -6,6 +6,8 @@ import { NativePeer, PageClient, PlainPeer, ProcessClient, startServer } from '.
 import { Proxy } from './proxy.mjs';
 import { Cell, attached, lines } from './scenarios.mjs';
 
+const JSON_TEXT = '{"from":"plain","values":["|",1,null,"😀"]}';
+
 /**
  * Every client of `rows` in one room with a native client and a plain WebSocket. Each says something, and all hear all of
  * it, once and in the same order.
@@ -33,11 +35,11 @@ export async function room(t, rows, tracking, browser) {
       await hears(text);
     }
   }));
-  plain.say('end');
+  plain.say(JSON_TEXT, 'end');
   for (const { hears } of speakers) await hears('end');
   const heard = plain.messages;
-  assert.deepEqual([...heard].sort(), [...speakers.flatMap(({ who }) => lines(`${who}|says`, 3)), 'end'].sort());
-  assert.deepEqual(native.messages, heard);
+  assert.deepEqual([...heard].sort(), [...speakers.flatMap(({ who }) => lines(`${who}|says`, 3)), JSON_TEXT, 'end'].sort());
+  assert.deepEqual(native.messages, heard.map((text) => (text === JSON_TEXT ? JSON.parse(text) : text)));
   for (const { who, client } of members) {
     try {
       client.assertHeard(heard);
@@ -47,6 +49,20 @@ export async function room(t, rows, tracking, browser) {
       throw error;
     }
   }
+}
+
+/** A client that is told not to use parameters sends headers, but leaves out that it wants the handshake. */
+export async function headers(t, version, transport) {
+  const cell = await new Cell(t, { version, where: 'Node', transport }, true).start();
+  const client = await cell.client();
+  const request = cell.request('/echo', { attachHeadersAsQueryString: false, dropHeaders: false, headers: { 'X-atmo-protocol': 'true' } });
+  await client.open(request);
+  await attached(cell.proxy, cell.row);
+  await client.push('one|two');
+  await client.hears('one|two');
+  client.assertHeard(['one|two']);
+  const connects = cell.proxy.requests.filter(({ method }) => method === 'GET');
+  assert.ok(connects.length && connects.every(({ query, headers: sent }) => !query['x-atmosphere-transport'] && sent['x-atmosphere-transport'] === transport));
 }
 
 /** Two tabs with `shared: true`: one connection, and what one says only to the other does not leave the browser. */
