@@ -30,9 +30,9 @@ for (const [where, rows, concurrency] of [['Node', inNode, CONCURRENCY], ['Chrom
         const cell = new Cell(t, row, tracking, browser);
         try {
           await cell.start(scenario.example);
-          const notes = [await scenario.run(cell), cell.clients.some(({ glues }) => glues) && 'glued'].filter(Boolean);
+          const note = await scenario.run(cell);
           cell.clients.forEach((client) => client.assertSound());
-          results.add(row, name, tracking, notes.join(' ') || true);
+          results.add(row, name, tracking, note ?? true);
         } catch (error) {
           error.message += `\n${cell.report()}`;
           throw error;
@@ -49,7 +49,7 @@ for (const tracking of TRACKING) {
     test(`one room, ${where}, ${tracked(tracking)}: every message of each reaches all, once and in the same order`, { timeout: 120_000 }, async (t) => {
       rows.forEach((row) => results.add(row, 'room', tracking, false));
       await room(t, [...rows, ...guests], tracking, browser);
-      rows.forEach((row) => results.add(row, 'room', tracking, row.transport === 'streaming' && !tracking ? 'glued' : true));
+      rows.forEach((row) => results.add(row, 'room', tracking, true));
     });
   }
 }

@@ -174,9 +174,16 @@ function describe(method, target, headers, body) {
     get ended() {
       return this.over || (this.status !== undefined && this.status !== '101' && !this.links);
     },
+    /** The body as far as it has come, without the sizes of its chunks. */
     get content() {
-      const content = this.answer.slice(this.answer.indexOf('\r\n\r\n') + 4);
-      return content === '0\r\n\r\n' ? '' : content; // no chunk but the last
+      const [head, ...rest] = this.answer.split('\r\n\r\n');
+      let body = rest.join('\r\n\r\n');
+      if (!/^transfer-encoding: chunked/im.test(head)) return body;
+      let content = '';
+      for (let size; (size = parseInt(body, 16)) > 0; body = body.slice(body.indexOf('\r\n') + 2 + size + 2)) {
+        content += body.slice(body.indexOf('\r\n') + 2).slice(0, size);
+      }
+      return content;
     },
     get status() { return this.answer.match(/^HTTP\/1.1 (\d+)/)?.[1]; },
     toString() { return `${method} ${target} ${this.body && JSON.stringify(this.body)} → ${this.over ? 'over ' : ''}${this.status} ${JSON.stringify(this.content.replace(/ {9,}/g, '<spaces>').slice(0, 300))}`; },

@@ -181,8 +181,8 @@ async function cut(cell) {
   await client.hears('end');
   client.assertHeard(heard);
   if (several) {
-    for (const { answer } of proxy.requests.filter(({ connects, answer }) => connects && answer)) {
-      assert.match(answer, /\r\n\r\n[0-9A-F]+\r\n\s/i, 'a stream begins with white space, whatever its client remembers of another');
+    for (const { content } of proxy.requests.filter((request) => request.connects && request.content)) {
+      assert.match(content, /^\s/, 'a stream begins with white space, whatever its client remembers of another');
     }
   }
   assert.equal(peer.messages.filter((text) => text === 'still the same').length, 1);
@@ -279,7 +279,8 @@ async function close(cell) {
   await observer.until(() => told('joined the room') === 2, 'the plain peers');
   const client = await cell.open('/the-chat');
   await observer.until(() => told('joined the room') === 3, 'the client');
-  await client.until(() => client.count('message'), 'what the client is told itself');
+  other.say('{"author":"other","message":"welcome"}');
+  await client.until(() => client.text.includes('welcome'), 'what is said to the client');
   const links = proxy.requests.filter(({ connects }) => connects).length;
   await client.command('close');
   if (cell.modern) return closeOfFive(cell, client, observer, other);
@@ -291,7 +292,8 @@ async function close(cell) {
     // It may have come before the close request.
     await proxy.until(() => proxy.requests.findLast(({ connects }) => connects).ended && proxy.requests.filter(({ connects }) => connects).length > links, 'the stray poll');
     const stray = proxy.requests.findLast(({ connects }) => connects);
-    assert.deepEqual([stray.id, stray.status, stray.content], [request.id, '200', ''], 'the answer to the stray poll');
+    // The padding is there if it overtook the close request.
+    assert.deepEqual([stray.id, stray.status, stray.content.trim()], [request.id, '200', ''], 'the answer to the stray poll');
   }
   if (where === 'Node') await client.exit();
   else await client.page.close();

@@ -7,7 +7,7 @@ const COLUMNS = {
   fallback: 'fallback', close: 'close', unload: 'page closed',
 };
 const NOTES = {
-  glued: 'Without length tracking, what is sent over one stream has no boundaries: messages that are written close together may '
+  boundaries: 'Without length tracking, what is sent over one stream has no boundaries: messages that are written close together may '
     + 'arrive as one. All of it arrives, once and in order.',
   reconnects: '`close()` of version 5 closes the WebSocket and then opens another by itself, unless it was told `reconnect: false`. '
     + 'It is the same session, which goes on.',
@@ -23,7 +23,7 @@ const ABSENT = ['first', 'none'];
 export class Results {
   #outcomes = new Map();
 
-  /** `outcome` is true, false or the keys of notes, with spaces between. */
+  /** `outcome` is true, false or the key of a note. */
   add(row, scenario, tracking, outcome) {
     const key = keyOf(row, scenario);
     if (!this.#outcomes.has(key)) this.#outcomes.set(key, {});
@@ -35,16 +35,16 @@ export class Results {
   }
 
   page() {
-    const used = new Set();
+    const used = new Set(['boundaries']);
     const cell = (row, scenario) => {
       const { true: on, false: off } = this.#outcomes.get(keyOf(row, scenario)) ?? {};
       if (!on || !off) return `${on ? '✓' : '✗'} ${off ? '✓' : '✗'}`;
       if (ABSENT.includes(on)) return '–';
-      const notes = [...new Set([off, on].filter((outcome) => outcome !== true).flatMap((outcome) => outcome.split(' ')))];
+      const notes = [...new Set([off, on])].filter((outcome) => outcome !== true);
       notes.forEach((note) => used.add(note));
-      return `✓${notes.map((note) => `[^${note}]`).join(' ')}`;
+      return `✓${notes.map((note) => `[^${note}]`).join('')}`;
     };
-    const rows = ROWS.map((row) => [row.version, row.where, row.transport, ...Object.keys(COLUMNS).map((scenario) => cell(row, scenario))]);
+    const rows = ROWS.map((row) => [row.version, row.where, row.transport + (row.transport === 'streaming' ? '[^boundaries]' : ''), ...Object.keys(COLUMNS).map((scenario) => cell(row, scenario))]);
     const table = [['atmosphere.js', 'in', 'transport', ...Object.values(COLUMNS)], Array(3 + Object.keys(COLUMNS).length).fill('---'), ...rows];
     return `${HEAD}
 ${table.map((line) => `| ${line.join(' | ')} |`).join('\n')}
