@@ -70,6 +70,23 @@ pub enum Heartbeat {
     None,
 }
 
+impl Heartbeat {
+    /// Whether pings are frames of the protocol.
+    pub(crate) const fn is_by_frames(self) -> bool {
+        matches!(self, Self::Frames) || self.is_unanswered()
+    }
+
+    /// Whether they are frames that nobody answers. Clients then beat by themselves, if they do.
+    pub(crate) const fn is_unanswered(self) -> bool {
+        matches!(self, Self::FramesUnanswered | Self::FramesUnansweredAndCarrier)
+    }
+
+    /// Whether a ping, of one kind or the other, is answered.
+    pub(crate) const fn is_answered(self) -> bool {
+        matches!(self, Self::CarrierAnswered | Self::Frames | Self::FramesUnansweredAndCarrier)
+    }
+}
+
 /// What a server says first on a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "internal to the rules")]

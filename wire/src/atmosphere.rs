@@ -23,7 +23,7 @@ pub struct AtmosphereFormat {
 
 /// What an attachment of an atmosphere.js client begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(clippy::exhaustive_enums, reason = "SPEC ATM-7 to ATM-9 have these")]
+#[expect(clippy::exhaustive_enums, reason = "SPEC ATM-8 to ATM-10 have these")]
 pub enum Greeting {
     /// The handshake: the session's tracking id, how often the client shall send heartbeats, and what they are.
     Handshake,
@@ -129,3 +129,113 @@ static FLAVOURS: [AtmosphereFormat; 12] = {
     }
     flavours
 };
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use nosphere_core::{Message, Payload, ResumeToken, Window};
+
+    use super::*;
+
+    fn opened(client_heartbeat: Duration) -> Frame {
+        let token: ResumeToken = "24f98d6bc27141698f9c217343b62aa7".parse().unwrap();
+        Frame::Opened(Opened {
+            session: token.session(),
+            token,
+            heartbeat: client_heartbeat,
+            timeout: Duration::ZERO,
+            proof: Duration::ZERO,
+            resume: Duration::ZERO,
+            window: Window::default(),
+        })
+    }
+
+    fn text(format: &AtmosphereFormat, frame: Frame) -> String {
+        match format.encode(frame) {
+            Ok(Unit::Text(text)) => text.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// SPEC §17.2, ATM-11.
+    #[test]
+    fn the_handshake_is_what_the_original_wrote() {
+        let plain = AtmosphereFormat::of(Greeting::Handshake, false, false);
+        assert_eq!(text(plain, opened(Duration::ZERO)), "24f98d6b-c271-4169-8f9c-217343b62aa7|0|X|");
+        let tracked = AtmosphereFormat::of(Greeting::Handshake, true, false);
+        assert_eq!(text(tracked, opened(Duration::ZERO)), "41|24f98d6b-c271-4169-8f9c-217343b62aa7|0|X|");
+        let minute = opened(Duration::from_secs(60));
+        assert_eq!(text(tracked, minute), "45|24f98d6b-c271-4169-8f9c-217343b62aa7|60000|X|");
+    }
+
+    /// SPEC ATM-2: what is shown tells nothing of the secret.
+    #[test]
+    fn the_id_of_a_session_is_made_from_its_tracking_id_and_is_another() {
+        let Frame::Opened(opened) = opened(Duration::ZERO) else { panic!() };
+        assert_eq!(opened.session.to_string(), "3926b059-6c90-5856-98ea-02737d94d9ae");
+    }
+
+    /// SPEC ATM-9.
+    #[test]
+    fn who_comes_back_gets_a_space_without_a_length_or_nothing() {
+        for tracked in [false, true] {
+            let space = AtmosphereFormat::of(Greeting::Space, tracked, false);
+            assert_eq!(text(space, opened(Duration::ZERO)), " ");
+            let none = space.greeting_by(Greeting::None);
+            assert!(none.encode(opened(Duration::ZERO)).is_err());
+            assert_eq!((none.is_delimited(), none.greeting()), (tracked, Greeting::None));
+        }
+    }
+
+    /// SPEC ATM-11: 😀 is two of JavaScript's units, and four bytes.
+    #[test]
+    fn lengths_are_those_of_javascript() {
+        let tracked = AtmosphereFormat::of(Greeting::None, true, false);
+        for (message, unit) in [("a😀b", "4|a😀b"), ("ä", "1|ä"), ("5|x", "3|5|x"), ("\u{10ffff}", "2|\u{10ffff}")]
+        {
+            assert_eq!(text(tracked, Frame::Message(Payload::Text(message.into()))), unit);
+        }
+        assert_eq!(text(tracked, Frame::Ping { received: 7 }), "1|X");
+        let bytes = Payload::Binary(bytes::Bytes::from_static(b"|"));
+        assert_eq!(tracked.encode(Frame::Message(bytes)), Ok(Unit::Binary(bytes::Bytes::from_static(b"|"))));
+    }
+
+    /// SPEC ATM-12.
+    #[test]
+    fn what_no_client_shows_is_an_error() {
+        for format in FLAVOURS.iter() {
+            for lost in ["", " ", "\t\r\n\u{a0}\u{feff}", "X", " X\n"] {
+                assert!(format.encode(Frame::Message(Payload::Text(lost.into()))).is_err(), "{lost:?}");
+            }
+            for kept in ["x", "XX", "X|", "0", "\0", "|"] {
+                assert!(format.encode(Frame::Message(Payload::Text(kept.into()))).is_ok(), "{kept:?}");
+            }
+            assert!(format.encode(Frame::Ack { received: 0 }).is_err());
+            assert!(format.is_text() && format.separator().is_none());
+        }
+    }
+
+    /// SPEC ATM-24.
+    #[test]
+    fn an_x_is_a_heartbeat_where_one_was_asked_for() {
+        for format in FLAVOURS.iter() {
+            let read = |text: &str| format.decode(Unit::Text(text.into()));
+            let heartbeat = Ok(Frame::Pong { received: 0 });
+            let x = Ok(Frame::Message(Payload::Text("X".into())));
+            assert_eq!(read("X"), if format.beats { heartbeat } else { x });
+            assert_eq!(read("...ACK..."), Ok(Frame::Ack { received: 0 }));
+            assert_eq!(read("1|X"), Ok(Frame::Message(Payload::Text("1|X".into()))), "clients write no lengths");
+        }
+    }
+
+    /// A broadcast is encoded once for all flavours that write it in the same way.
+    #[test]
+    fn flavours_share_their_encodings_if_they_are_the_same() {
+        let message = Message::text("hello").shared();
+        let mut units: Vec<_> = FLAVOURS.iter().map(|format| message.encode(format).unwrap().payload_bytes()).collect();
+        units.sort_by_key(|unit| (unit.len(), unit.as_ptr()));
+        units.dedup_by_key(|unit| unit.as_ptr());
+        assert_eq!(units, ["hello", "5|hello"]);
+    }
+}

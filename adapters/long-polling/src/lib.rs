@@ -19,6 +19,8 @@
 //!
 //! `Nosphere-Received` is left to the adapter, which asks the connection for it when the answer is made.
 //!
+//! For clients of atmosphere.js (SPEC §17) [`PollBody`] and [`UnitStream`] are bodies that begin before there is anything to say.
+//!
 //! # Serving a poll
 //!
 //! ```
@@ -74,4 +76,4 @@ mod streaming;
 
 pub use body::{BodyError, discard_body, read_body};
 pub use poll::{Answer, answer};
-pub use streaming::{PollBody, UnitStream};
+pub use streaming::{Padding, PollBody, UnitStream};

@@ -25,7 +25,7 @@ impl EventWriter {
         Self { out: BytesMut::new(), style: Style::Native }
     }
 
-    /// For clients of atmosphere.js (SPEC ATM-13): events hold data and nothing else.
+    /// For clients of atmosphere.js (SPEC ATM-15): events hold data and nothing else.
     ///
     /// `padded`: the stream begins with 2,000 spaces, for those who wait until they have so much.
     pub fn atmosphere(padded: bool) -> Self {
@@ -189,5 +189,17 @@ mod tests {
         assert_eq!(events.take(), format!("event: binary\nid: {name}.2\ndata: AQ==\n\n"));
         events.lost(3, 9);
         assert_eq!(events.take(), format!("event: reset\nid: {name}.9\ndata: 3\n\n"));
+    }
+
+    #[test]
+    fn events_of_atmosphere_hold_data_and_nothing_else() {
+        // SPEC ATM-15
+        let mut events = EventWriter::atmosphere(false);
+        assert!(events.is_empty());
+        events.write(&text("a|b"), Some(7));
+        events.write(&text("\na\n\n b\n"), Some(8));
+        assert_eq!(events.take(), "data:a|b\r\n\r\ndata:\r\ndata:a\r\ndata:\r\ndata:  b\r\ndata:\r\n\r\n");
+        let padded = EventWriter::atmosphere(true).take();
+        assert_eq!((padded.len(), padded.trim_ascii().len(), padded.last()), (2001, 0, Some(&b'\n')));
     }
 }

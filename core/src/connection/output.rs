@@ -1,7 +1,7 @@
 //! What goes out over a link, in either role.
 
 use super::{Action, Connection, FirstWords, Role};
-use crate::rules::Heartbeat;
+use crate::rules::{Greets, Heartbeat};
 use crate::session::Next;
 use crate::timers::Timer;
 use crate::{Close, Encoded, Frame, LinkId, Opened, Reason, State, Text, Time, Transport, WireFormat};
@@ -149,11 +149,9 @@ impl Connection {
                 let opened = Opened {
                     session,
                     token,
-                    heartbeat: match self.rules().heartbeat {
-                        Heartbeat::FramesUnanswered | Heartbeat::FramesUnansweredAndCarrier => {
-                            self.config.client_heartbeat
-                        }
-                        _ => self.config.heartbeat,
+                    heartbeat: match self.rules().heartbeat.is_unanswered() {
+                        true => self.config.client_heartbeat,
+                        false => self.config.heartbeat,
                     },
                     timeout: self.config.timeout,
                     proof: self.config.proof,
@@ -198,6 +196,10 @@ impl Connection {
     fn finish(&mut self, now: Time) -> Option<Action> {
         let link = self.take_link()?;
         self.ended_link = Some((link.id, Reason::Closed));
+        if self.rules().greets == Greets::EveryAttachment {
+            // It was held until there was something to say, which is all that such a client can do.
+            self.prove();
+        }
         self.timers.stop(Timer::PollTime);
         self.timers.set(Timer::PollGap, now + self.config.poll_gap);
         Some(Action::Finish)
@@ -218,9 +220,6 @@ impl Connection {
 
     /// Whether a ping of the carrier is expected to be answered.
     pub(super) fn pings_are_answered(&self) -> bool {
-        matches!(
-            self.rules().heartbeat,
-            Heartbeat::Frames | Heartbeat::CarrierAnswered | Heartbeat::FramesUnansweredAndCarrier
-        )
+        self.rules().heartbeat.is_answered()
     }
 }

@@ -382,7 +382,7 @@ fn digest(key: &Text) -> u32 {
 
 const NO_KEY: u32 = 0;
 
-/// SPEC ATM-16.
+/// SPEC ATM-12.
 pub(crate) fn not_text() -> EncodeError {
     EncodeError::new("atmosphere over HTTP", "binary messages")
 }

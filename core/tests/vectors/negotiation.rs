@@ -1,6 +1,9 @@
 //! What a request's head asks for.
 
 use http::{HeaderValue, Request};
+use nosphere_core::{ResumeToken, SessionId, WireFormat as _};
+use nosphere_wire::atmosphere::Greeting;
+use nosphere_wire::negotiation::atmosphere::{AtmosphereRequest, Attachment, Push};
 use nosphere_wire::negotiation::{
     Dialect, Formats, Intent, OriginPolicy, Post, Refusal, SessionRequest, read_request, subprotocol,
 };
@@ -36,6 +39,7 @@ fn refusal_notation(refusal: &Refusal) -> Value {
 fn intent_notation(intent: &Intent) -> Value {
     match intent {
         Intent::None => json!("nothing"),
+        Intent::Atmosphere(request) => json!({"atmosphere": atmosphere(request)}),
         Intent::Preflight => json!("preflight"),
         Intent::WebSocket { protocol, subprotocol } => {
             let chosen = subprotocol.as_ref().map(|value| value.to_str().unwrap().into());
@@ -72,6 +76,41 @@ fn intent_notation(intent: &Intent) -> Value {
                 ("kind", kind.map(|kind| kind.to_string().into())),
             ])})
         }
+        other => panic!("no notation: {other:?}"),
+    }
+}
+
+fn atmosphere(request: &AtmosphereRequest) -> Value {
+    let id =
+        |tracking: Option<ResumeToken>| tracking.map(|token| SessionId::from(*token.as_bytes()).to_string().into());
+    match request {
+        AtmosphereRequest::Attach(Attachment { transport, tracking, format, modern, heartbeat, .. })
+        | AtmosphereRequest::Handshake(Attachment { transport, tracking, format, modern, heartbeat, .. }) => {
+            let greeting = match format.greeting() {
+                Greeting::Handshake => Some("handshake"),
+                Greeting::None => None,
+                Greeting::Space => Some("space"),
+            };
+            let name = if let AtmosphereRequest::Handshake(_) = request { "handshake" } else { "attach" };
+            json!({name: present([
+                ("transport", Some(transport.name().into())),
+                ("id", id(*tracking)),
+                ("greeting", greeting.map(Into::into)),
+                ("tracked", format.is_delimited().then_some(true.into())),
+                ("modern", modern.then_some(true.into())),
+                ("heartbeat", heartbeat.map(|heartbeat| heartbeat.as_secs().into())),
+            ])})
+        }
+        AtmosphereRequest::Close { tracking } => json!({"close": present([("id", id(*tracking))])}),
+        AtmosphereRequest::Push(Push { tracking, body, binary, .. }) => {
+            let body = body.as_ref().map(|body| str::from_utf8(body).unwrap().into());
+            json!({"push": present([
+                ("id", id(*tracking)),
+                ("body", body),
+                ("binary", binary.then_some(true.into())),
+            ])})
+        }
+        AtmosphereRequest::Nothing => json!("nothing"),
         other => panic!("no notation: {other:?}"),
     }
 }

@@ -140,10 +140,12 @@ fn attachment(
     if first && expects && version.is_none_or(|version| version.joined < Version::FIRST) {
         return Err(Refusal::atmosphere("Atmosphere Protocol version not supported."));
     }
-    let greeting = match transport {
-        _ if expects && (first || modern) => Greeting::Handshake,
-        Transport::WebSocket if !first && !modern => Greeting::Space,
-        _ => Greeting::None,
+    let greeting = if expects && (first || modern) {
+        Greeting::Handshake
+    } else if transport == Transport::WebSocket && !first && !modern {
+        Greeting::Space
+    } else {
+        Greeting::None
     };
     let tracked = value(parts, &names::TRACK_MESSAGE_SIZE).is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let heartbeat = value(parts, &names::HEARTBEAT_SERVER).and_then(|seconds| seconds.trim().parse::<u32>().ok());
@@ -196,7 +198,8 @@ impl Version {
         let numbers = text.trim().split('-').next()?;
         let mut parts = numbers.split('.');
         let (major, minor, patch) = (parts.next()?, parts.next()?, parts.next()?);
-        if parts.next().is_some() || [major, minor, patch].iter().any(|part| !part.bytes().all(|b| b.is_ascii_digit()))
+        if parts.next().is_some()
+            || [major, minor, patch].iter().any(|part| part.is_empty() || !part.bytes().all(|b| b.is_ascii_digit()))
         {
             return None;
         }
@@ -247,3 +250,58 @@ const NO_CACHE: [(HeaderName, &str); 4] = [
     (http::header::PRAGMA, "no-cache"),
     (HeaderName::from_static("x-accel-buffering"), "no"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    /// SPEC ATM-4.
+    #[test]
+    fn the_applications_own_parameters_are_left_as_they_are_and_no_other() {
+        for (whole, own) in [
+            ("/c", "/c"),
+            ("/c?", "/c?"),
+            ("/c?_=1", "/c"),
+            ("/c?a=%26&X-Atmosphere-Transport=sse&b=&c", "/c?a=%26&b=&c"),
+            ("/c?x-ATMO-protocol=true&a=1&a=2&_=3", "/c?a=1&a=2"),
+            ("/c?content-type=x&Content-Type=y&CONTENT%2DTYPE=z&type=w", "/c?type=w"),
+            ("/c?X-Heartbeat-Server=1&X-Heartbeat=2&x-atmo", "/c?X-Heartbeat=2"),
+            ("/c?%E4=1&__=2&_a=3&\u{e4}", "/c?%E4=1&__=2&_a=3&\u{e4}"),
+            ("https://h:1/c/d?X-Atmosphere-tracking-id=0&a", "https://h:1/c/d?a"),
+        ] {
+            let Ok(uri) = whole.parse::<Uri>() else { continue };
+            let expected = if own == "/c?" { "/c" } else { own };
+            assert_eq!(without_protocol_parameters(&uri).to_string().trim_end_matches('?'), expected, "{whole}");
+        }
+    }
+
+    /// SPEC ATM-5: the id is a secret.
+    #[test]
+    fn the_tracking_id_is_not_for_logs() {
+        let token = ResumeToken::from_random([0x24; 16]);
+        let mut headers = HeaderMap::new();
+        write_headers(&mut headers, Some(&token), true);
+        assert!(headers[names::TRACKING_ID].is_sensitive());
+        let (parts, ()) =
+            Request::get("/c?X-Atmosphere-tracking-id=24f98d6b-c271-4169-8f9c-217343b62aa7&X-Atmosphere-Transport=sse")
+                .body(())
+                .unwrap()
+                .into_parts();
+        let request = read(&parts, false, &Formats::default()).unwrap();
+        assert!(!format!("{request:?}").contains("24f98d6b"), "{request:?}");
+    }
+
+    #[test]
+    fn versions_are_compared_as_the_original_does() {
+        for (text, major) in [("2.2.12-jquery", 2), ("4.0.1", 4), ("10.0.0", 10), (" 5.0.7 ", 5)] {
+            assert_eq!(Version::read(text).map(|version| version.major), Some(major));
+        }
+        for text in ["", "4", "4.0", "4.0.1.2", "4.x.1", "-4.0.1", "4..1", "99999999999.0.0"] {
+            assert!(Version::read(text).is_none(), "{text}");
+        }
+        assert!(Version::read("2.0.3").is_some_and(|version| version.joined < Version::FIRST));
+        assert!(Version::read("2.2.1").is_some_and(|version| version.joined >= Version::FIRST));
+    }
+}

@@ -180,6 +180,17 @@ mod tests {
     const DIALECTS: [Dialect; 3] = [Dialect::Native(&JSON), Dialect::Native(&MESSAGEPACK), Dialect::Plain];
 
     #[test]
+    fn the_dialect_of_atmosphere_is_one_whatever_its_flavour_but_for_lengths() {
+        use crate::atmosphere::Greeting;
+        let of = |tracked| Dialect::Atmosphere(AtmosphereFormat::of(Greeting::None, tracked, false));
+        assert_eq!((Protocol::from(of(false)), of(false).is_plain()), (Protocol::Atmosphere, false));
+        assert_ne!(of(false), of(true));
+        assert!(DIALECTS.iter().all(|other| *other != of(false)));
+        let mut formats = Formats::default();
+        assert!(formats.register(of(true).format()).is_err(), "messages remember encodings by this name");
+    }
+
+    #[test]
     fn dialects_are_told_apart_by_their_formats_and_plain_is_none_of_them() {
         for (i, a) in DIALECTS.iter().enumerate() {
             for (j, b) in DIALECTS.iter().enumerate() {

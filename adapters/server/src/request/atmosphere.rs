@@ -1,9 +1,8 @@
 //! Clients of atmosphere.js (SPEC §17).
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, ready};
+use std::task::Context;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,17 +10,18 @@ use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use nosphere_core::{
-    Action, Attach, Batch, Fault, Frame, LinkId, Open, Opened, Reason, ResumeToken, Side, Text, Transport, Unit,
-    Window, WireFormat as _,
+    Attach, Batch, Fault, Frame, LinkId, Open, Opened, Reason, ResumeToken, Side, Text, Transport, Unit, Window,
+    WireFormat as _,
 };
-use nosphere_long_polling::{BodyError, PollBody, UnitStream, read_body};
+use nosphere_long_polling::{BodyError, Padding, PollBody, UnitStream, read_body};
 use nosphere_sse::{EventStream, EventWriter};
 use nosphere_wire::atmosphere::{AtmosphereFormat, Greeting};
 use nosphere_wire::negotiation::atmosphere::{AtmosphereRequest, Attachment, Push, write_headers};
 use nosphere_wire::negotiation::{Dialect, Refusal, headers::atmosphere as names};
-use tokio::time::{Instant, Sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::attach::Guard;
+use super::carrier::{self, Hold};
 use super::{OpenRequest, Route, open, refusal, reserve, upgrade};
 use crate::patient::{Patient, Stalled};
 use crate::session::{Cell, Outlet};
@@ -31,9 +31,6 @@ use crate::{Body, RequestHead};
 
 /// What a client without acknowledgements can take: whatever is written.
 const UNLIMITED: Window = Window { messages: u32::MAX, bytes: u32::MAX };
-
-/// How long a stream waits behind its greeting. A client takes all that it reads at once for the greeting.
-const GREETING_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a request waits for the last session of the same id to be over with.
 const ENDING: Duration = Duration::from_secs(2);
@@ -58,7 +55,7 @@ where
         AtmosphereRequest::Close { tracking } => close(shared, &route.head, tracking),
         AtmosphereRequest::Handshake(attachment) => handshake(shared, route, attachment).await,
         AtmosphereRequest::Push(request) => push(shared, route, request, body).await,
-        _ => Ok(empty(None)),
+        AtmosphereRequest::Nothing | _ => Ok(empty(None)),
     };
     answer.map_err(|refusal| match HeaderValue::from_str(refusal.text()) {
         Ok(text) if refusal.status() != StatusCode::NOT_IMPLEMENTED => refusal.with_header(names::ERROR, text),
@@ -80,10 +77,11 @@ pub(super) enum Found {
 
 pub(super) fn find(shared: &Shared, head: &RequestHead, tracking: &ResumeToken) -> Result<Found, Refusal> {
     let id = tracking.session();
-    let Some(cell) = shared.table.get(id) else {
-        let left = shared.strays.get(id, shared.clock.now()) == Some(Stray::Left);
-        return Ok(if left { Found::Left } else { Found::Nobody });
+    let nobody = || match shared.strays.get(id, shared.clock.now()) {
+        Some(Stray::Left) => Found::Left,
+        Some(Stray::Issued) | None => Found::Nobody,
     };
+    let Some(cell) = shared.table.get(id) else { return Ok(nobody()) };
     if !cell.verifies(tracking) || cell.topic().path() != head.path() {
         return Err(Refusal::forbidden("the session is on another path"));
     }
@@ -93,9 +91,9 @@ pub(super) fn find(shared: &Shared, head: &RequestHead, tracking: &ResumeToken) 
     match cell.ended_by() {
         None => Ok(Found::Living(cell)),
         Some((Side::Client, Reason::Closed)) => Ok(Found::Left),
-        // It was away for too long: for the client nothing is over.
-        Some((_, Reason::Expired | Reason::Unproved)) if cell.is_gone() => Ok(Found::Nobody),
-        Some((_, Reason::Expired | Reason::Unproved)) => Ok(Found::Ending),
+        // It was away for too long, or the server is about to end: for the client nothing is over.
+        Some((_, Reason::Expired | Reason::GoingAway | Reason::Unproved)) if cell.is_gone() => Ok(nobody()),
+        Some((_, Reason::Expired | Reason::GoingAway | Reason::Unproved)) => Ok(Found::Ending),
         Some(_) => Err(Refusal::closed()),
     }
 }
@@ -112,7 +110,7 @@ pub(super) async fn find_settled(
             Found::Ending if Instant::now() >= deadline => return Err(Refusal::unavailable()),
             // Looking is simpler than being told, and seldom.
             Found::Ending => tokio::time::sleep(Duration::from_millis(5)).await,
-            found => return Ok(found),
+            found @ (Found::Living(_) | Found::Nobody | Found::Left) => return Ok(found),
         }
     }
 }
@@ -174,38 +172,36 @@ async fn attach(shared: &Arc<Shared>, route: &Route<'_>, attachment: Attachment)
         None => new_tracking(shared)?,
     };
     let link = shared.next_link();
-    let cell = loop {
+    if shared.strays.get(tracking.session(), shared.clock.now()) == Some(Stray::Issued) {
+        // The client has the handshake.
+        format = format.greeting_by(Greeting::None);
+    }
+    let (cell, returns) = loop {
         match find_settled(shared, &route.head, &tracking).await? {
             Found::Left => return Ok(empty(Some((&tracking, false)))),
             Found::Living(cell) => match resume(shared, &cell, route, transport, link, format).await? {
-                Some(()) => break cell,
+                Some(returns) => break (cell, returns),
                 // It has just ended.
                 None => continue,
             },
             Found::Nobody | Found::Ending => {}
         }
         let handler = route.admit(shared).await?;
-        let now = shared.clock.now();
-        if shared.strays.get(tracking.session(), now) == Some(Stray::Issued) {
-            // The client has the handshake.
-            format = format.greeting_by(Greeting::None);
-        }
         let request = opening(tracking, format, heartbeat, link, transport);
         let connection = reserve(shared, &request).map_err(|reason| Refusal::new(reason, "no new sessions now"))?;
         let launch = |cell| handler.spawn(cell, None);
         if let Ok(cell) = open(shared, route.head.clone(), connection, format, Outlet::Carrier, launch) {
-            shared.strays.remove(tracking.session());
-            break cell;
+            break (cell, false);
         }
         // Somebody else was faster with the same id.
     };
-    let guard = Guard { cell, link };
-    let mut response = respond(guard, transport, format, !modern);
+    shared.strays.remove(tracking.session());
+    let mut response = respond(Guard { cell, link }, transport, format, !modern, returns);
     write_headers(response.headers_mut(), Some(&tracking), first);
     Ok(response)
 }
 
-/// The session goes on over another link. `None`: it has ended.
+/// The session goes on over another link. Whether that is a new attachment; `None`: it has ended.
 async fn resume(
     shared: &Shared,
     cell: &Arc<Cell>,
@@ -213,45 +209,55 @@ async fn resume(
     transport: Transport,
     link: LinkId,
     format: &'static AtmosphereFormat,
-) -> Result<Option<()>, Refusal> {
+) -> Result<Option<bool>, Refusal> {
     if cell.begins(transport, None) {
         // The handler of a resumption is not used: the session has one.
         drop(route.admit(shared).await?);
     }
     match cell.attach(Attach { link, transport, attachment: None, received: None }, format) {
-        Ok(()) => Ok(Some(())),
+        Ok(begins) => Ok(Some(begins)),
         Err((Fault::Closed, _)) => Ok(None),
         Err((fault, received)) => Err(refusal(fault, received)),
     }
 }
 
-fn respond(guard: Guard, transport: Transport, format: &'static AtmosphereFormat, padded: bool) -> Response<Body> {
+/// `old`: the client is of a version before 5. `returns`: it had another link before.
+fn respond(
+    guard: Guard,
+    transport: Transport,
+    format: &'static AtmosphereFormat,
+    old: bool,
+    returns: bool,
+) -> Response<Body> {
+    let greets = format.greeting() == Greeting::Handshake;
+    let cell = Arc::clone(&guard.cell);
     let next = move |cx: &mut Context<'_>| guard.cell.poll_action(guard.link, format, cx);
     match transport {
         Transport::ServerSentEvents => {
-            nosphere_sse::response(Body::stream(EventStream::new(EventWriter::atmosphere(padded), 0, next)))
+            nosphere_sse::response(Body::stream(EventStream::new(EventWriter::atmosphere(old), 0, next)))
         }
-        Transport::Streaming => text(Body::stream(UnitStream::new(format.is_delimited(), padded, paused(next)))),
-        Transport::LongPolling | Transport::WebSocket | _ => text(Body::stream(PollBody::new(next))),
-    }
-}
-
-/// Waits for a while behind a greeting.
-fn paused(
-    mut next: impl FnMut(&mut Context<'_>) -> Poll<Action> + Unpin,
-) -> impl FnMut(&mut Context<'_>) -> Poll<Action> + Unpin {
-    let mut first = true;
-    let mut pause: Option<Pin<Box<Sleep>>> = None;
-    move |cx| {
-        if let Some(sleep) = &mut pause {
-            ready!(sleep.as_mut().poll(cx));
-            pause = None;
+        Transport::Streaming => {
+            let padding = match old {
+                true if greets => Padding::WithGreeting,
+                true => Padding::Alone,
+                false => Padding::None,
+            };
+            let next = carrier::paused(greets, next);
+            let delimited = format.is_delimited();
+            text(if old {
+                Body::stream(UnitStream::new(delimited, padding, carrier::held(cell, Hold::Stream, next)))
+            } else {
+                Body::stream(UnitStream::new(delimited, padding, next))
+            })
         }
-        let action = ready!(next(cx));
-        if std::mem::take(&mut first) && matches!(action, Action::Send { number: None, .. }) {
-            pause = Some(Box::pin(tokio::time::sleep(GREETING_PAUSE)));
+        Transport::LongPolling | Transport::WebSocket | _ => {
+            let next = carrier::held(cell, Hold::Poll, next);
+            text(if old && returns {
+                Body::stream(PollBody::new(old, carrier::paused(false, next)))
+            } else {
+                Body::stream(PollBody::new(old, next))
+            })
         }
-        Poll::Ready(action)
     }
 }
 

@@ -84,6 +84,7 @@ async fn resume(
         drop(route.admit(shared).await?);
     }
     cell.attach(attach, protocol.format())
+        .map(drop)
         .map_err(|(fault, received)| (fault != Fault::Closed).then(|| refusal(fault, received)))
 }
 

@@ -2,6 +2,7 @@
 
 mod atmosphere;
 mod attach;
+mod carrier;
 mod post;
 mod upgrade;
 
@@ -119,7 +120,7 @@ impl Route<'_> {
         let attaches = match intent {
             Intent::Attach { .. } | Intent::WebSocket { .. } => true,
             Intent::Atmosphere(request) => request.may_open(),
-            _ => false,
+            Intent::None | Intent::Post(_) | Intent::Preflight | _ => false,
         };
         if attaches && head_length(self.head.parts()) > shared.config.max_head_bytes {
             return Err(Refusal::head_too_large());

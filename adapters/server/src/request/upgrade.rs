@@ -40,7 +40,7 @@ pub(super) async fn upgrade(
     };
     // A native client may want to resume: what its session is owed as the server shuts down, and for which there is always
     // room.
-    let opens = visit.as_ref().map_or(protocol.is_plain(), |visit| !visit.known);
+    let opens = visit.as_ref().map_or_else(|| protocol.is_plain(), |visit| !visit.known);
     if opens && shared.closing.load(Ordering::Relaxed) {
         return Err(Refusal::going_away());
     }

@@ -54,6 +54,7 @@ impl Cell {
             ended: false,
             gone: false,
             pushes: None,
+            held_links: 0,
             congested: false,
             given_up: false,
             room: None,
@@ -204,21 +205,37 @@ impl Cell {
         self.change(|live, now| live.connection.close(reason, now));
     }
 
-    /// A client comes back over HTTP, or with its next poll.
+    /// A client comes back over HTTP, or with its next poll. Whether that begins an attachment.
     pub(crate) fn attach(
         self: &Arc<Self>,
         attach: Attach,
         format: &'static dyn WireFormat,
-    ) -> Result<(), (Fault, u64)> {
+    ) -> Result<bool, (Fault, u64)> {
         self.change(|live, now| {
+            let attachment = live.connection.attachment();
             let answer = live.connection.handle_attach(attach, now);
             if let Err(fault) = answer {
                 return Err((fault, live.connection.report_received()));
             }
             live.replace_outlet(Outlet::Carrier);
             live.format = format;
-            Ok(())
+            Ok(live.connection.attachment() != attachment)
         })
+    }
+
+    /// The current link.
+    pub(crate) fn link(&self) -> Option<LinkId> {
+        self.lock().connection.link()
+    }
+
+    /// Takes one of the places for links that were replaced and wait for their end, until it is dropped.
+    pub(crate) fn hold_link(self: &Arc<Self>, limit: u32) -> Option<HeldLink> {
+        let mut live = self.lock();
+        if live.held_links >= limit {
+            return None;
+        }
+        live.held_links += 1;
+        Some(HeldLink(Arc::clone(self)))
     }
 
     /// Whether a request with this attachment begins a new one, and is not the next poll of a run.
@@ -475,6 +492,15 @@ impl Drop for BodyPlace<'_> {
         let mut live = self.0.lock();
         live.bodies -= 1;
         live.note_push();
+    }
+}
+
+/// A place for a link; see [`Cell::hold_link`].
+pub(crate) struct HeldLink(Arc<Cell>);
+
+impl Drop for HeldLink {
+    fn drop(&mut self) {
+        self.0.lock().held_links -= 1;
     }
 }
 

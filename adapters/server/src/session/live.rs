@@ -37,6 +37,8 @@ pub(crate) struct Live {
     pub(super) ended: bool,
     /// The same, and it has left everything that it was in by its id.
     pub(super) gone: bool,
+    /// Polls and streams that were replaced and are not ended yet.
+    pub(super) held_links: u32,
     /// Who waits to bring a message.
     pub(super) pushes: Option<Arc<Notify>>,
     /// Connected, with more than half of its queue used.

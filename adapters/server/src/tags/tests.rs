@@ -166,7 +166,7 @@ fn sessions(count: u8) -> (Arc<Shared>, Vec<Arc<Cell>>) {
         let connection = Connection::server(&shared.session_config, Protocol::Native, opening, now);
         let topic = shared.topics.enter("/here");
         let head = crate::RequestHead::new(http::Request::new(()).into_parts().0, "/".into(), Vec::new());
-        Cell::new(&shared, topic, connection, &nosphere_wire::JSON, Outlet::Carrier, head).unwrap()
+        Cell::new(&shared, topic, connection, &nosphere_wire::JSON, Outlet::Carrier, head).ok().unwrap()
     });
     let cells = cells.collect();
     (shared, cells)
