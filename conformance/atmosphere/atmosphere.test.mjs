@@ -3,9 +3,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import { Cell } from './cell.mjs';
 import { ROWS, TRANSPORTS, VERSIONS, isModern } from './clients.mjs';
 import { startBrowser } from './harness.mjs';
-import { Cell, SCENARIOS } from './scenarios.mjs';
+import { SCENARIOS } from './scenarios.mjs';
 import { Results } from './table.mjs';
 import { chat, headers, room, tabs } from './together.mjs';
 
@@ -24,13 +25,14 @@ const tracked = (tracking) => (tracking ? 'with length tracking' : 'without leng
 
 for (const [where, rows, concurrency] of [['Node', inNode, CONCURRENCY], ['Chromium', inPages, CONCURRENCY]]) {
   describe(where, { concurrency }, () => {
-    for (const row of rows) for (const tracking of TRACKING) for (const [name, scenario] of Object.entries(SCENARIOS)) {
+    for (const row of rows) for (const tracking of TRACKING) for (const [name, { run, example, exists = () => true }] of Object.entries(SCENARIOS)) {
+      if (!exists(row)) continue;
       test(`${row.version} in ${where} over ${row.transport} ${tracked(tracking)}: ${name}`, { timeout: 90_000 }, async (t) => {
         results.add(row, name, tracking, false);
         const cell = new Cell(t, row, tracking, browser);
         try {
-          await cell.start(scenario.example);
-          const note = await scenario.run(cell);
+          await cell.start(example);
+          const note = await run(cell);
           cell.clients.forEach((client) => client.assertSound());
           results.add(row, name, tracking, note ?? true);
         } catch (error) {

@@ -65,7 +65,7 @@ class Client extends Watch {
 
   /** Waits until `text` has arrived: as a message, or among others where the carrier keeps no boundaries. */
   hears(text) {
-    return this.until(() => (this.glues ? this.text : this.messages).includes(text), `“${text.slice(0, 60)}”`);
+    return this.until(() => (this.glues ? this.text : this.messages).includes(text), `“${text.slice(0, 60)}” at ${this.name}`);
   }
 
   /** Without length tracking, a stream has no message boundaries: two that are written close together may arrive as one. */

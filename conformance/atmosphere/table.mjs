@@ -1,6 +1,7 @@
 // The table of what came out, as a page of the guide. The same results give the same page, byte by byte.
 
 import { ROWS } from './clients.mjs';
+import { SCENARIOS } from './scenarios.mjs';
 
 const COLUMNS = {
   open: 'open', echo: 'push, receive', room: 'one room', burst: 'burst', cut: 'cut, reopen', restart: 'new server',
@@ -17,8 +18,7 @@ const NOTES = {
     + 'at once and lose their way. Here the stream ended after a whole message, as it does when a proxy ends it.',
   silent: 'Version 5 does not say that it leaves: the session ends when the resume window does.',
 };
-/** What does not exist. */
-const ABSENT = ['first', 'none'];
+const exists = (row, scenario) => SCENARIOS[scenario]?.exists?.(row) ?? true;
 
 export class Results {
   #outcomes = new Map();
@@ -31,15 +31,15 @@ export class Results {
   }
 
   get complete() {
-    return ROWS.every((row) => Object.keys(COLUMNS).every((scenario) => [true, false].every((tracking) => this.#outcomes.get(keyOf(row, scenario))?.[tracking])));
+    return ROWS.every((row) => Object.keys(COLUMNS).every((scenario) => !exists(row, scenario) || [true, false].every((tracking) => this.#outcomes.get(keyOf(row, scenario))?.[tracking])));
   }
 
   page() {
     const used = new Set(['boundaries']);
     const cell = (row, scenario) => {
+      if (!exists(row, scenario)) return '–';
       const { true: on, false: off } = this.#outcomes.get(keyOf(row, scenario)) ?? {};
       if (!on || !off) return `${on ? '✓' : '✗'} ${off ? '✓' : '✗'}`;
-      if (ABSENT.includes(on)) return '–';
       const notes = [...new Set([off, on])].filter((outcome) => outcome !== true);
       notes.forEach((note) => used.add(note));
       return `✓${notes.map((note) => `[^${note}]`).join('')}`;
@@ -69,7 +69,7 @@ against the \`echo\` and \`chat\` examples. Each mark stands for two runs, with 
 | burst | hundreds of messages in a row, to clients that poll while they do not: all arrive, once and in order; what is pushed in a row arrives once |
 | cut, reopen | the network takes the link away, twice: what was broadcast meanwhile arrives, once and in order |
 | new server | another process, which knows nothing of the client: the client goes on, and hears what is sent from then on |
-| fallback | the WebSocket is refused: the client arrives on long-polling |
+| fallback | the WebSocket is refused: the client arrives on each other transport |
 | close | the client closes: the others are told, once, and no stray poll brings it back |
 | page closed | the same when its tab is closed |
 `;

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { Visitor } from '../browser/harness.mjs';
 import { NativePeer, PageClient, PlainPeer, ProcessClient, startServer } from './harness.mjs';
 import { Proxy } from './proxy.mjs';
-import { Cell, attached, lines } from './scenarios.mjs';
+import { Cell, attached, lines } from './cell.mjs';
 
 const JSON_TEXT = '{"from":"plain","values":["|",1,null,"😀"]}';
 
@@ -19,6 +19,7 @@ export async function room(t, rows, tracking, browser) {
   const members = await Promise.all(rows.map(async (row) => {
     const who = `${row.version}.${row.where}.${row.transport}`;
     const client = row.where === 'Node' ? await ProcessClient.start(t, row.version) : await PageClient.start(t, browser, row.version, proxy);
+    client.name = who;
     const { transport } = row;
     await client.open({ url: `${proxy.url}/broadcast?who=${who}`, transport, ...(tracking && { trackMessageLength: true }) });
     await attached(proxy, row, (request) => request.query.who === who);

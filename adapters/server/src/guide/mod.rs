@@ -11,6 +11,7 @@
 //! | [`limits`] | before it meets the world: everything that is bounded, and what happens then |
 //! | [`testing`] | to test handlers without a network |
 //! | [`guarantees`] | to know what is promised, and what is not |
+//! | [`atmosphere_clients`] | to see which atmosphere.js clients work as they are, and how |
 //!
 //! The examples are programs to copy from, each complete:
 //!
@@ -26,6 +27,10 @@
 //! | `custom_audience` | who gets a broadcast by a rule of your own |
 //! | `custom_format` | a wire format of your own |
 //! | `echo` | benchmarks, and the conformance kit |
+
+pub mod atmosphere_clients {
+    #![doc = include_str!("atmosphere_clients.md")]
+}
 
 pub mod audiences {
     #![doc = include_str!("audiences.md")]
