@@ -76,4 +76,4 @@ mod streaming;
 
 pub use body::{BodyError, discard_body, read_body};
 pub use poll::{Answer, answer};
-pub use streaming::{Padding, PollBody, UnitStream};
+pub use streaming::{Broken, Padding, PollBody, UnitStream};

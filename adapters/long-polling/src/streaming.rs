@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
-use nosphere_core::Action;
+use nosphere_core::{Action, Reason};
 
 /// The most bytes that are gathered before they are handed to the HTTP server.
 const CHUNK: usize = 16 * 1024;
@@ -117,12 +117,25 @@ impl<F> fmt::Debug for UnitStream<F> {
     }
 }
 
+/// A body ended before it was whole, and the HTTP server is to let the client know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the answer was broken off: the server goes away")]
+#[non_exhaustive]
+pub struct Broken;
+
+impl From<Infallible> for Broken {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
 /// A response body that is the answer to a poll, for clients of atmosphere.js (SPEC ATM-13): its head goes out at once, so
 /// that the client knows that it waits, and its units when they come.
 ///
 /// What the HTTP server has taken counts as written, and nothing is taken from the connection before.
 ///
-/// Some browsers do not show the head before there is a body, so the answer may begin with a space if it has to wait.
+/// Some browsers do not show the head before there is a body, so the answer may begin with a space if it has to wait. A client
+/// whose poll ends with nothing thinks that all is well; so where the server goes away, the answer is broken off.
 pub struct PollBody<F> {
     next: F,
     space: bool,
@@ -139,9 +152,9 @@ impl<F: FnMut(&mut Context<'_>) -> Poll<Action> + Unpin> PollBody<F> {
 
 impl<F: FnMut(&mut Context<'_>) -> Poll<Action> + Unpin> Body for PollBody<F> {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Broken;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         while !self.ended {
             let Poll::Ready(action) = (self.next)(cx) else {
                 let space = std::mem::take(&mut self.space) && self.out.is_empty();
@@ -154,6 +167,10 @@ impl<F: FnMut(&mut Context<'_>) -> Poll<Action> + Unpin> Body for PollBody<F> {
             match action {
                 Action::Send { unit, .. } => self.out.put_slice(unit.payload()),
                 Action::Ping | Action::Lost { .. } => {}
+                Action::Close { reason: Reason::GoingAway } if self.out.is_empty() => {
+                    self.ended = true;
+                    return Poll::Ready(Some(Err(Broken)));
+                }
                 Action::Close { .. } | Action::Finish | Action::Attach(_) | _ => self.ended = true,
             }
         }
@@ -183,7 +200,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Wake, Waker};
 
-    use nosphere_core::{Encoded, Reason, Unit};
+    use nosphere_core::{Encoded, Unit};
 
     use super::*;
 
@@ -198,14 +215,14 @@ mod tests {
     }
 
     /// What a body gives, poll for poll, as long as it has more to say: `None` where it would be flushed.
-    fn frames(mut body: impl Body<Data = Bytes, Error = Infallible> + Unpin) -> (Vec<Option<Bytes>>, bool) {
+    fn frames(mut body: impl Body<Data = Bytes, Error: fmt::Debug> + Unpin) -> (Vec<Option<Bytes>>, bool) {
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(Arc::clone(&woken));
         let mut frames = Vec::new();
         loop {
             let wakes = woken.0.load(Ordering::Relaxed);
             match Pin::new(&mut body).poll_frame(&mut Context::from_waker(&waker)) {
-                Poll::Ready(Some(Ok(frame))) => frames.push(Some(frame.into_data().unwrap())),
+                Poll::Ready(Some(frame)) => frames.push(Some(frame.unwrap().into_data().unwrap())),
                 Poll::Ready(None) => {
                     assert!(body.is_end_stream());
                     return (frames, true);
@@ -277,6 +294,17 @@ mod tests {
                 assert_eq!(frames(PollBody::new(space, next([end]))), (vec![], true));
             }
         }
+    }
+
+    #[test]
+    fn a_poll_with_nothing_to_say_is_broken_off_where_the_server_goes_away() {
+        // SPEC ATM-13
+        let away = Action::Close { reason: Reason::GoingAway };
+        let mut body = PollBody::new(false, next([away.clone()]));
+        let first = Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(first, Poll::Ready(Some(Err(Broken)))));
+        let (answer, ended) = frames(PollBody::new(false, next([send("a", Some(1)), away])));
+        assert_eq!((lines(&answer), ended), (vec![Some("a")], true));
     }
 
     #[test]

@@ -143,6 +143,7 @@ pub use nosphere_core::{
     ResumeToken, SendError, SessionError, SessionId, Side, Tag, Text, Transport, Undeliverable, Undelivered, Unit,
     Window, WireFormat,
 };
+pub use nosphere_long_polling::Broken;
 pub use nosphere_wire::negotiation::{Formats, InvalidOrigin, OriginPolicy, Refusal, RegisterError};
 pub use nosphere_wire::{JSON, MESSAGEPACK, PLAIN};
 

@@ -251,11 +251,13 @@ fn respond(
             })
         }
         Transport::LongPolling | Transport::WebSocket | _ => {
-            let next = carrier::held(cell, Hold::Poll, next);
-            text(if old && returns {
-                Body::stream(PollBody::new(old, carrier::paused(false, next)))
+            let next = carrier::held(Arc::clone(&cell), Hold::Poll, next);
+            text(if !old {
+                Body::stream(PollBody::new(false, carrier::broken(cell, next)))
+            } else if returns {
+                Body::stream(PollBody::new(true, carrier::paused(false, next)))
             } else {
-                Body::stream(PollBody::new(old, next))
+                Body::stream(PollBody::new(true, next))
             })
         }
     }

@@ -10,9 +10,13 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::session::{Cell, HeldLink};
 
-/// How long a link that begins an attachment carries nothing but its greeting. All that a client reads at once it takes for
-/// the greeting; and one whose link broke opens several, of which it gives up all but one at once.
+/// How long a link carries nothing that begins an attachment without a greeting: a client whose link broke opens several, and
+/// gives up all but one at once.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a stream carries nothing behind its greeting. All that a client reads at once it takes for the greeting, and a
+/// browser that has much to do reads late.
+const GREETING_PAUSE: Duration = Duration::from_millis(250);
 
 /// How old a poll or stream has to be to be ended as soon as another one takes its place.
 const OLD: Duration = Duration::from_secs(1);
@@ -41,9 +45,23 @@ pub(super) fn paused(
         }
         let action = ready!(next(cx));
         if std::mem::take(&mut awaits_greeting) {
-            pause = Some(Box::pin(sleep(PAUSE)));
+            pause = Some(Box::pin(sleep(GREETING_PAUSE)));
         }
         Poll::Ready(action)
+    }
+}
+
+/// Tells a poll of a modern client that ends with its server apart from one that is answered: the first breaks, so that the
+/// client expects to be greeted anew.
+pub(super) fn broken(
+    cell: Arc<Cell>,
+    mut next: impl FnMut(&mut Context<'_>) -> Poll<Action> + Unpin,
+) -> impl FnMut(&mut Context<'_>) -> Poll<Action> + Unpin {
+    move |cx| {
+        let action = ready!(next(cx));
+        let reason = Reason::GoingAway;
+        let away = matches!(action, Action::Finish) && cell.ended_by().is_some_and(|ended| ended.1 == reason);
+        Poll::Ready(if away { Action::Close { reason } } else { action })
     }
 }
 

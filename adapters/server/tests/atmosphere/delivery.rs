@@ -259,6 +259,27 @@ async fn polls_that_come_at_once_do_not_chase_each_other() {
     }
 }
 
+/// A stream that was replaced at once stays open and silent, and ends with its successor: its end would bring two more.
+#[tokio::test]
+async fn streams_that_come_at_once_do_not_chase_each_other() {
+    let (server, clients) = with_kept(ServerConfig::default()).await;
+    let mut page = Page::open(server.addr, "/kept", "streaming").await;
+    let client = clients.of(page.session()).await;
+    page.cut();
+    until(|| client.sink() == nosphere::Sink::None).await;
+    client.send("once").unwrap();
+    page.attach().await;
+    let young = page.link.take();
+    page.attach().await;
+    assert_eq!(page.message().await, "once");
+    let current = std::mem::replace(&mut page.link, young);
+    assert_eq!(page.next_unit().await.map(|unit| unit.trim().len()), Some(0), "white space");
+    let early = tokio::time::timeout(std::time::Duration::from_millis(300), page.next_unit()).await;
+    assert!(early.is_err(), "{early:?}");
+    drop(current);
+    assert_eq!(page.next_unit().await, None);
+}
+
 /// SPEC ATM-18: a client that is gone before its answer is written.
 #[tokio::test]
 async fn an_answer_that_nobody_was_there_to_take_comes_again() {

@@ -115,6 +115,21 @@ async fn what_the_application_closed_stays_closed() {
     }
 }
 
+/// SPEC ATM-13: or it would show the handshake of the next server to its page. A classic one expects none.
+#[tokio::test]
+async fn the_poll_of_a_modern_client_breaks_as_the_server_goes_away() {
+    for modern in [false, true] {
+        let server = TestServer::start(quick()).await;
+        let page = Page::new(server.addr, "/quiet", "long-polling");
+        let mut page = if modern { page.modern() } else { page };
+        page.begin().await;
+        let (unit, ()) = tokio::join!(page.next_unit(), server.server.shutdown());
+        assert_eq!(unit.as_deref().map(str::trim), (!modern).then_some(""));
+        let answer = send(server.addr, get(&page.url()), "").await;
+        assert_eq!((answer.status, answer.header("x-atmosphere-error").is_some()), (503, true));
+    }
+}
+
 /// SPEC ATM-22.
 #[tokio::test]
 async fn who_closes_its_socket_and_stays_away_has_left_and_who_loses_it_is_lost() {
