@@ -6,7 +6,7 @@ import { Proxy } from './proxy.mjs';
 
 export class Cell {
   constructor(t, row, tracking, browser) {
-    Object.assign(this, { t, row, tracking, browser, clients: [] });
+    Object.assign(this, { t, row, tracking, browser, clients: [], peers: [] });
   }
 
   async start(example = 'echo') {
@@ -33,8 +33,10 @@ export class Cell {
     return { url: this.proxy.url + path, transport: this.row.transport, ...(this.tracking && { trackMessageLength: true }), ...options };
   }
 
-  plain(path) {
-    return PlainPeer.start(this.t, this.server.url + path);
+  async plain(path) {
+    const peer = await PlainPeer.start(this.t, this.server.url + path);
+    this.peers.push(peer);
+    return peer;
   }
 
   /** A plain WebSocket in the room, and what it has said: each time it waits until everyone was sent it. */
@@ -59,7 +61,7 @@ export class Cell {
       `--- ${client.name}`, ...client.events.map((event) => JSON.stringify(event).slice(0, 300)), ...client.log.slice(-20),
     ]);
     return [
-      ...lines, '--- requests', ...(this.proxy?.requests ?? []).filter(({ path }) => !path.startsWith('/client/')).slice(-30).map(String),
+      ...lines, ...this.peers.flatMap(({ messages }) => ['--- plain WebSocket', ...messages.slice(-20).map((text) => String(text).slice(0, 200))]), '--- requests', ...(this.proxy?.requests ?? []).filter(({ path }) => !path.startsWith('/client/')).slice(-30).map(String),
       '--- server', ...(this.server?.log ?? []).slice(-10),
     ].join('\n');
   }

@@ -154,6 +154,11 @@ export class PageClient extends Client {
     return client;
   }
 
+  /** As a user closes it: the page is told. */
+  closeTab() {
+    return Promise.all([this.page.waitForEvent('close'), this.page.close({ runBeforeUnload: true })]);
+  }
+
   /** A page that is still there is left for the next one: its connections end with what it shows. */
   async release() {
     if (this.page.isClosed()) return this.context.close();

@@ -49,7 +49,7 @@ async function closeOfFive(cell, client, assertTold) {
 export async function unload(cell) {
   const { proxy } = cell;
   const { client, said, assertTold } = await chatWith(cell);
-  await client.page.close({ runBeforeUnload: true });
+  await client.closeTab();
   if (cell.modern) await linksEnd(proxy);
   else {
     const request = await proxy.request((one) => one.transport === 'close' && one.status, 'the beacon');
@@ -65,9 +65,11 @@ const linksEnd = (proxy) => proxy.until(() => proxy.requests.every(({ connects, 
 
 /** The client in the chat, with one peer that counts what it is told, and another that speaks. */
 async function chatWith(cell) {
-  const [observer, other] = [await cell.plain('/the-chat'), await cell.plain('/the-chat')];
+  const observer = await cell.plain('/the-chat');
   const told = (message) => observer.messages.filter((text) => JSON.parse(text).message === message).length;
   const said = (message, times = 1) => observer.until(() => told(message) === times, `“${message}”`);
+  await said('joined the room', 1); // that its WebSocket is open does not say that it is in the room
+  const other = await cell.plain('/the-chat');
   const say = (message) => other.say(JSON.stringify({ author: 'other', message }));
   await said('joined the room', 2);
   const client = await cell.open('/the-chat');

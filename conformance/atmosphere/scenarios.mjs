@@ -96,7 +96,8 @@ async function fallback(cell) {
     await client.exit();
   }
   proxy.judge = upgradesTo(stays ? 'end' : 'refuse');
-  const { peer } = await cell.speaker();
+  const { peer, say } = await cell.speaker();
+  await say('I am in the room');
   for (const fallbackTransport of transports) {
     const client = await cell.open('/broadcast', { fallbackTransport });
     await client.push(`pushed over ${fallbackTransport}`);

@@ -30,6 +30,8 @@ export async function room(t, rows, tracking, browser) {
   const speakers = [...members, ...[plain, native].map((peer, index) => ({
     who: ['plain', 'native'][index], say: (text) => peer.say(text), hears: (text) => peer.hears(text),
   }))];
+  plain.say('begin');
+  for (const { hears } of speakers) await hears('begin');
   await Promise.all(speakers.map(async ({ who, say, hears }) => {
     for (const text of lines(`${who}|says`, 3)) {
       await say(text); // over HTTP one push may overtake another
@@ -39,7 +41,7 @@ export async function room(t, rows, tracking, browser) {
   plain.say(JSON_TEXT, 'end');
   for (const { hears } of speakers) await hears('end');
   const heard = plain.messages;
-  assert.deepEqual([...heard].sort(), [...speakers.flatMap(({ who }) => lines(`${who}|says`, 3)), JSON_TEXT, 'end'].sort());
+  assert.deepEqual([...heard].sort(), [...speakers.flatMap(({ who }) => lines(`${who}|says`, 3)), 'begin', JSON_TEXT, 'end'].sort());
   assert.deepEqual(native.messages, heard.map((text) => (text === JSON_TEXT ? JSON.parse(text) : text)));
   for (const { who, client } of members) {
     try {
@@ -87,7 +89,7 @@ export async function tabs(t, browser) {
   assert.equal(connections().length, 1);
   assert.ok(!proxy.requests.some(({ body }) => body.includes('from the')));
 
-  await first.page.close({ runBeforeUnload: true });
+  await first.closeTab();
   await second.until(() => second.of('open').some(({ transport }) => transport === 'websocket'), 'the heir to connect');
   assert.deepEqual(connections().map(({ id }) => id), ['0', '0']);
   await second.push('by itself');
