@@ -58,7 +58,7 @@ export async function cut(cell) {
 
 /** Another server process, after a crash and after an orderly end, knows nothing of the client, which goes on and hears what is sent. */
 export async function restart(cell) {
-  const { proxy } = cell;
+  const { row: { transport, where }, proxy } = cell;
   const { several, how } = losses(cell);
   const client = await cell.open('/broadcast');
   const heard = [];
@@ -92,5 +92,25 @@ export async function restart(cell) {
   if (!cell.modern) assert.equal(await client.command('id'), id, 'the id is adopted');
   assert.equal(client.count('open'), 1);
   assert.equal(client.count('transportFailure'), 0);
-  return several && cell.row.where === 'Node' ? 'complete' : undefined;
+  if (cell.modern && transport === 'long-polling') return betweenPolls(cell, client, heard);
+  return several && where === 'Node' ? 'complete' : undefined;
+}
+
+/** To another server, a poll of version 5 looks the same whether the one before it broke, and a handshake is awaited, or not. */
+async function betweenPolls(cell, client, heard) {
+  const { proxy } = cell;
+  await proxy.linked();
+  const held = proxy.hold(({ connects }) => connects);
+  await client.push('the last of this server');
+  await client.hears('the last of this server');
+  const { request: { id }, release } = await held;
+  await cell.server.stop('SIGKILL');
+  cell.server = await startServer(cell.t, 'echo');
+  proxy.target(cell.server.url);
+  release();
+  await client.hears(`${id}|0|X|`);
+  await client.push('goes on');
+  await client.hears('goes on');
+  client.assertHeard([...heard, 'the last of this server', `${id}|0|X|`, 'goes on']);
+  return 'shown';
 }

@@ -129,15 +129,17 @@ export class Proxy extends Watch {
         request.over = true;
         continue;
       }
+      connection.held = true;
       const verdict = await this.judge(request);
       await this.#gate?.passed;
+      connection.held = false;
       if (connection.client.destroyed) throw new Ended();
       if (verdict !== 'pass') {
         request.answer = verdict === 'refuse' ? REFUSAL : acceptance(headers['sec-websocket-key']);
         connection.client.end(request.answer);
         return;
       }
-      connection.server ??= this.#connect(connection);
+      if (!connection.server || connection.server.readableEnded || connection.server.destroyed) connection.server = this.#connect(connection);
       connection.server.write(Buffer.concat([raw, ...parts.map((part) => part.raw)]));
       if (request.transport === 'websocket' && headers.upgrade) for (;;) connection.server.write((await readMessage(reader)).raw);
     }
@@ -146,8 +148,9 @@ export class Proxy extends Watch {
   #connect(connection) {
     const { client, asked } = connection;
     const server = net.connect({ ...this.#target, noDelay: true });
-    server.on('error', () => {}).on('close', () => { client.end(); connection.over(); this.changed(); });
-    server.on('end', () => client.end());
+    // A request that is held goes to whatever server is there when it goes on.
+    const ended = () => { if (!connection.held) client.end(); };
+    server.on('error', () => {}).on('end', ended).on('close', () => { ended(); connection.over(); this.changed(); });
     server.on('data', (data) => {
       if (!client.destroyed) client.write(data);
       const request = asked.at(-1);

@@ -16,12 +16,15 @@ const NOTES = {
     + 'nothing. Both fall back when the WebSocket is accepted and ends before the handshake.',
   complete: 'In Node, where these versions bring an XMLHttpRequest of their own, a stream that breaks in the middle makes them open several '
     + 'at once and lose their way. Here the stream ended after a whole message, as it does when a proxy ends it.',
+  shown: 'If the server is replaced just between two polls, version 5 shows the handshake of the next one as a message, once: the server '
+    + 'can not know whether it is awaited. It goes on all the same.',
   silent: 'Version 5 does not say that it leaves: the session ends when the resume window does.',
 };
 const exists = (row, scenario) => SCENARIOS[scenario]?.exists?.(row) ?? true;
 
 export class Results {
   #outcomes = new Map();
+  #also = new Map();
 
   /** `outcome` is true, false or the key of a note. */
   add(row, scenario, tracking, outcome) {
@@ -30,8 +33,13 @@ export class Results {
     this.#outcomes.get(key)[tracking] = outcome;
   }
 
+  /** Something beside the table that is there or not. */
+  also(name, outcome) {
+    this.#also.set(name, outcome);
+  }
+
   get complete() {
-    return ROWS.every((row) => Object.keys(COLUMNS).every((scenario) => !exists(row, scenario) || [true, false].every((tracking) => this.#outcomes.get(keyOf(row, scenario))?.[tracking])));
+    return [...this.#also.values()].every(Boolean) && ROWS.every((row) => Object.keys(COLUMNS).every((scenario) => !exists(row, scenario) || [true, false].every((tracking) => this.#outcomes.get(keyOf(row, scenario))?.[tracking])));
   }
 
   page() {
@@ -48,6 +56,10 @@ export class Results {
     const table = [['atmosphere.js', 'in', 'transport', ...Object.values(COLUMNS)], Array(3 + Object.keys(COLUMNS).length).fill('---'), ...rows];
     return `${HEAD}
 ${table.map((line) => `| ${line.join(' | ')} |`).join('\n')}
+
+| also | |
+|---|---|
+${[...this.#also].map(([name, outcome]) => `| ${name} | ${outcome ? '✓' : '✗'} |`).join('\n')}
 
 ${Object.entries(NOTES).filter(([note]) => used.has(note)).map(([note, text]) => `[^${note}]: ${text}`).join('\n\n')}
 `;
