@@ -8,6 +8,7 @@
 //! | [`audiences`] | to reach some clients and not others: tags, presence, data of their own; from anywhere |
 //! | [`requests`] | to ask clients and be asked, with an answer |
 //! | [`mounting`] | to serve it: under axum or hyper, beside other routes, behind TLS or a proxy, and to stop it |
+//! | [`atmosphere`] | to move an application from Scalatra and Atmosphere, and leave its pages as they are |
 //! | [`limits`] | before it meets the world: everything that is bounded, and what happens then |
 //! | [`testing`] | to test handlers without a network |
 //! | [`guarantees`] | to know what is promised, and what is not |
@@ -27,6 +28,10 @@
 //! | `custom_audience` | who gets a broadcast by a rule of your own |
 //! | `custom_format` | a wire format of your own |
 //! | `echo` | benchmarks, and the conformance kit |
+
+pub mod atmosphere {
+    #![doc = include_str!("atmosphere.md")]
+}
 
 pub mod atmosphere_clients {
     #![doc = include_str!("atmosphere_clients.md")]

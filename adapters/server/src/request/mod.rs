@@ -21,7 +21,7 @@ use nosphere_core::{Fault, Opening, ResumeToken, SessionId, Transport, Window};
 use nosphere_long_polling::discard_body;
 use nosphere_websocket::handshake;
 use nosphere_wire::negotiation::atmosphere::without_protocol_parameters;
-use nosphere_wire::negotiation::{AllowedOrigin, Dialect, Intent, Refusal, read_request};
+use nosphere_wire::negotiation::{AllowedOrigin, Dialect, Intent, Refusal, headers, read_request};
 
 use crate::contain::caught;
 use crate::endpoint::{Endpoint, Launch};
@@ -56,7 +56,9 @@ where
     };
     let upgraded = parts.extensions.remove::<OnUpgrade>();
     if let Ok(Intent::Atmosphere(_)) = intent {
+        // Nor does the application see the client's secret.
         parts.uri = without_protocol_parameters(&parts.uri);
+        parts.headers.remove(headers::atmosphere::TRACKING_ID);
     }
     let mut route = Route { endpoint, head: RequestHead::new(parts, Arc::clone(endpoint.path()), parameters) };
     let mut body = pin!(body);

@@ -142,8 +142,29 @@ async fn the_application_does_not_see_the_protocol() {
         assert_eq!(pairs, ["room=a&b", "plain="]);
         while seen.try_recv().is_ok() {}
     }
-    let answer = send(server.addr, get("/seen?X-Atmosphere-Transport=sse"), "");
-    drop(answer);
+}
+
+/// SPEC ATM-4: the tracking id is the only secret there is.
+#[tokio::test]
+async fn nobody_is_shown_the_tracking_id() {
+    let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let server = TestServer::with(ServerConfig::default(), Serving::Auto, |builder| {
+        let (log, _) = crate::support::Log::new();
+        builder.endpoint("/seen", move |head| {
+            drop(sender.send(format!("{head:?} {} {:?}", head.uri(), head.headers())));
+            Probe::new(&log, &Probe::quiet())
+        })
+    })
+    .await;
+    let in_header = get("/seen?X-Atmosphere-Transport=sse").header("X-Atmosphere-tracking-id", ID);
+    let mut page = Page::new(server.addr, "/seen", "sse");
+    page.id = ID.into();
+    for asked in [in_header, get(&page.url())] {
+        let asked = asked.body(http_body_util::Full::default()).unwrap();
+        assert_eq!(request(crate::support::Http::One, server.addr, asked).await.status(), 200);
+        let shown = seen.recv().await.unwrap();
+        assert!(!shown.contains(&ID[..8]), "{shown}");
+    }
 }
 
 /// SPEC ATM-7, SEC-2: off until origins are listed, and never reflected.

@@ -26,6 +26,32 @@ async fn every_kind_of_client_opens_and_is_heard_and_hears_over_every_transport(
     }
 }
 
+/// Heads go out at once whoever serves, and a poll's body waits.
+#[tokio::test]
+async fn every_server_serves_these_clients() {
+    for serving in [Serving::Axum, Serving::Http1] {
+        let server = TestServer::with(ServerConfig::default(), serving, |builder| builder).await;
+        for transport in TRANSPORTS {
+            let mut page = Page::open(server.addr, "/echo", transport).await;
+            page.push(LINE).await;
+            assert_eq!(page.message().await, LINE, "{transport}");
+        }
+    }
+    let server = TestServer::start(ServerConfig::default()).await;
+    for transport in OVER_HTTP {
+        use http_body_util::BodyExt as _;
+        let mut page = Page::new(server.addr, "/echo", transport);
+        page.id = format!("24f98d6b-c271-4169-8f9c-{:012x}", transport.len());
+        let asked = get(&page.url()).body(http_body_util::Full::default()).unwrap();
+        let mut body = crate::support::request(crate::support::Http::Two, server.addr, asked).await.into_body();
+        page.push(LINE).await;
+        let mut all = Vec::new();
+        while !String::from_utf8_lossy(&all).contains(LINE) {
+            all.extend(soon(body.frame()).await.unwrap().unwrap().into_data().unwrap());
+        }
+    }
+}
+
 /// The exchanges that the original is known to have had, byte by byte.
 #[tokio::test]
 async fn the_first_words_are_what_the_original_wrote() {
