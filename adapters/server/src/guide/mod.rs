@@ -13,6 +13,7 @@
 //! | [`limits`] | before it meets the world: everything that is bounded, and what happens then |
 //! | [`testing`] | to test handlers without a network |
 //! | [`guarantees`] | to know what is promised, and what is not |
+//! | [`atmosphere_clients`] | to see which atmosphere.js clients work as they are, and how |
 //!
 //! The examples are programs to copy from, each complete:
 //!
@@ -31,6 +32,10 @@
 
 pub mod atmosphere {
     #![doc = include_str!("atmosphere.md")]
+}
+
+pub mod atmosphere_clients {
+    #![doc = include_str!("atmosphere_clients.md")]
 }
 
 pub mod audiences {
