@@ -10,7 +10,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 
-const LIMIT = 6 * 1024; // minified, gzip -9
+const LIMIT = 8.5 * 1024; // minified, gzip -9: what it does costs that much, see README.md
 const here = new URL('./', import.meta.url);
 const path = (name) => fileURLToPath(new URL(name, here));
 const SERVED = path('../server/src/browser/nosphere.min.js');
@@ -31,7 +31,7 @@ if (process.argv.includes('--size')) {
 
 rmSync(path('dist'), { recursive: true, force: true });
 await build({ ...common, entryPoints: ['src/index.ts', 'src/messagepack.ts'], outdir: 'dist', format: 'esm', external: ['@msgpack/msgpack'] });
-await build({ ...common, entryPoints: ['src/index.ts'], outfile: 'dist/nosphere.min.js', format: 'iife', globalName: 'nosphere', minify: true });
+await build({ ...common, entryPoints: ['src/global.ts'], outfile: 'dist/nosphere.min.js', format: 'iife', minify: true });
 execFileSync(process.execPath, [path('node_modules/typescript/bin/tsc'), '-p', path('.')], { stdio: 'inherit' });
 
 const single = readFileSync(path('dist/nosphere.min.js'), 'utf8');

@@ -53,9 +53,9 @@ for (const transport of TRANSPORTS) {
     assert.match(await ada.page.textContent('#status'), /^Connected/);
 
     await assertAllHeardAll(ada, ...others);
-    assert.equal(await ada.count('connected'), 1, 'one session all along');
-    assert.equal(await ada.count('resumed'), await ada.count('suspended'));
-    assert.ok(await ada.count('resumed') >= 2);
+    assert.equal(await ada.count('open'), 1, 'one session all along');
+    assert.equal(await ada.count('reopen'), await ada.count('suspended'));
+    assert.ok(await ada.count('reopen') >= 2);
     await ada.page.waitForFunction(() => !document.querySelector('.delivery:not([data-state=taken])'));
     await ada.screenshot(`restored-${transport}`);
   });
@@ -89,7 +89,7 @@ test('a page that fell back climbs to WebSocket by itself, in the same session',
   await ada.uses('websocket');
   assert.equal(await ada.page.evaluate(() => window.chat.client.session), session);
   assert.equal(await ada.count('suspended'), 0, 'the old link served until the new one was there');
-  assert.equal(await ada.count('moved'), 1);
+  assert.equal(await ada.count('move'), 1);
   await assertAllHeardAll(ada, bela);
 });
 
@@ -110,6 +110,20 @@ test('a forced transport is the only one ever used', async (t) => {
     await ada.context.close();
     await bela.context.close();
   }
+});
+
+test('the other tabs of a browser hear the name that one of them got, and nobody else does', async (t) => {
+  const { url } = await startChat(t);
+  const ada = await enter(t, url, null);
+  const tab = await ada.context.newPage();
+  await tab.goto(url);
+  await tab.waitForFunction(() => window.chat?.client.state === 'open');
+  const bela = await enter(t, url, null);
+  await ada.say('Ada');
+  await tab.waitForFunction(() => document.getElementById('messages').textContent.includes('In another tab you are known as: Ada'));
+  assert.deepEqual(await tab.evaluate(() => window.chat.local), [{ name: 'Ada' }]);
+  await bela.sees('Ada'); // what it said to the room came
+  for (const { page } of [ada, bela]) assert.deepEqual(await page.evaluate(() => window.chat.local), []);
 });
 
 test('markup in names and messages stays text', async (t) => {
@@ -149,7 +163,7 @@ test('the first Enter gives the name, and messages before it are shown; a text t
   const own = page.locator('.message.own', { hasText: 'hello' });
   assert.equal(await own.count(), 1, 'shown once, though the server does not echo');
   assert.match(await own.locator('time').textContent(), /^\d\d:\d\d$/);
-  await page.evaluate(() => window.chat.client.text('no json'));
+  await page.evaluate(() => window.chat.client.send('no json'));
   await bela.sees('Only json is allowed');
   const [first] = await page.evaluate(() => window.chat.received.filter(({ author }) => author === 'Ada'));
   assert.match(first.time, /^\d{13}$/);
@@ -171,7 +185,7 @@ for (const transport of TRANSPORTS) {
     assert.match(await bela.page.textContent('#status'), /not connected/i);
     await bela.page.getByRole('button', { name: 'Join again' }).click();
     await bela.reaches('open');
-    assert.equal(await bela.count('connected'), 2);
+    assert.equal(await bela.count('open'), 2);
 
     await bela.say('closing the tab');
     await bela.page.close({ runBeforeUnload: true });
@@ -197,10 +211,10 @@ test('a server that lost the session: the page reports what may not have arrived
   const bela = await enter(t, second.url, 'Bela');
   proxy.target(second.url);
   proxy.restore();
-  await ada.page.waitForFunction(() => window.chat.events.filter(({ type }) => type === 'connected').length === 2);
+  await ada.page.waitForFunction(() => window.chat.events.filter(({ type }) => type === 'open').length === 2);
   await bela.sees('later');
-  assert.deepEqual(await ada.page.evaluate(() => window.chat.events.filter(({ type }) => type === 'disconnected')
-    .map(({ by, code, unknown }) => ({ by, code, unknown: unknown.map(({ data }) => data.message) }))), [{ by: 'network', code: 4410, unknown: ['perhaps'] }]);
+  assert.deepEqual(await ada.page.evaluate(() => window.chat.events.filter(({ type }) => ['lost', 'close'].includes(type))
+    .map(({ type, code, unknown }) => ({ type, code, unknown: unknown.map(({ data }) => data.message) }))), [{ type: 'lost', code: 4410, unknown: ['perhaps'] }]);
   await ada.sees('may not have arrived');
   await ada.screenshot('new-session');
   await ada.page.getByRole('button', { name: 'Send again' }).click();
@@ -213,9 +227,9 @@ test('a server that is told to end says so to every page, and ends cleanly', asy
   for (const transport of TRANSPORTS) visitors.push(await enter(t, server.url, transport, { transport }));
   assert.deepEqual(await server.stop('SIGTERM'), { code: 0, signal: null });
   for (const visitor of visitors) {
-    await visitor.page.waitForFunction(() => window.chat.events.some(({ type }) => type === 'disconnected'));
-    const ends = await visitor.page.evaluate(() => window.chat.events.filter(({ type }) => type === 'disconnected'));
-    assert.deepEqual(ends.map(({ by, code }) => ({ by, code })), [{ by: 'server', code: 1001 }], visitor.name);
+    await visitor.page.waitForFunction(() => window.chat.events.some(({ type }) => type === 'lost'));
+    const ends = await visitor.page.evaluate(() => window.chat.events.filter(({ type }) => ['lost', 'close'].includes(type)));
+    assert.deepEqual(ends.map(({ type, code }) => ({ type, code })), [{ type: 'lost', code: 1001 }], visitor.name);
     await visitor.reaches('connecting'); // to the next server
   }
 });

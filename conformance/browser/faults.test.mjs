@@ -37,7 +37,7 @@ for (const [transport, kind] of Object.entries(DOWN)) {
     assert.match((await fault).text, /b-30/);
     await talk({ ada, bela }, 41, 60);
     await assertAllHeardAll(ada, bela);
-    assert.equal(await ada.count('connected'), 1);
+    assert.equal(await ada.count('open'), 1);
   });
 }
 
@@ -48,7 +48,7 @@ test('websocket: the link is killed with messages of the client on it that the s
   await fault;
   await talk({ ada, bela }, 41, 60);
   await assertAllHeardAll(ada, bela);
-  assert.equal(await ada.count('resumed'), 1);
+  assert.equal(await ada.count('reopen'), 1);
 });
 
 test('websocket: the link is killed with messages that the server read and the client does not know of; they are not taken twice', async (t) => {
@@ -63,7 +63,7 @@ test('websocket: the link is killed with messages that the server read and the c
   await passed; // Bela has it, so the server has; no acknowledgement has come
   await ada.say(...lines('a', 41, 60));
   await assertAllHeardAll(ada, bela);
-  assert.equal(await ada.count('resumed'), 1);
+  assert.equal(await ada.count('reopen'), 1);
 });
 
 for (const transport of POSTING) {
@@ -87,7 +87,7 @@ for (const transport of POSTING) {
     await talk({ ada, bela }, 41, 60);
     await assertAllHeardAll(ada, bela);
     assert.ok(posts.length >= 2, 'the POST was repeated');
-    assert.equal(await ada.count('connected'), 1);
+    assert.equal(await ada.count('open'), 1);
   });
 }
 
@@ -114,7 +114,7 @@ test('a poll that the client believes lost is answered late: the late answer is 
   await late;
   await talk({ ada, bela }, 41, 60);
   await assertAllHeardAll(ada, bela);
-  assert.equal(await ada.count('resumed'), 1);
+  assert.equal(await ada.count('reopen'), 1);
 });
 
 // --- while the client climbs -------------------------------------------------------------------------------------------
@@ -210,7 +210,7 @@ for (const { transport, kind, sort, blocked } of FROM) {
     assert.equal(await climbed, false);
     await talk({ ada, bela }, 41, 60);
     await assertAllHeardAll(ada, bela);
-    assert.equal(await ada.count('connected'), 1);
+    assert.equal(await ada.count('open'), 1);
   });
 
   test(`${where}: the resume itself is lost before the server read it`, async (t) => {
@@ -223,7 +223,7 @@ for (const { transport, kind, sort, blocked } of FROM) {
     assert.equal(await climbed, false);
     await talk({ ada, bela }, 41, 60);
     await assertAllHeardAll(ada, bela);
-    assert.equal(await ada.count('connected'), 1);
+    assert.equal(await ada.count('open'), 1);
   });
 
   test(`${where}: the new link is killed with the first message that it brings`, async (t) => {
@@ -235,11 +235,11 @@ for (const { transport, kind, sort, blocked } of FROM) {
     await fault;
     await talk({ ada, bela }, 41, 60);
     await assertAllHeardAll(ada, bela);
-    assert.equal(await ada.count('resumed'), 1);
+    assert.equal(await ada.count('reopen'), 1);
   });
 
   test(`${where}: a candidate that never answers the ping leaves the old link as it was`, async (t) => {
-    const { proxy, ada, bela } = await scene(t, CLIMBING, blocked);
+    const { proxy, ada, bela } = await scene(t, { ...CLIMBING, transport: `websocket,${transport}` }, blocked);
     unblock(proxy);
     const fault = proxy.fault(brings('message', '"pong"'), 'kill');
     const climbed = ada.climb();

@@ -15,6 +15,8 @@ use crate::Window;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Config {
+    /// How often a client whose protocol lets it beat by itself, that of atmosphere.js, is asked to; zero is never (0 s).
+    pub client_heartbeat: Duration,
     /// How long a flush may take after `close` (5 s).
     pub close_timeout: Duration,
     /// How long a client tries to open its session (30 s).
@@ -55,6 +57,7 @@ impl Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            client_heartbeat: Duration::ZERO,
             close_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(30),
             heartbeat: Duration::from_secs(25),

@@ -221,6 +221,8 @@ pub enum Transport {
     LongPolling,
     /// An event stream.
     ServerSentEvents,
+    /// A response that stays open, without events around its messages. For clients of atmosphere.js.
+    Streaming,
     /// A WebSocket connection.
     WebSocket,
 }
@@ -231,6 +233,7 @@ impl Transport {
         match self {
             Self::LongPolling => "long-polling",
             Self::ServerSentEvents => "sse",
+            Self::Streaming => "streaming",
             Self::WebSocket => "websocket",
         }
     }

@@ -72,7 +72,8 @@ pub struct Opened {
     pub session: SessionId,
     /// The right to resume it.
     pub token: ResumeToken,
-    /// How often the server pings; zero is never.
+    /// How often the server pings; zero is never. Where clients beat by themselves, how often they shall:
+    /// [`Config::client_heartbeat`](crate::Config::client_heartbeat).
     pub heartbeat: Duration,
     /// How long a side waits for a sign of life that is due.
     pub timeout: Duration,
@@ -205,5 +206,11 @@ pub trait WireFormat: std::fmt::Debug + Send + Sync {
     /// A byte that no unit of this format contains, to separate units in a batch. Without one, lengths are written.
     fn separator(&self) -> Option<u8> {
         None
+    }
+
+    /// Whether units can be told apart when nothing is written between them. For foreign protocols, of which some say how
+    /// long a unit is.
+    fn is_delimited(&self) -> bool {
+        false
     }
 }

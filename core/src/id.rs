@@ -33,6 +33,19 @@ impl SessionId {
     }
 }
 
+impl ResumeToken {
+    /// The id of the session that this is the only name of, for protocols whose clients have one secret and nothing else
+    /// (SPEC ATM-2).
+    ///
+    /// It tells nothing about the token, so it may be shown and logged like any other.
+    pub fn session(&self) -> SessionId {
+        SessionId(Uuid::new_v5(&OF_TOKENS, &self.0))
+    }
+}
+
+/// The namespace of ids that are made from tokens.
+const OF_TOKENS: Uuid = Uuid::from_u128(0x8c6e_5f0a_3d0b_4a5e_9d5e_0f2b_7c1d_4e63);
+
 impl From<[u8; 16]> for SessionId {
     fn from(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))

@@ -6,6 +6,7 @@
     reason = "a test that meets what it does not expect fails"
 )]
 
+mod atmosphere;
 mod bad_input;
 mod close;
 mod closing;

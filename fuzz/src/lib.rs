@@ -4,6 +4,7 @@
 //! there.
 
 mod application;
+mod atmosphere;
 mod client;
 mod equivalence;
 mod pair;
@@ -14,9 +15,11 @@ use nosphere_core::{Frame, Kind, Payload, Text, Unit, WireFormat};
 use nosphere_websocket::handshake::Upgrade;
 use nosphere_websocket::{Decoder, Item, Role};
 use nosphere_wire::batch::{decode_batch, encode_batch};
+use nosphere_wire::negotiation::atmosphere::without_protocol_parameters;
 use nosphere_wire::negotiation::{Formats, OriginPolicy, read_request};
 use nosphere_wire::{EventId, JSON, MESSAGEPACK, PLAIN};
 
+pub use atmosphere::atmosphere;
 pub use client::client;
 pub use equivalence::equivalence;
 pub use pair::pair;
@@ -105,10 +108,14 @@ pub fn request(data: &[u8]) {
     let Ok((parts, ())) = request.body(()).map(http::Request::into_parts) else { return };
     for upgrade in [false, true] {
         if let Err(refusal) = read_request(&parts, upgrade, &Formats::default()) {
-            assert!(refusal.status().is_client_error(), "{refusal}");
+            // 501 is what clients of atmosphere.js fall back on.
+            let known = refusal.status().is_client_error() || refusal.status() == 501;
+            assert!(known, "{refusal}");
             assert!(!refusal.into_response().headers().is_empty());
         }
     }
+    let own = without_protocol_parameters(&parts.uri);
+    assert_eq!((own.path(), without_protocol_parameters(&own)), (parts.uri.path(), own.clone()), "SPEC ATM-4");
     let policy = OriginPolicy::same_origin();
     let (checked, preflight) = (policy.check(&parts, None), policy.preflight(&parts, None));
     assert_eq!(checked.is_ok(), preflight.is_ok());

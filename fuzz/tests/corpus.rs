@@ -37,4 +37,4 @@ macro_rules! targets {
     };
 }
 
-targets! { batch client equivalence json messagepack pair plain request session websocket }
+targets! { atmosphere batch client equivalence json messagepack pair plain request session websocket }

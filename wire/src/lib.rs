@@ -1,8 +1,9 @@
-//! Wire formats and request negotiation of nosphere (SPEC.md §3, §4, §15).
+//! Wire formats and request negotiation of nosphere (SPEC.md §3, §4, §15, §17).
 //!
 //! Everything here is a pure function of its arguments: no runtime, no clock, no socket, no random source.
 //!
 //! * [`JSON`], [`MESSAGEPACK`] and [`PLAIN`] turn one frame into one unit and back.
+//! * [`atmosphere`] does so for clients of atmosphere.js.
 //! * [`batch`] puts several units into one HTTP body and takes them out again.
 //! * [`negotiation`] reads what a request asks of an endpoint, and writes refusals.
 //!
@@ -16,6 +17,7 @@
 //! # Ok::<(), nosphere_core::EncodeError>(())
 //! ```
 
+pub mod atmosphere;
 pub mod batch;
 mod json;
 mod messagepack;

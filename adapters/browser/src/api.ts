@@ -1,7 +1,6 @@
 // The types of the package. See README.md for what they mean to who uses them.
 
 import type { Format, Kind } from './frames.js';
-import type { Rung } from './ladder.js';
 import type { Message } from './message.js';
 import type { Size } from './session.js';
 import type { Transport } from './transports.js';
@@ -46,6 +45,15 @@ export interface Options {
   /** Instead of the platform's. */
   WebSocket?: unknown;
   fetch?: typeof globalThis.fetch;
+}
+
+/** What is known of a transport. */
+export interface Rung {
+  readonly transport: Transport;
+  /** Whether this platform has it. */
+  readonly browser: boolean;
+  readonly state: 'untried' | 'trying' | 'works' | 'failed';
+  readonly reason?: string | undefined;
 }
 
 export type State = 'connecting' | 'open' | 'suspended' | 'closing' | 'closed';

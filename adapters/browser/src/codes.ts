@@ -15,29 +15,22 @@ export const enum Code {
   Overflow = 4429,
 }
 
-/** What `Nosphere-Error` says, for the refusals that are not about the link alone. */
-export const NAMES: Record<string, Code> = {
+/** What `Nosphere-Error` says when it is about the session, which is over then. */
+export const ENDS: Record<string, Code> = {
   closed: Code.Closed,
-  'going-away': Code.GoingAway,
   malformed: Code.Malformed,
   forbidden: Code.Forbidden,
   'unknown-session': Code.UnknownSession,
   unproved: Code.Unproved,
   expired: Code.Expired,
   unexpected: Code.Unexpected,
-  overflow: Code.Overflow,
 };
 
 /** The peer broke the protocol: its link ends with `code`, the session stays [FRM-2]. */
-export class Fault extends Error {
-  constructor(
-    readonly code: Code,
-    message: string,
-  ) {
-    super(message);
-  }
+export class Fault {
+  constructor(readonly code: Code) {}
 }
 
-export function fault(code: Code, message: string): never {
-  throw new Fault(code, message);
+export function fault(code: Code): never {
+  throw new Fault(code);
 }

@@ -1,48 +1,43 @@
 // The wire format `json`, SPEC §3.1.
 
-import { Code, fault } from './codes.js';
-import { DEPTH, KINDS, control, depth, fromBase64, isCount, toBase64, tooDeep } from './frames.js';
-import type { Format, Frame } from './frames.js';
+import { KINDS, control, fromBase64, isCount, shallow, toBase64 } from './frames.js';
+import type { Format } from './frames.js';
+
+// An envelope stands around a payload that may be anything [FRM-3].
+const ENVELOPE = /^[ \t\n\r]*\{[ \t\n\r]*("(?:[^"\\]|\\.)*")[ \t\n\r]*:(.*)\}[ \t\n\r]*$/s;
+const EXCHANGE = /^[ \t\n\r]*(0|[1-9]\d*)[ \t\n\r]*,[ \t\n\r]*("(?:[^"\\]|\\.)*")[ \t\n\r]*:(.*)$/s;
+const BASE64 = /^(?:[A-Za-z\d+/]{4})*(?:[A-Za-z\d+/]{2}==|[A-Za-z\d+/]{3}=)?$/; // [JSN-2]
 
 export const json: Format = {
   name: 'json',
 
   encode({ kind, value, exchange, id }) {
-    let text;
-    if (kind == 'text') text = JSON.stringify(value);
-    else if (kind == 'binary') text = `"${toBase64(value)}"`;
-    else text = JSON.stringify(value);
-    if (text === undefined) throw new TypeError('not a JSON value');
-    if (kind == 'json' && text.length > 2 * DEPTH && depth(JSON.parse(text)) > DEPTH) tooDeep();
+    const text = JSON.stringify(kind == 'binary' ? toBase64(value) : value);
+    if (!text) throw new TypeError('not a JSON value');
+    if (kind == 'json' && text.length > 128) shallow(JSON.parse(text)); // as it is written, which is not always as it was given
     return `{${exchange ? `"${exchange}":${id},` : ''}"${kind}":${text}}`; // [JSN-4]
   },
 
-  decode(unit) {
-    let [, kind, text] = match(ENVELOPE, unit as string);
-    kind = unescaped(kind);
-    let exchange: Frame['exchange'];
-    let id: number | undefined;
+  decode(unit): any {
+    let [, name, text] = ENVELOPE.exec(unit as string) as any;
+    let kind = JSON.parse(name);
+    let exchange;
+    let id;
     if (kind == 'request' || kind == 'reply') {
       exchange = kind;
-      const [, digits, name, rest] = match(EXCHANGE, text);
-      kind = unescaped(name);
-      text = rest;
-      id = Number(digits);
-      if (!KINDS.includes(kind) || !isCount(id)) malformed();
+      [, id, name, text] = EXCHANGE.exec(text) as any;
+      kind = JSON.parse(name);
+      if (!isCount((id = +id)) || !KINDS.includes(kind)) throw kind;
     }
-    let value;
-    let error;
+    if (!KINDS.includes(kind)) return control(kind, JSON.parse(text));
     try {
-      value = JSON.parse(text);
-    } catch {
-      error = 'not JSON';
+      let value = JSON.parse(text);
+      if (kind == 'json') shallow(value);
+      else value = value.match(kind == 'text' ? /.*/s : BASE64)[0]; // only a string has it
+      return { kind, exchange, id, value: kind == 'binary' ? fromBase64(value) : value };
+    } catch (error) {
+      return { kind, exchange, id, error: `${error}` };
     }
-    if (!KINDS.includes(kind)) return error ? malformed() : control(kind, value);
-    if (kind == 'binary' && typeof value == 'string' && BASE64.test(value)) value = fromBase64(value);
-    else if (kind == 'json' ? text.length > 2 * DEPTH && depth(value) > DEPTH : kind == 'binary' || typeof value != 'string') {
-      error = `not ${kind}`;
-    }
-    return { kind, exchange, id, ...(error ? { error } : { value }) };
   },
 
   join: (units) => units.join('\n'),
@@ -54,18 +49,3 @@ export const json: Format = {
 
   event: (data) => data,
 };
-
-const malformed = () => fault(Code.Malformed, 'not a frame');
-const match = (pattern: RegExp, text: string) => (pattern.exec(text) ?? malformed()) as unknown as [string, string, string, string];
-const unescaped = (name: string): string => {
-  try {
-    return JSON.parse(name);
-  } catch {
-    return malformed();
-  }
-};
-
-// An envelope stands around a payload that may be anything [FRM-3].
-const ENVELOPE = /^[ \t\n\r]*\{[ \t\n\r]*("(?:[^"\\]|\\.)*")[ \t\n\r]*:(.*)\}[ \t\n\r]*$/s;
-const EXCHANGE = /^[ \t\n\r]*(0|[1-9]\d*)[ \t\n\r]*,[ \t\n\r]*("(?:[^"\\]|\\.)*")[ \t\n\r]*:(.*)$/s;
-const BASE64 = /^(?:[A-Za-z\d+/]{4})*(?:[A-Za-z\d+/]{2}==|[A-Za-z\d+/]{3}=)?$/; // [JSN-2]

@@ -1,6 +1,5 @@
-import { wellFormed } from './frames.js';
-import type { Format, Kind, Unit } from './frames.js';
-import { bytesOf, sizeOf } from './frames.js';
+import { sizeOf } from './frames.js';
+import type { Format, Frame, Kind, Unit } from './frames.js';
 
 /**
  * - `waiting`: no link has carried it yet
@@ -21,19 +20,23 @@ export interface Message<T = unknown> {
 /** The same, as the session sees it. */
 export interface Outgoing extends Message {
   state: MessageState;
-  exchange?: 'request' | 'reply';
-  id?: number;
+  exchange: Frame['exchange'];
+  id: number | undefined;
   unit: Unit;
   bytes: number;
 }
 
-/** The kind that `data` has if nobody says otherwise. */
-export const kindOf = (data: unknown): Kind =>
-  typeof data == 'string' ? 'text' : data instanceof ArrayBuffer || ArrayBuffer.isView(data) ? 'binary' : 'json';
-
 /** Writes a message in its format, or throws. */
-export function outgoing(format: Format, data: any, kind: Kind = kindOf(data), exchange?: Outgoing['exchange'], id?: number): Outgoing {
-  const value = kind == 'text' ? wellFormed(`${data}`) : kind == 'binary' ? bytesOf(data) : data;
+export function outgoing(format: Format, data: any, kind?: Kind, exchange?: Frame['exchange'], id?: number): Outgoing {
+  const buffer = data?.buffer ?? data;
+  const binary = buffer instanceof ArrayBuffer;
+  kind ??= typeof data == 'string' ? 'text' : binary ? 'binary' : 'json';
+  let value = data;
+  if (kind == 'text') value = `${data}`.replace(/\p{Cs}/gu, '\ufffd'); // what is no Unicode cannot be sent
+  if (kind == 'binary') {
+    if (!binary) throw new TypeError('no bytes');
+    value = new Uint8Array(buffer, data.byteOffset, data.byteLength);
+  }
   const unit = format.encode({ kind, value, exchange, id });
   return { data, kind, exchange, id, unit, bytes: sizeOf(unit), state: 'waiting' };
 }

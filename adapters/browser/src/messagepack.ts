@@ -1,8 +1,7 @@
 /** The wire format `messagepack`, SPEC §3.2, on top of `@msgpack/msgpack`. */
 
 import { decode, encode } from '@msgpack/msgpack';
-import { Code, Fault, fault } from './codes.js';
-import { DEPTH, KINDS, control, depth, fromBase64, isCount, tooDeep } from './frames.js';
+import { DEPTH, KINDS, control, fromBase64, isCount, shallow } from './frames.js';
 import type { Format, Frame, Unit } from './frames.js';
 
 const NAMES = ['open', 'opened', 'resume', 'resumed', 'reset', 'text', 'json', 'binary', 'ack', 'ping', 'pong', 'close', 'request', 'reply'];
@@ -16,14 +15,7 @@ export const messagepack: Format = {
     return encode([...head, ...(KINDS.includes(kind) ? [payload(kind, value)] : fields(kind, value))], { maxDepth: DEPTH + 2 });
   },
 
-  decode(unit) {
-    try {
-      return read(unit);
-    } catch (error) {
-      if (error instanceof Fault) throw error;
-      return fault(Code.Malformed, 'not a frame');
-    }
-  },
+  decode: read,
 
   join(units) {
     const parts = units as Uint8Array[];
@@ -59,7 +51,7 @@ function payload(kind: string, value: unknown): unknown {
   const text = JSON.stringify(value);
   if (text === undefined) throw new TypeError('not a JSON value');
   const plain = JSON.parse(text);
-  if (text.length > 2 * DEPTH && depth(plain) > DEPTH) tooDeep();
+  shallow(plain);
   return plain;
 }
 
@@ -221,7 +213,7 @@ function check(view: DataView, from: number, level: number): number {
       return at;
     case 'str': return text(view, at, n);
     case 'array': case 'map': {
-      if (level == DEPTH) tooDeep();
+      if (level == DEPTH) throw new RangeError('nested too deeply');
       let end = at;
       for (let left = n; left > 0; left -= 1) {
         if (type == 'map') {
@@ -242,4 +234,6 @@ function text(view: DataView, at: number, length: number): number {
   return at + length;
 }
 
-const malformed = () => fault(Code.Malformed, 'not a frame');
+const malformed = (): never => {
+  throw new TypeError('not a frame');
+};

@@ -1,10 +1,10 @@
 // One session of nosphere.v1, seen from the client: numbers, windows, links and deadlines. No clock, timer or socket is in
-// here: time is an argument, and links are told what to do. Rules in brackets are those of SPEC.md.
+// here: its host tells the time, and links are told what to do. Rules in brackets are those of SPEC.md.
 
-import { Code, Fault, fault } from './codes.js';
+import { Code, ENDS, fault } from './codes.js';
+import { QueueFullError } from './errors.js';
 import { KINDS, isCount, sizeOf } from './frames.js';
 import type { Format, Frame, Unit } from './frames.js';
-import { QueueFullError } from './errors.js';
 import type { Outgoing } from './message.js';
 
 export interface Size {
@@ -25,16 +25,13 @@ export interface Grant {
 
 /** What the session knows of a link. */
 export interface Link {
-  readonly transport: string;
   /** Frames go by POST. */
   readonly http: boolean;
   /** It is a run of polls. */
   readonly polls: boolean;
-  /** Asks for the session with `open` or `resume`. */
-  begin(frame: Frame): void;
-  /** Writes a frame past the queue: what proves a link that is none yet. */
+  /** Writes a frame past the queue: what asks for the session, proves a link that is none yet, or answers a `close`. */
   write(frame: Frame): void;
-  end(code: number, reason?: string): void;
+  end(code?: number): void;
 }
 
 export interface Ending {
@@ -45,13 +42,17 @@ export interface Ending {
   unsent: Outgoing[];
 }
 
-/** What the session tells. */
+/** Whom the session belongs to. */
 export interface Host {
+  /** Milliseconds. */
+  now(): number;
+  /** How long a link has to show that it works. */
+  patience(): number;
   opened(): void;
   /** `moved`: the session was not without a link. */
   resumed(moved: boolean): void;
-  /** The session has lost its link, or the one that was to become it. */
-  down(link: Link, reason: string, code: number | undefined): void;
+  /** The link is lost, after it served for some time, or 0. */
+  down(link: Link | undefined, reason: string, lasted: number, code: number | undefined): void;
   /** A message came, and waits to be taken. */
   arrived(frame: Frame): void;
   /** The server took these. */
@@ -74,8 +75,6 @@ export interface Kept {
   received: number;
   acknowledged: number;
   highest: number;
-  /** How many requests there were. */
-  requests?: number;
   queue: Outgoing[];
 }
 
@@ -92,17 +91,19 @@ export type Session = ReturnType<typeof createSession>;
 const POLL = 25_000; // the longest poll [POL-4, HB-4]
 const BATCH = { units: 512, bytes: 1 << 20 }; // [PST-6]
 
-export function createSession(host: Host, format: Format, limits: Limits, kept?: Kept) {
-  let grant = kept?.grant;
-  let attachment = kept?.attachment ?? 0;
-  let received = kept?.received ?? 0; // count of the server's messages that were taken
-  let acknowledged = kept?.acknowledged ?? 0; // count of ours that the server took
-  let highest = kept?.highest ?? 0; // the highest number that any link ever carried
-  const queue: Outgoing[] = kept?.queue ?? []; // everything behind `acknowledged`
+export function createSession(host: Host, format: Format, { window: own, queue: most, closeTimeout }: Limits, kept?: Partial<Kept>) {
+  let {
+    grant,
+    attachment = 0,
+    received = 0, // count of the server's messages that were taken
+    acknowledged = 0, // count of ours that the server took
+    highest = 0, // the highest number that any link ever carried
+    queue = [], // everything behind `acknowledged`
+  } = kept ?? {};
   let sent = 0; // how many of the queue were handed to the current link
   let told = received; // the count that the server was last told
   let untold = 0; // bytes of what was taken since
-  let inbox: [frame: Frame, bytes: number][] = []; // what came and was not taken
+  let inbox: { frame: Frame; bytes: number }[] = []; // what came and was not taken
 
   let link: Link | undefined;
   let previous: Link | undefined; // serves until the new one is granted, §9.1
@@ -110,44 +111,42 @@ export function createSession(host: Host, format: Format, limits: Limits, kept?:
   let farewell: Link | undefined; // takes the answer to a `close`, when all else is over [CLS-2]
   let awaits: string | undefined; // the answer that the link owes us
   let head: number | undefined; // what the head of that answer said
-  let up = false;
+  let since = 0; // when the session got its link, 0: it has none
   let ended = false;
   let post: Batch | undefined; // the one in flight
   let closing: { code: number; reason: string } | undefined;
   let closeSent = false;
-  const due = new Set<string>();
   let alive = Infinity; // when the link is lost for its silence
   let until = Infinity; // when the session is over
-  let asked = false; // whether there is a sign of life at all
+  let asked = true; // for a sign of life
+  const due = new Set<string>();
 
-  const bytesOf = (messages: { bytes: number }[]) => messages.reduce((sum, { bytes }) => sum + bytes, 0);
-  const waits = () => inbox.reduce((sum, [, bytes]) => sum + bytes, 0);
+  const bytesOf = (items: { bytes: number }[]) => items.reduce((sum, { bytes }) => sum + bytes, 0);
 
   /** The count for a header or frame that is about to leave. */
   const tell = () => {
-    told = received + (ended || closing ? inbox.length : 0); // what is left is taken before the end is heard of
-    untold = 0;
     due.delete('ack');
-    return told;
+    untold = 0;
+    return (told = received + (closing ? inbox.length : 0)); // what is left is taken before the end is heard of
   };
 
-  const heard = (now: number) => {
-    if (!link) return;
+  const heard = () => {
     const { heartbeat, timeout } = grant!;
-    alive = now + (link.polls ? POLL + timeout : heartbeat ? heartbeat + timeout : Infinity); // [HB-4]
+    alive = host.now() + timeout + (link!.polls ? POLL : heartbeat || Infinity); // [HB-4]
     asked = false;
   };
 
   /** Lets the next collect() begin behind `base`. */
   const rewind = (base = acknowledged) => {
+    post = undefined;
     sent = Math.max(0, base - acknowledged);
     closeSent = false;
   };
 
   /** Drops what the server took. A lower count than before is old news [DLV-4]. */
   const acknowledge = (count: number) => {
-    if (!isCount(count)) fault(Code.Malformed, 'not a count');
-    if (count > highest) fault(Code.Unexpected, 'more was taken than was sent');
+    if (!isCount(count)) fault(Code.Malformed);
+    if (count > highest) fault(Code.Unexpected);
     const taken = queue.splice(0, Math.max(0, count - acknowledged));
     acknowledged += taken.length;
     sent = Math.max(0, sent - taken.length);
@@ -155,46 +154,47 @@ export function createSession(host: Host, format: Format, limits: Limits, kept?:
     if (taken.length) host.taken(taken);
   };
 
-  const granted = (now: number) => {
+  const grants = () => {
     previous?.end(Code.Fenced);
     previous = awaits = undefined;
     if (!closing) until = Infinity;
-    up = true;
-    heard(now);
+    since = host.now();
+    heard();
   };
 
-  const resumed = (count: number, now: number) => { // [DLV-6]
-    if (count < acknowledged) fault(Code.Unexpected, 'the server forgot what it had taken');
+  const resumed = (count: number) => { // [DLV-6]
+    if (count < acknowledged) fault(Code.Unexpected);
     acknowledge(count);
     rewind();
-    const moved = up;
-    granted(now);
+    const moved = !!since;
+    grants();
     host.resumed(moved);
   };
 
-  /** The link is gone. */
-  const drop = (now: number, reason: string, code?: number) => {
-    const lost = link!;
-    previous?.end(Code.Fenced);
+  /** The link is lost. */
+  const drop = (reason: string, code?: number) => {
+    const lost = link;
+    const lasted = since && !awaits ? host.now() - since + 1 : 0;
+    for (const one of [link, previous]) one?.end(code ?? Code.Fenced);
     link = previous = post = awaits = undefined;
     alive = Infinity;
-    if (up && !closing) until = now + grant!.resume;
-    up = false;
-    host.down(lost, reason, code);
+    if (since && !closing) until = host.now() + grant!.resume;
+    since = 0;
+    host.down(lost, reason, lasted, code);
   };
 
   /** Does the work of a link; if the server is at fault, the link ends [FRM-2]. */
-  const guard = (now: number, work: () => void) => {
+  const guard = (work: () => void) => {
     try {
       work();
-    } catch (error) {
-      if (!(error instanceof Fault)) throw error;
-      link!.end(error.code, error.message);
-      drop(now, error.message, error.code);
+    } catch (error: any) {
+      if (!error.code) throw error;
+      drop(`protocol fault ${error.code}`, error.code);
     }
   };
 
   const over = (by: Ending['by'], code: number, reason: string) => {
+    if (ended) return;
     ended = true;
     for (const one of [link, previous, candidate]) one?.end(code);
     link = previous = candidate = awaits = undefined;
@@ -207,108 +207,125 @@ export function createSession(host: Host, format: Format, limits: Limits, kept?:
     host.over({ by, code, reason, unknown, unsent });
   };
 
-  /** The server ended the session. */
-  const closed = ({ code, reason, received: count }: any, now: number) => {
-    acknowledge(count);
-    const by = closing ? 'client' : 'server';
-    const answers = !awaits;
-    closing ??= { code, reason: '' };
-    if (answers) {
-      if (link!.http) {
-        farewell = link;
-        closeSent = !!post?.close;
-        until = now + limits.closeTimeout;
-      } else if (!closeSent) {
-        link!.write({ kind: 'close', value: { ...closing, received: received + inbox.length } }); // [CLS-2]
-      }
-    }
-    over(by, code, reason);
+  const begin = () => {
+    attachment += 1; // [ATT-1]
+    candidate = head = undefined;
+    rewind();
+    due.clear();
+    inbox = [];
+    awaits = grant ? 'resumed' : 'opened';
+    const { session, token, timeout = Infinity } = grant ?? {};
+    alive = host.now() + Math.min(timeout, host.patience());
+    asked = true;
+    link!.write(grant
+      ? { kind: 'resume', value: { session, token, attachment, received: tell() } }
+      : { kind: 'open', value: { attachment, window: own } });
   };
 
-  const arrive = (frame: Frame, unit: Unit, number: number | undefined) => {
-    if (closing) return; // [CLS-1]
-    const count = received + inbox.length;
-    const bytes = sizeOf(unit);
-    if (number != undefined && number != count + 1) fault(Code.Unexpected, 'a message is missing'); // [SSE-4]
-    if (count - told >= limits.window.messages || untold + waits() >= limits.window.bytes) fault(Code.Window, 'more than the window allows');
-    if (bytes > limits.window.bytes) fault(Code.TooLarge, 'longer than the window');
-    inbox.push([frame, bytes]);
-    host.arrived(frame);
+  const dial = (next: Link) => {
+    previous?.end(Code.Fenced);
+    previous = link;
+    link = next;
   };
 
-  const receive = (unit: Unit, number: number | undefined, now: number) => {
-    let frame;
+  const receive = (unit: Unit, number?: number) => {
+    let frame: Frame;
     try {
       frame = format.decode(unit);
-    } catch (error) {
-      return fault(Code.Malformed, `${error}`);
+    } catch {
+      return fault(Code.Malformed);
     }
     const { kind, value } = frame;
-    const answer = kind == 'reset' || kind == 'close';
-    if (awaits == 'resumed' && head != undefined && kind != awaits && !answer) resumed(head, now); // [POL-2]
-    if (awaits ? kind != awaits && !(grant && answer) : kind == 'reset' || kind == 'resumed' || kind == 'opened') {
-      fault(Code.Unexpected, `${kind} may not come here`);
+    const ends = kind == 'reset' || kind == 'close';
+    if (awaits == 'resumed' && head != undefined && kind != awaits && !ends) resumed(head); // [POL-2]
+    if (awaits ? kind != awaits && !(grant && ends) : kind == 'reset' || kind == 'resumed' || kind == 'opened') fault(Code.Unexpected);
+    if (KINDS.includes(kind)) {
+      if (closing) return; // [CLS-1]
+      const count = received + inbox.length;
+      const bytes = sizeOf(unit);
+      if (number != undefined && number != count + 1) fault(Code.Unexpected); // [SSE-4]
+      if (count - told >= own.messages || untold + bytesOf(inbox) >= own.bytes) fault(Code.Window); // [DLV-2]
+      if (bytes > own.bytes) fault(Code.TooLarge);
+      inbox.push({ frame, bytes });
+      return host.arrived(frame);
     }
-    if (KINDS.includes(kind)) return arrive(frame, unit, number);
     switch (kind) {
       case 'ping':
         due.add('pong'); // [HB-2]
       case 'ack':
       case 'pong':
         return acknowledge(value);
-      case 'close':
-        return closed(value, now);
       case 'reset':
         return over('server', Code.UnknownSession, value);
       case 'resumed':
-        return resumed(value.received, now);
+        return resumed(value.received);
       case 'opened':
         grant = value as Grant;
         due.add('ack'); // [SES-6]
-        granted(now);
+        grants();
         return host.opened();
+      case 'close': {
+        const { code, reason } = value;
+        const by = closing ? 'client' : 'server';
+        acknowledge(value.received);
+        closing ??= { code, reason: '' };
+        if (!awaits) {
+          if (link!.http) {
+            farewell = link;
+            closeSent &&= !!post?.close;
+            until = host.now() + closeTimeout;
+          } else if (!closeSent) link!.write(last()); // [CLS-2]
+        }
+        return over(by, code, reason);
+      }
     }
-    fault(Code.Unexpected, `${kind} from a server`);
+    fault(Code.Unexpected);
   };
 
-  const attach = (next: Link, now: number, patience: number) => {
-    attachment += 1; // [ATT-1]
-    previous?.end(Code.Fenced);
-    [previous, link] = [link, next];
-    candidate = post = head = undefined;
-    due.clear();
-    inbox = [];
-    awaits = grant ? 'resumed' : 'opened';
-    alive = now + Math.min(patience, grant?.timeout ?? patience);
-    asked = true;
-    link.begin(grant
-      ? { kind: 'resume', value: { session: grant.session, token: grant.token, attachment, received: tell() } }
-      : { kind: 'open', value: { attachment, window: limits.window } });
+  const last = (): Frame => ({ kind: 'close', value: { ...closing, received: tell() } });
+
+  const part = () => {
+    farewell = undefined;
+    until = Infinity;
   };
 
   return {
     get grant() { return grant; },
     get link() { return link; },
-    get up() { return up; },
-    get closing() { return !!closing; },
+    get candidate() { return candidate; },
+    get since() { return since; },
+    get closing() { return closing; },
     get ended() { return ended; },
-    get waiting() { return queue.length; },
-    get attachment() { return attachment; },
+    get queue() { return queue; },
     /** Whether the link is still to be granted. */
     get pending() { return !!awaits; },
+    /** Whether a sign of life was asked for and has not come. */
+    get asked() { return asked; },
 
-    /** Begins an attachment on a link. Everything handed to older ones counts as unsent. */
-    attach,
+    over,
+    tell,
 
-    /** A link that may become the session's: a ping has to prove it, §9.1. */
-    try(next: Link) {
+    /** A link is on its way, for which this waits. The one in use serves until the new one is granted. */
+    dial,
+
+    /** The link is there: an attachment begins. Everything handed to older ones counts as unsent. */
+    begin,
+
+    /** There will be a link, or there will have to be another. */
+    wait() {
+      alive = host.now() + host.patience();
+      asked = true;
+    },
+
+    /** A link that may become the session's; none: there is no such link any more. */
+    try(next?: Link) {
+      candidate?.end();
       candidate = next;
-      next.write({ kind: 'ping', value: received });
     },
 
     /** A unit came. `number` is what its carrier says that it is. */
-    receive(from: Link, unit: Unit, number: number | undefined, now: number, patience: number) {
-      if (from == candidate) {
+    receive(from: Link, unit: Unit, number?: number) {
+      if (from == candidate) { // which has been asked for a pong, §9.1
         candidate = undefined;
         let kind;
         try {
@@ -316,56 +333,53 @@ export function createSession(host: Host, format: Format, limits: Limits, kept?:
         } catch {
           // no pong
         }
-        return kind == 'pong' ? attach(from, now, patience) : from.end(Code.Unexpected);
+        if (kind != 'pong') return from.end(Code.Unexpected);
+        dial(from);
+        return begin();
       }
       if (from != link) return; // [ATT-4]
-      if (!awaits) heard(now);
-      guard(now, () => receive(unit, number, now));
+      if (!awaits) heard();
+      guard(() => receive(unit, number));
     },
 
     /** A sign of life that is no whole unit. */
-    heard(from: Link, now: number) {
-      if (from == link && !awaits) heard(now);
+    heard(from: Link) {
+      if (from == link && !awaits) heard();
     },
 
     /** The head of an answer said how many messages the server has taken. */
-    counted(from: Link, count: number, now: number) {
+    counted(from: Link, count: number) {
       if (from != link) return;
-      if (!awaits) guard(now, () => acknowledge(count));
+      if (!awaits) guard(() => acknowledge(count));
       else if (from.polls) head = count;
     },
 
     /** A link is lost. */
-    detach(from: Link, reason: string, now: number) {
+    lost(from: Link, reason: string) {
       if (from == candidate) candidate = undefined;
-      if (from == link) drop(now, reason);
+      if (from == link) drop(reason);
     },
 
-    /** The server refused what came over a link, which is over. */
-    refused(from: Link, code: number | undefined, reason: string, now: number) {
-      if (from == farewell) return (farewell = undefined), (until = Infinity);
+    /** The server refused what came over a link. */
+    refused(from: Link, reason: string, code = 0) {
+      if (from == farewell) part();
       if (from != link) return;
-      from.end(Code.Closed);
-      const final = [Code.Malformed, Code.Forbidden, Code.UnknownSession, Code.Unproved, Code.Expired, Code.Unexpected, Code.Closed];
-      if (code && (final.includes(code) || (code >= 3000 && code < 4000))) over('server', code, reason);
-      else drop(now, reason);
+      if (Object.values(ENDS).includes(code) || (code >= 3000 && code < 4000)) over('server', code, reason);
+      else drop(reason);
     },
 
-    posted(batch: Batch, count: number, now: number) {
+    posted(batch: Batch, count: number) {
       if (batch != post) return;
       post = undefined;
-      if (farewell) {
-        if (batch.close) (farewell = undefined), (until = Infinity);
-        return;
-      }
-      guard(now, () => acknowledge(count));
-      if (batch.close && link) over('client', closing!.code, closing!.reason);
+      if (!farewell) guard(() => acknowledge(count));
+      if (!batch.close) return;
+      part();
+      if (link) over('client', closing!.code, closing!.reason);
     },
 
     /** No answer: the same is posted again, with what came since [PST-4]. */
     failed(batch: Batch) {
       if (batch != post) return;
-      post = undefined;
       rewind(batch.base);
       due.add('ack');
     },
@@ -375,20 +389,19 @@ export function createSession(host: Host, format: Format, limits: Limits, kept?:
      * message.
      */
     collect(to: Link, limit = BATCH): Batch | undefined {
-      if (post || awaits || !(farewell ? to == farewell : to == link)) return;
+      if (post || awaits || to != (farewell ?? link)) return;
       const units: Unit[] = [];
       const base = acknowledged + (farewell ? 0 : sent);
       for (const kind of due) units.push(format.encode({ kind, value: received }));
       if (units.length) tell();
       due.clear();
-      const { window } = grant!;
-      let bytes = bytesOf(queue.slice(0, sent));
-      for (let room = limit.bytes; !farewell && units.length < limit.units; ) {
-        const next = queue[sent];
+      const { messages, bytes } = grant!.window;
+      let load = bytesOf(queue.slice(0, sent));
+      for (let next, room = limit.bytes; !farewell && units.length < limit.units && (next = queue[sent]); ) {
         // [DLV-2]: the unit that reaches the window is the last
-        if (!next || next.bytes > room || sent >= window.messages || bytes >= window.bytes) break;
+        if (next.bytes > room || sent >= messages || load >= bytes) break;
         room -= next.bytes + 4;
-        bytes += next.bytes;
+        load += next.bytes;
         next.state = 'sent';
         sent += 1;
         units.push(next.unit);
@@ -397,7 +410,7 @@ export function createSession(host: Host, format: Format, limits: Limits, kept?:
       const close = !!closing && !closeSent && (!!farewell || sent == queue.length);
       if (close) {
         closeSent = true;
-        units.push(format.encode({ kind: 'close', value: { ...closing, received: tell() } }));
+        units.push(format.encode(last()));
       }
       if (!units.length) return;
       const batch = { base, units, close };
@@ -406,24 +419,20 @@ export function createSession(host: Host, format: Format, limits: Limits, kept?:
     },
 
     /** For a page that goes away: what is in flight goes again, since nobody will hear what became of it. */
-    rewind() {
-      post = undefined;
-      rewind();
-    },
+    rewind,
 
     /** Hands over the next message that came: it counts as received now [DLV-3]. */
     take(): Frame | undefined {
-      const [frame, bytes] = inbox.shift() ?? [];
-      if (!frame) return;
+      const item = inbox.shift();
+      if (!item) return;
       received += 1;
-      untold += bytes!;
-      const { window } = limits;
-      if (2 * (received - told) >= window.messages || 2 * untold >= window.bytes) due.add('ack');
-      return frame;
+      untold += item.bytes;
+      if (2 * (received - told) >= own.messages || 2 * untold >= own.bytes) due.add('ack');
+      return item.frame;
     },
 
     /** What the next take() gives. */
-    peek: (): Frame | undefined => inbox[0]?.[0],
+    peek: () => inbox[0]?.frame,
 
     /** What the head of a request says. A poll is answered behind its count [POL-1], so that it discards what was not taken. */
     head(poll?: boolean) {
@@ -433,10 +442,8 @@ export function createSession(host: Host, format: Format, limits: Limits, kept?:
 
     /** Accepts a message, or throws and leaves everything as it was. */
     send(message: Outgoing) {
-      if (message.bytes > (grant?.window.bytes ?? 1 << 20)) throw new RangeError('longer than the server takes');
-      if (queue.length >= limits.queue.messages || bytesOf(queue) + message.bytes > limits.queue.bytes) {
-        throw new QueueFullError('too much waits to be sent');
-      }
+      if (message.bytes > (grant?.window.bytes ?? 1 << 20)) throw new RangeError('the message is too large');
+      if (queue.length >= most.messages || bytesOf(queue) + message.bytes > most.bytes) throw new QueueFullError();
       queue.push(message);
     },
 
@@ -444,25 +451,20 @@ export function createSession(host: Host, format: Format, limits: Limits, kept?:
       due.add('ping');
     },
 
-    /** Asks the link for a sign of life within `patience`, since there is doubt. */
-    doubt(now: number, patience: number) {
-      if (!up || awaits) return;
+    /** Asks the link for a sign of life, since there is doubt. */
+    doubt() {
+      if (!since || awaits) return;
       due.add('ping');
-      alive = Math.min(asked ? alive : Infinity, now + patience);
+      alive = Math.min(asked ? alive : Infinity, host.now() + host.patience());
       asked = true;
     },
 
-    close(code: number, reason: string, now: number) {
+    close(code: number, reason: string) {
       if (closing || ended) return;
       closing = { code, reason };
       inbox = [];
-      until = now + limits.closeTimeout;
+      until = host.now() + closeTimeout;
       if (!grant) over('client', code, reason);
-    },
-
-    /** Ends everything at once, from this side. */
-    abandon(by: Ending['by'], code: number, reason: string) {
-      if (!ended) over(by, code, reason);
     },
 
     /** When expire() wants to be called. */
@@ -470,23 +472,16 @@ export function createSession(host: Host, format: Format, limits: Limits, kept?:
       return Math.min(alive, until);
     },
 
-    /** Time has passed. Returns whether the link is lost for its silence. */
-    expire(now: number) {
+    /** Time has passed. */
+    expire() {
+      const now = host.now();
       if (now >= until) {
-        if (farewell) (farewell = undefined), (until = Infinity);
+        if (farewell) part();
         else if (closing) over('client', closing.code, closing.reason);
         else over('network', Code.Expired, 'not resumed in time');
-      } else if (now >= alive) {
-        link!.end(Code.Timeout);
-        drop(now, 'no sign of life', Code.Timeout);
-      }
+      } else if (now >= alive) drop('no sign of life in time', Code.Timeout);
     },
 
-    /** Whether a sign of life was asked for and has not come. */
-    get asked() { return asked; },
-
-    keep(): Kept | undefined {
-      return grant && !closing && !ended ? { grant, attachment, received, acknowledged, highest, queue } : undefined;
-    },
+    keep: (): Kept | undefined => (grant && !closing ? { grant, attachment, received, acknowledged, highest, queue } : undefined),
   };
 }

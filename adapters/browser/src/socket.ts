@@ -3,23 +3,34 @@
 import { Code } from './codes.js';
 import { ClosedError, TimeoutError } from './errors.js';
 import { json } from './json.js';
-import { createLadder } from './ladder.js';
 import { outgoing } from './message.js';
 import { createSession } from './session.js';
-import { keep, memorize, recall, reclaim } from './storage.js';
+import { keep, reclaim, storage } from './storage.js';
 import { TRANSPORTS } from './transports.js';
-import type { Address, Options, Socket, State } from './api.js';
+import type { Address, Options, Rung, Socket, State } from './api.js';
 import type { Frame, Kind } from './frames.js';
-import type { Outgoing } from './message.js';
 import type { Host, Session } from './session.js';
-import type { Carried, Carrier, Transport } from './transports.js';
+import type { Carried, Carrier } from './transports.js';
 
 const STABLE = 5000; // a link that lived this long is no reason to hold back the next one
+const LASTING = 120_000; // and one that lived this long is no strike against its transport
+const STRIKES = 3;
+const REST = 600_000; // how long a transport is left alone that died so often
 const LATE = 5000; // a timer that is so late slept with its machine
 const SLOWEST = 300_000; // between attempts to climb
+const AGE = 86_400_000; // of what is remembered
 const REOPENS: number[] = [
   Code.UnknownSession, Code.Unproved, Code.Expired, Code.GoingAway, Code.Overflow, Code.Unexpected, Code.Malformed,
 ];
+
+interface Watched extends Rung {
+  state: Rung['state'];
+  reason?: string | undefined;
+  /** How often in a row it broke too early. */
+  strikes: number;
+  /** Not tried by itself before this time. */
+  rest: number;
+}
 
 /**
  * Opens a session, and keeps it over any sequence of connections. In and Out are the messages of either side.
@@ -29,50 +40,47 @@ const REOPENS: number[] = [
 export function connect<In = any, Out = any>(address: Address, options: Options = {}): Socket<In, Out> {
   const {
     transports = ['websocket', 'sse', 'long-polling'], format = json, token, credentials, connectTimeout = 5000, climbAfter = 5000,
-    retry, closeTimeout = 5000, requestTimeout = 10_000, remember = true, resume, tabs = true, signal,
-    WebSocket = globalThis.WebSocket, fetch = globalThis.fetch,
-  } = options as Options & { fetch?: typeof globalThis.fetch | undefined };
+    retry: { min = 250, max = 30_000, attempts = Infinity } = {}, closeTimeout = 5000, requestTimeout = 10_000, remember = true, resume,
+    tabs = true, signal, WebSocket = globalThis.WebSocket, fetch = globalThis.fetch,
+  } = options as Options & { fetch?: any };
   const limits = {
     window: { messages: 256, bytes: 1 << 20, ...options.window }, queue: { messages: 4096, bytes: 4 << 20, ...options.queue }, closeTimeout,
   };
+  const now = () => Date.now();
   const absolute = (where: string | URL) => new URL(where, globalThis.location?.href).href;
-
   let url = typeof address == 'function' ? '' : absolute(address);
-  for (const name of transports) if (!TRANSPORTS[name]) throw new TypeError(`no such transport: ${name}`);
-  const ladder = createLadder(
-    transports, (name) => !!(name == 'websocket' ? WebSocket : (fetch as unknown) && (name != 'sse' || globalThis.ReadableStream)),
-    remember ? recall(url, Date.now()) : undefined,
-  );
-  if (!ladder.usable) throw new TypeError('none of the transports is supported here');
 
-  let state: State = 'connecting';
-  let transport: Transport = transports[0]!;
-  let announced = '';
-  let link: Carried | undefined;
-  let candidate: Carried | undefined; // a WebSocket that may become the link
-  let climbing: { left: Transport[]; result: Promise<boolean>; resolve(won: boolean): void } | undefined;
-  let attempts = 0; // so that an older one that still waits for its token does nothing
+  const rungs = transports.map((transport): Watched => {
+    if (!TRANSPORTS[transport]) throw new TypeError(`no such transport: ${transport}`);
+    return { transport, browser: !!(transport == 'websocket' ? WebSocket : fetch), state: 'untried', strikes: 0, rest: 0 };
+  });
+  const usable = rungs.filter(({ browser }) => browser);
+  if (!usable[0]) throw new TypeError('no transport is supported here');
+  let rung = usable[0]; // in use, or tried
+  let round: Watched[] = []; // what is to be tried then
+  let best: Watched | undefined; // what worked last
   let failures = 0;
   let rounds = 0; // in which nothing worked
-  let since = 0; // when the link was granted, 0: it is not
-  let local = false; // the link is given up from here, and not to blame
+  let turn = 0; // of asking for address and token: a late answer is for nobody
   let refused: string | undefined; // the token that the server did not take
+  let local = false; // the link is given up from here, and not to blame
+  let climbing: { left: Watched[]; result: Promise<boolean>; resolve(won: boolean): void } | undefined;
   let armed = Infinity; // when the session's timer fires
   let readers = 0; // who iterate
   let rested = () => {};
+  let announced = '';
   let channel: BroadcastChannel | undefined;
   const wanted: ((frame?: Frame) => void)[] = []; // by who iterates
   const backlog: Frame[] = []; // what a session that is over left to them
-  const asked = new Map<number, { resolve(value: any): void; reject(error: Error): void }>();
+  const asked = new Map<number, (error?: unknown, reply?: unknown) => void>();
   const timers = new Map<string, ReturnType<typeof setTimeout>>();
-  const gone = new AbortController(); // the listeners
-
-  const kept = resume && url ? reclaim(url, format) : undefined;
-  let requests = kept?.requests ?? 0;
-
-  // --- small things ----------------------------------------------------------------------------------------------------
-
+  const gone = new AbortController(); // ends all listeners
   const seen = new Set<string>();
+
+  const linkOf = () => session.link as Carried | undefined;
+  const stateOf = (): State =>
+    session.ended ? 'closed' : session.closing ? 'closing' : session.since ? 'open' : session.grant ? 'suspended' : 'connecting';
+
   const emit = (type: string, fields: object) => {
     if (!seen.has(type)) {
       seen.add(type);
@@ -82,19 +90,14 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   };
 
   const announce = () => {
+    const state = stateOf();
+    const { transport } = rung;
     if (announced != (announced = state + transport)) emit('statechange', { state, transport });
   };
 
-  const become = (next: State) => {
-    state = next;
-    announce();
-  };
-
-  const stop = (...names: string[]) => {
-    for (const name of names) {
-      clearTimeout(timers.get(name));
-      timers.delete(name);
-    }
+  const stop = (name: string) => {
+    clearTimeout(timers.get(name));
+    return timers.delete(name);
   };
 
   const after = (name: string, delay: number, work: () => void) => {
@@ -105,68 +108,83 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     }, Math.min(delay, 2 ** 31 - 1)));
   };
 
-  /** Lets the session know when its deadline comes. */
-  const watch = () => {
-    const { deadline } = session;
-    if (deadline >= armed) return;
-    armed = deadline;
-    after('session', deadline - Date.now(), () => {
-      const late = Date.now() - armed > LATE;
+  /** Sends what may be sent, and lets the session know when its deadline comes. */
+  const flush = () => {
+    linkOf()?.flush();
+    announce();
+    if (session.deadline >= armed) return;
+    armed = session.deadline;
+    after('session', armed - now(), () => {
+      const late = now() - armed > LATE;
       armed = Infinity;
-      if (late && session.up && !session.asked) session.doubt(Date.now(), connectTimeout);
-      else session.expire(Date.now());
+      if (late && session.since && !session.asked) session.doubt();
+      else session.expire();
       flush();
     });
   };
 
-  const flush = () => {
-    link?.flush();
-    watch();
-  };
-
-  /** How long a transport has to show that it works. */
-  const patience = () => connectTimeout * Math.min(4, 1 + rounds);
-
   // --- the session -----------------------------------------------------------------------------------------------------
 
   const granted = (type: string) => {
-    stop('open');
-    since = Date.now();
-    refused = undefined;
+    const { transport } = linkOf()!;
+    rung = best = rungs.find((one) => one.transport == transport)!;
+    rung.state = 'works';
+    rung.reason = refused = undefined;
     rounds = 0;
-    transport = link!.transport;
-    ladder.works(transport);
-    if (remember) memorize(url, transport, since);
+    if (remember) storage('localStorage', url, [transport, now()]);
     settle(true);
-    if (state != 'closing') become('open');
     announce();
     emit(type, { session: session.grant!.session, transport });
     climbLater(climbAfter);
   };
 
   const host: Host = {
+    now,
+    patience: () => connectTimeout * Math.min(4, 1 + rounds),
     opened: () => granted('open'),
     resumed: (moved) => granted(moved ? 'move' : 'reopen'),
-    arrived({ exchange, id, error, value }) {
-      if (exchange != 'reply') return;
-      const one = asked.get(id!);
-      if (error) one?.reject(new Error(error));
-      else one?.resolve(value);
-    },
-    down: (one, reason, code) => fell(one as Carried, reason, code == Code.Timeout),
+    arrived: ({ exchange, id, error, value }) => exchange == 'reply' && asked.get(id!)?.(error && new Error(error), value),
     taken: (messages) => emit('acknowledged', { messages }),
-    over({ by, code, reason, unknown, unsent }) {
-      const id = session.grant?.session;
-      link = undefined;
-      if (since && Date.now() - since > STABLE) failures = 0;
-      since = 0;
+
+    /** A link is lost, or never came to be. */
+    down(_, reason, lasted, code) {
+      const { transport } = rung;
+      turn += 1;
       settle(false);
-      stop('open', 'retry', 'climb');
+      stop('climb');
+      if (lasted > STABLE) failures = 0;
+      if (!local) {
+        if (!lasted || (lasted < LASTING && (rung.strikes += 1) >= STRIKES && rung != usable.at(-1))) {
+          rung.state = 'failed';
+          rung.reason = reason;
+        }
+        if (lasted >= LASTING) rung.strikes = 0;
+        if (rung.strikes >= STRIKES) {
+          rung.strikes = 0;
+          rung.rest = now() + REST;
+        }
+        emit('transportfailure', { transport, reason });
+        if (lasted && code == Code.Timeout) emit('clienttimeout', { transport });
+      }
+      if (session.ended) return;
+      announce();
+      if (!lasted && !local && refused == undefined) {
+        if (round.length) return void attempt();
+        rounds += 1;
+      }
+      later(reason);
+    },
+
+    over({ by, code, reason, unknown, unsent }) {
+      const { closing, since, grant } = session;
+      if (since && now() - since > STABLE) failures = 0;
+      settle(false);
+      for (const name of ['retry', 'climb']) stop(name);
       for (let frame; (frame = session.take()); ) backlog.push(frame);
-      const again = id && state != 'closing' && REOPENS.includes(code);
+      const again = grant && (!closing || by == 'server') && REOPENS.includes(code);
       const moved = again ? unsent.filter(({ exchange }) => exchange != 'reply') : []; // nobody has asked that of the next one
-      for (const [number, { reject }] of asked) {
-        if (!moved.some((message) => message.id == number)) reject(new ClosedError(reason || 'the session is over'));
+      for (const [number, settled] of asked) {
+        if (!moved.some(({ id }) => id == number)) settled(new ClosedError(reason || 'the session is over'));
       }
       if (again) {
         session = createSession(host, format, limits);
@@ -174,18 +192,21 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
           message.state = 'waiting';
           session.send(message);
         }
-        become('connecting');
-        emit('lost', { session: id, code, reason, unknown });
-        if (state == 'connecting') later(reason);
+        announce();
+        emit('lost', { session: grant.session, code, reason, unknown });
+        if (!session.ended) later(reason);
       } else {
         gone.abort();
         channel?.close();
-        become('closed');
+        announce();
         emit('close', { by, code, reason, unknown, unsent });
       }
       drain();
     },
   };
+
+  const kept = resume && url ? reclaim(url, format) : undefined;
+  let requests = kept?.requests ?? 0;
   let session: Session = createSession(host, format, limits, kept);
 
   // --- links -----------------------------------------------------------------------------------------------------------
@@ -194,151 +215,119 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     get session() { return session; },
     format,
     WebSocket: WebSocket as typeof globalThis.WebSocket,
-    fetch: (...request) => fetch(...request),
+    fetch: (where, init) => fetch(where, init),
     credentials,
-    limit: 2 * limits.window.bytes,
-    ready(one) {
-      if (one == candidate) session.try(one);
-      else if (one == link) session.attach(one, Date.now(), patience());
-      watch();
+    ready(link) {
+      if (link == session.link) session.begin();
+      else link.write({ kind: 'ping', value: 0 });
+      flush();
     },
-    unit(one, unit, number) {
-      if (one != link && one != candidate) return;
-      session.receive(one, unit, number, Date.now(), patience());
-      if (one == candidate) {
-        candidate = undefined;
-        if (session.link != one) return step();
-        link = one; // which is to grant the session
-        since = 0;
+    unit(link, unit, number) {
+      const candidate = link == session.candidate;
+      session.receive(link, unit, number);
+      if (candidate) {
+        if (link == session.link) rung = rungs.find(({ transport }) => transport == link.transport)!;
+        else void step();
       }
       drain();
       flush();
     },
-    heard: (one) => session.heard(one, Date.now()),
-    counted: (one, count) => session.counted(one, count, Date.now()),
-    posted(batch, count) {
-      session.posted(batch, count, Date.now());
-      watch();
+    changed: flush,
+    lost(link, reason, status, code) {
+      if (link == session.candidate) return void step();
+      if (link != session.link) return;
+      const denied = (status == 401 || status == 403 || code == Code.Forbidden) && (code || !round.length);
+      if (denied && !token) return session.over('server', Code.Forbidden, reason);
+      if (denied) refused = link.bearer ?? '';
+      if (denied || !(status || session.pending)) session.lost(link, reason);
+      else session.refused(link, reason, code);
+      flush();
     },
     rest() {
       if (!session.closing && !session.peek()) return;
       return new Promise((resolve) => {
         rested = resolve;
-        setTimeout(resolve, session.closing ? 300 : 5000); // the server does not wait for ever for the next poll
+        // The server does not wait for ever for the next poll, and a reply comes by none but that.
+        setTimeout(resolve, session.closing || asked.size ? 300 : STABLE);
       });
-    },
-    lost(one, reason, status, code) {
-      if (one == candidate) return step();
-      if (one != link) return;
-      const denied = (status == 401 || status == 403 || code == Code.Forbidden) && (code || !ladder.left);
-      if (denied) {
-        if (!token) return session.abandon('server', Code.Forbidden, reason);
-        refused = one.bearer ?? '';
-      }
-      if (session.link != one) fell(one, reason);
-      else if (denied || !(status || session.pending)) session.detach(one, reason, Date.now());
-      else session.refused(one, code, reason, Date.now());
-      watch();
     },
   };
 
   /** Tries the next transport of the round. */
   async function attempt() {
-    const turn = ++attempts;
+    const mine = ++turn;
     stop('retry');
-    const next = (transport = ladder.next()!);
-    announce();
-    after('open', patience(), () => (link ? carrier.lost(link, 'no answer in time') : fell(undefined, 'no address or token in time')));
+    rung = round.shift()!;
+    rung.state = 'trying';
+    session.wait();
+    flush();
     try {
       const where = typeof address == 'function' ? absolute(await address()) : url;
       const bearer = await token?.();
-      if (turn != attempts) return;
+      if (mine != turn) return;
       url = where;
       listen();
-      if (refused == (bearer ?? '')) return session.abandon('server', Code.Forbidden, 'the token is refused');
+      if (refused == (bearer ?? '')) return session.over('server', Code.Forbidden, 'the token was refused');
       refused = undefined;
-      link = TRANSPORTS[next](carrier, url, bearer);
+      session.dial(TRANSPORTS[rung.transport](carrier, url, bearer));
     } catch (error) {
-      if (turn == attempts) fell(link, String(error));
+      if (mine == turn) host.down(undefined, `${error}`, 0, 0);
     }
   }
 
-  /** A link is gone, or never came to be. */
-  function fell(one: Carried | undefined, reason: string, silent?: boolean) {
-    if (one != link || session.ended) return;
-    const now = Date.now();
-    const lasted = since && now - since + 1;
-    const name = one?.transport ?? transport;
-    attempts += 1;
-    one?.end(Code.Closed);
-    link = undefined;
-    since = 0;
-    settle(false);
-    stop('open', 'climb');
-    if (lasted > STABLE) failures = 0;
-    if (!local) {
-      if (lasted) ladder.broke(name, reason, lasted, now);
-      else ladder.failed(name, reason);
-      emit('transportfailure', { transport: name, reason });
-      if (silent && lasted) emit('clienttimeout', { transport: name });
-    }
-    if (session.ended) return;
-    if (state == 'open') become('suspended');
-    if (!lasted && !local && refused == undefined) {
-      if (ladder.left) return void attempt();
-      rounds += 1;
-    }
-    later(reason);
-  }
+  /** What is tried, and in which order: first what worked. */
+  const plan = () => {
+    const rested = usable.filter(({ rest }) => rest <= now());
+    round = (rested[0] ? rested : [...usable]).sort((a, b) => Number(b == best) - Number(a == best));
+  };
 
   /** Begins the next round, in a while. */
   function later(reason: string) {
-    if (failures >= (retry?.attempts ?? Infinity)) return session.abandon('network', Code.Timeout, reason);
-    const delay = Math.min(retry?.max ?? 30_000, (retry?.min ?? 250) * 2 ** failures++) * (0.5 + Math.random() / 2);
-    ladder.begin(Date.now());
+    if (failures >= attempts) return session.over('network', Code.Timeout, reason);
+    const delay = Math.min(max, min * 2 ** failures++) * (0.5 + Math.random() / 2);
+    plan();
     after('retry', delay, attempt);
     emit('reconnect', { reason, delay, attempt: failures });
-    watch();
   }
 
   // --- climbing, §9.1 --------------------------------------------------------------------------------------------------
 
+  const better = (time: number) => usable.slice(0, usable.indexOf(rung)).filter(({ rest }) => rest <= time);
+
   function climbLater(delay: number) {
-    if (!delay || !ladder.better(transport, Date.now()).length) return;
+    if (!delay || !better(now())[0]) return;
     after('climb', delay, async () => {
-      if (!(await climb()) && since) climbLater(Math.min(delay * 2, SLOWEST));
+      if (!(await climb()) && session.since) climbLater(Math.min(delay * 2, SLOWEST));
     });
   }
 
   function climb(): Promise<boolean> {
-    const left = ladder.better(transport, 0);
-    if (climbing || !since || !left.length) return climbing?.result ?? Promise.resolve(!!since);
+    const left = better(Infinity);
+    if (climbing || !session.since || !left[0]) return climbing?.result ?? Promise.resolve(!!session.since);
     let resolve!: (won: boolean) => void;
-    climbing = { left, result: new Promise((settled) => (resolve = settled)), resolve };
-    const { result } = climbing;
+    const result = new Promise<boolean>((settled) => (resolve = settled));
+    climbing = { left, result, resolve };
     void step();
     return result;
   }
 
   /** Tries the next better transport beside the link in use, which stays so until the new one has shown that it works. */
   async function step() {
-    stop('probe');
-    candidate?.end(Code.Closed);
-    candidate = undefined;
-    const next = climbing?.left.shift();
-    if (!next) return settle(false);
     const mine = climbing;
-    after('probe', patience(), step);
+    const next = mine?.left.shift();
+    session.try();
+    if (!next) return settle(false);
+    after('probe', host.patience(), step);
     try {
       const bearer = await token?.();
       if (climbing != mine) return;
-      const one = TRANSPORTS[next](carrier, url, bearer);
-      if (next == 'websocket') return void (candidate = one);
+      const link = TRANSPORTS[next.transport](carrier, url, bearer);
+      if (!link.http) return session.try(link);
       // What begins with a request cannot be proved before: if it does not work, the way back is a resume, too.
       stop('probe');
-      ladder.begin(Date.now());
-      link = one;
-      since = 0;
+      plan();
+      rung = next;
+      session.dial(link);
     } catch {
       if (climbing == mine) void step();
     }
@@ -346,8 +335,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
 
   function settle(won: boolean) {
     stop('probe');
-    candidate?.end(Code.Closed);
-    candidate = undefined;
+    session.try();
     climbing?.resolve(won);
     climbing = undefined;
   }
@@ -358,7 +346,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
 
   /** Hands over what came; to who iterates, as fast as they take it. */
   function drain() {
-    for (let frame; (frame = ahead()) && (!readers || wanted.length || frame.exchange || frame.error); ) {
+    for (let frame; (frame = ahead()) && (!readers || wanted[0] || frame.exchange || frame.error); ) {
       backlog.shift() ?? session.take();
       const { kind, value, exchange, error } = frame;
       if (error) emit('error', { error: new Error(error) });
@@ -368,8 +356,9 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
         wanted.shift()?.(frame);
       }
     }
-    if (session.ended && !ahead()) for (const resolve of wanted.splice(0)) resolve();
-    if (!ahead()) rested();
+    if (ahead()) return;
+    rested();
+    if (session.ended) for (const resolve of wanted.splice(0)) resolve();
   }
 
   /** What onrequest says goes back to who asked, as long as there is the session in which it did. */
@@ -383,9 +372,9 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     }
   }
 
-  function put(data: unknown, as?: Kind, exchange?: Outgoing['exchange'], id?: number) {
-    if (state == 'closing' || state == 'closed') throw new ClosedError(`the socket is ${state}`);
-    const message = outgoing(format, data, as, exchange, id);
+  function put(data: unknown, kind?: Kind, exchange?: Frame['exchange'], id?: number) {
+    if (session.closing || session.ended) throw new ClosedError('the socket is closed');
+    const message = outgoing(format, data, kind, exchange, id);
     session.send(message);
     flush();
     return message;
@@ -393,9 +382,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
 
   // --- the platform ----------------------------------------------------------------------------------------------------
 
-  const listenTo = (target: any, types: string[], listener: (event: any) => void) => {
-    for (const type of types) target?.addEventListener?.(type, listener, { signal: gone.signal });
-  };
+  const on = (target: any, type: string, listener: (event: any) => void) => target?.addEventListener?.(type, listener, { signal: gone.signal });
 
   /** Tabs of the same address share a channel. */
   function listen() {
@@ -407,85 +394,79 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
 
   /** The machine slept, the network is another one, or the page is looked at again. */
   const awake = () => {
-    if (since) {
-      session.doubt(Date.now(), connectTimeout);
-      flush();
-    } else if (timers.has('retry')) {
-      failures = 0;
-      void attempt();
-    }
+    session.doubt();
+    failures = 0;
+    if (stop('retry')) void attempt();
+    else flush();
   };
 
   const unplug = (reason: string) => {
     local = true;
-    if (link) carrier.lost(link, reason);
+    const link = linkOf();
+    if (link) session.lost(link, reason);
     local = false;
   };
 
   const { document, navigator } = globalThis as any;
-  listenTo(globalThis, ['online'], awake);
-  listenTo(globalThis, ['offline'], () => unplug('offline'));
-  listenTo(document, ['visibilitychange', 'resume'], () => document.hidden || awake());
-  listenTo(navigator?.connection, ['change'], awake);
-  listenTo(globalThis, ['pageshow'], ({ persisted }) => {
-    if (!persisted) return;
-    if (resume) reclaim(url, format);
-    awake();
+  on(globalThis, 'online', awake);
+  on(globalThis, 'offline', () => unplug('offline'));
+  on(document, 'visibilitychange', () => document.hidden || awake());
+  on(document, 'resume', awake);
+  on(navigator?.connection, 'change', awake);
+  on(globalThis, 'pageshow', ({ persisted }) => {
+    if (persisted && resume) storage('sessionStorage', url);
+    if (persisted) awake();
   });
-  listenTo(globalThis, ['pagehide'], ({ persisted }) => {
+  on(globalThis, 'pagehide', ({ persisted }) => {
     if (resume || persisted) {
       unplug('the page is gone');
-      const now = resume && session.keep();
-      if (now) keep(url, format, { ...now, requests });
-      return;
+      const state = resume && session.keep();
+      if (state) keep(url, format, state, requests);
+    } else {
+      const link = session.since && linkOf();
+      session.close(Code.Closed, '');
+      if (link) link.leave();
+      session.over('client', Code.Closed, '');
     }
-    session.close(Code.Closed, '', Date.now());
-    if (since) link?.leave();
-    session.abandon('client', Code.Closed, '');
   });
 
   // --- what the application sees ---------------------------------------------------------------------------------------
 
   const socket: Socket<In, Out> = Object.defineProperties(new EventTarget(), Object.getOwnPropertyDescriptors({
-    get state() { return state; },
-    get transport() { return transport; },
+    get state() { return stateOf(); },
+    get transport() { return rung.transport; },
     get session() { return session.grant?.session ?? null; },
     get url() { return url; },
-    get waiting() { return session.waiting; },
-    get transports() { return ladder.table(); },
+    get waiting() { return session.queue.length; },
+    get transports() { return rungs.map(({ transport, browser, state, reason }) => ({ transport, browser, state, reason })); },
 
     send: (data: Out, { as }: { as?: Kind } = {}) => put(data, as),
 
-    request(data: Out, { as, timeout = requestTimeout, signal: cancel }: { as?: Kind; timeout?: number; signal?: AbortSignal } = {}) {
-      return new Promise((resolve, reject) => {
+    request: (data: Out, { as, timeout = requestTimeout, signal: cancel }: { as?: Kind; timeout?: number; signal?: AbortSignal } = {}) =>
+      new Promise((resolve, reject) => {
         cancel?.throwIfAborted();
-        const id = requests + 1;
+        const id = ++requests;
         put(data, as, 'request', id);
-        requests = id;
-        const cancelled = () => end(reject)(cancel!.reason);
-        const timer = setTimeout(() => end(reject)(new TimeoutError('no reply in time')), timeout);
-        const end = <T>(settled: (value: T) => void) => (value: T) => { // [REQ-2]
+        const settled = (error?: unknown, reply?: unknown) => { // [REQ-2]
           asked.delete(id);
           clearTimeout(timer);
           cancel?.removeEventListener('abort', cancelled);
-          settled(value);
+          if (error) reject(error);
+          else resolve(reply);
         };
+        const cancelled = () => settled(cancel!.reason);
+        const timer = setTimeout(settled, timeout, new TimeoutError('no reply in time'));
         cancel?.addEventListener('abort', cancelled);
-        asked.set(id, { resolve: end(resolve), reject: end(reject) });
-      });
-    },
+        asked.set(id, settled);
+      }),
 
     close(code: number = Code.Closed, reason = '') {
-      if (code != Code.Closed && !(code >= 3000 && code < 4000)) throw new RangeError(`no code of an application: ${code}`);
-      if (state == 'closing' || state == 'closed') return;
-      become('closing');
-      session.close(code, reason, Date.now());
+      if (code != Code.Closed && !(code >= 3000 && code < 4000)) throw new RangeError(`not a code of an application: ${code}`);
+      session.close(code, reason);
       flush();
     },
 
-    local(data: unknown) {
-      channel?.postMessage(data);
-    },
+    local: (data: unknown) => channel?.postMessage(data),
 
     climb,
 
@@ -514,12 +495,16 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     },
   })) as any;
 
+  if (remember) {
+    const [transport, at] = [storage('localStorage', url)].flat();
+    if (now() - at < AGE) best = usable.find((one) => one.transport == transport);
+  }
   if (url) listen();
-  ladder.begin(Date.now());
-  if (kept) become('suspended');
+  plan();
+  rung = round[0]!;
   // Not before whoever called has set the handlers.
   queueMicrotask(() => session.ended || attempt());
   if (signal?.aborted) queueMicrotask(() => socket.close());
-  else listenTo(signal, ['abort'], () => socket.close());
+  on(signal, 'abort', () => socket.close());
   return socket;
 }

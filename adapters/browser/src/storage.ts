@@ -1,51 +1,37 @@
 // What outlives a page: which transport worked, and a session over a reload. Storage may be missing, full or forbidden.
 
-import { fromBase64, toBase64 } from './frames.js';
-import type { Format } from './frames.js';
+import { json } from './json.js';
 import { outgoing } from './message.js';
+import type { Format, Kind } from './frames.js';
 import type { Kept } from './session.js';
-import type { Transport } from './transports.js';
 
-const AGE = 86_400_000;
-
-function item(area: 'localStorage' | 'sessionStorage', key: string, value?: unknown): any {
+/** Takes something out of storage, or puts it in. */
+export function storage(area: 'localStorage' | 'sessionStorage', url: string, value?: unknown): any {
   try {
-    const storage = globalThis[area];
-    const text = storage.getItem(key);
-    if (value === null) storage.removeItem(key);
-    else if (value !== undefined) storage.setItem(key, JSON.stringify(value));
+    const name = `nosphere ${url}`;
+    const store = globalThis[area];
+    if (value) return store.setItem(name, JSON.stringify(value));
+    const text = store.getItem(name);
+    if (area == 'sessionStorage') store.removeItem(name); // so that a copy of this tab cannot have it, too
     return JSON.parse(text!);
   } catch {
-    return null;
+    return undefined;
   }
 }
 
-const key = (url: string) => `nosphere ${url}`;
-
-/** The transport that worked here within the last day. */
-export function recall(url: string, now: number): Transport | undefined {
-  const [transport, at] = item('localStorage', key(url)) ?? [];
-  return now - at < AGE && now >= at ? transport : undefined;
-}
-
-export function memorize(url: string, transport: Transport, now: number): void {
-  item('localStorage', key(url), [transport, now]);
-}
-
 /** Keeps a session for the next page of this tab. */
-export function keep(url: string, format: Format, { queue, ...kept }: Kept): void {
-  const messages = queue.map(({ unit }) => {
-    const { kind, value, exchange, id } = format.decode(unit); // what was sent, whatever the application made of its data since
-    return [kind, kind == 'binary' ? toBase64(value) : value, exchange, id];
-  });
-  item('sessionStorage', key(url), { ...kept, queue: messages });
+export function keep(url: string, format: Format, kept: Kept, requests: number): void {
+  const queue = kept.queue.map(({ unit }) => json.encode(format.decode(unit)));
+  storage('sessionStorage', url, { ...kept, requests, queue });
 }
 
-/** Takes it away, so that a copy of this tab cannot have it, too. */
-export function reclaim(url: string, format: Format): Kept | undefined {
+export function reclaim(url: string, format: Format): (Kept & { requests: number }) | undefined {
+  const kept = storage('sessionStorage', url);
   try {
-    const kept = item('sessionStorage', key(url), null);
-    kept.queue = kept.queue.map(([kind, data, exchange, id]: any[]) => outgoing(format, kind == 'binary' ? fromBase64(data) : data, kind, exchange ?? undefined, id ?? undefined));
+    kept.queue = kept.queue.map((unit: string) => {
+      const { kind, value, exchange, id } = json.decode(unit);
+      return outgoing(format, value, kind as Kind, exchange, id);
+    });
     return kept.grant.token && kept;
   } catch {
     return undefined;

@@ -1,6 +1,6 @@
 // The three carriers of nosphere.v1. A link lives for one attachment: it moves units, and asks its session what to send.
 
-import { NAMES } from './codes.js';
+import { ENDS } from './codes.js';
 import type { Format, Frame, Unit } from './frames.js';
 import type { Batch, Link, Session } from './session.js';
 
@@ -11,25 +11,22 @@ export interface Carrier {
   readonly session: Session;
   readonly format: Format;
   readonly WebSocket: typeof globalThis.WebSocket;
-  readonly fetch: typeof globalThis.fetch;
-  readonly credentials?: RequestCredentials;
-  readonly limit: number;
-  /** The carrier is there; it may be asked to begin. */
+  fetch(url: string, init: RequestInit): Promise<Response>;
+  readonly credentials?: RequestCredentials | undefined;
+  /** The carrier is there: it may be asked for the session. */
   ready(link: Carried): void;
   unit(link: Carried, unit: Unit, number?: number): void;
-  /** A sign of life. */
-  heard(link: Carried): void;
-  counted(link: Carried, count: number): void;
-  /** What has to be waited for before the next poll. */
-  rest(): Promise<void> | undefined;
-  posted(batch: Batch, count: number): void;
+  /** Something other than a unit changed the session. */
+  changed(): void;
   /** It is over; `status` and `code` where an answer said them. */
   lost(link: Carried, reason: string, status?: number, code?: number): void;
+  /** What has to be waited for before the next poll. */
+  rest(): Promise<void> | undefined;
 }
 
 export interface Carried extends Link {
   readonly transport: Transport;
-  readonly bearer?: string;
+  readonly bearer?: string | undefined;
   /** Sends what may be sent. */
   flush(): void;
   /** Sends the rest without waiting: the page may be going away. */
@@ -38,26 +35,28 @@ export interface Carried extends Link {
 
 export type Open = (carrier: Carrier, url: string, bearer?: string) => Carried;
 
-/** How a token is offered where no header can be set [NEG-5]. */
-const offer = (token: string) =>
-  `nosphere.bearer.${btoa(String.fromCharCode(...new TextEncoder().encode(token))).replace(/\+/g, '-').replace(/\//g, '_').replace(/=/g, '')}`;
+const LONGEST = 4 << 20; // of one line of an event stream
 
 const webSocket: Open = (carrier, url, bearer) => {
   const { format, session } = carrier;
   const protocol = `nosphere.v1.${format.name}`;
-  const socket = new carrier.WebSocket(url.replace(/^http/, 'ws'), bearer == undefined ? [protocol] : [protocol, offer(bearer)]);
+  const offers = [protocol];
+  if (bearer != undefined) { // no header can be set [NEG-5]
+    const bytes = String.fromCharCode(...new TextEncoder().encode(bearer));
+    offers.push(`nosphere.bearer.${btoa(bytes).replace(/\+/g, '-').replace(/\//g, '_').replace(/=/g, '')}`);
+  }
+  const socket = new carrier.WebSocket(url.replace(/^http/, 'ws'), offers);
   let ended = false;
-  const lose = (reason: string, code?: number) => {
+  const lose = (reason: string, code = 0) => {
     if (ended) return;
-    link.end(1000);
-    carrier.lost(link, reason, undefined, code);
+    link.end();
+    carrier.lost(link, reason, 0, code < 4000 ? 0 : code);
   };
   const link: Carried = {
     transport: 'websocket',
     http: false,
     polls: false,
     bearer,
-    begin: (frame) => link.write(frame),
     write(frame) {
       if (socket.readyState == 1) socket.send(format.encode(frame) as string);
     },
@@ -68,12 +67,11 @@ const webSocket: Open = (carrier, url, bearer) => {
     },
     leave() {
       link.flush();
-      link.end(1000);
+      link.end();
     },
-    end(code, reason) {
+    end(code = 0) {
       ended = true;
-      // A page may not say every code.
-      socket.close(code == 1000 || code >= 3000 ? code : 1000, reason);
+      socket.close(code < 3000 ? 1000 : code); // a page may not say all codes
     },
   };
   socket.binaryType = 'arraybuffer';
@@ -89,24 +87,30 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
   const polls = transport == 'long-polling';
   const gone = new AbortController();
   let posting: AbortController | undefined;
-  let ended = false;
   let delivering = false; // an answer to a poll
+  let ended = false;
 
   const request = (method: string, headers: Record<string, unknown>, init: RequestInit) => {
     const { attachment, session: id, token, received } = session.head(polls && method == 'GET');
-    const named = {
-      'Nosphere-Attachment': attachment,
-      ...(id && { 'Nosphere-Session': id, 'Nosphere-Token': token, 'Nosphere-Received': received }),
-      ...(bearer != undefined && { Authorization: `Bearer ${bearer}` }),
-      ...headers,
-    };
-    return carrier.fetch(url, { method, cache: 'no-store', credentials: carrier.credentials, ...init, headers: named as unknown as HeadersInit });
+    return carrier.fetch(url, {
+      method,
+      cache: 'no-store',
+      credentials: carrier.credentials!,
+      ...init,
+      headers: {
+        'Nosphere-Attachment': attachment,
+        ...(id && { 'Nosphere-Session': id, 'Nosphere-Token': token, 'Nosphere-Received': received }),
+        ...(bearer != undefined && { Authorization: `Bearer ${bearer}` }),
+        ...headers,
+      } as any,
+    });
   };
 
   const countOf = (response: Response) => Number(response.headers.get('Nosphere-Received') ?? NaN);
 
-  const post = (batch: Batch, init: RequestInit) =>
-    request('POST', { 'Content-Type': `application/vnd.${protocol}`, 'Nosphere-Base': batch.base }, { body: format.join(batch.units), ...init });
+  const post = ({ base, units }: Batch, init: RequestInit) => request(
+    'POST', { 'Content-Type': `application/vnd.${protocol}`, 'Nosphere-Base': base }, { body: format.join(units), ...init },
+  );
 
   const lose = (reason: string, status?: number, code?: number) => {
     if (ended) return;
@@ -115,38 +119,42 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
   };
 
   const refuse = async (response: Response) => {
-    const name = response.headers.get('Nosphere-Error');
-    const text = await response.text().catch(() => '');
-    lose(text.trim() || name || `status ${response.status}`, response.status, NAMES[name!]);
+    const name = response.headers.get('Nosphere-Error')!;
+    lose((await response.text().catch(() => '')).trim() || name || `status ${response.status}`, response.status, ENDS[name]);
   };
 
   /** Asks for the stream or for one poll; its head says what `frame` says on a WebSocket. */
   const get = async (frame?: Frame) => {
-    const window = frame?.kind == 'open' && { 'Nosphere-Window': `${frame.value.window.messages}/${frame.value.window.bytes}` };
-    const asks = { 'Nosphere-Protocol': protocol, 'Nosphere-Transport': transport, ...(!polls && { Accept: 'text/event-stream' }), ...window };
-    const response = await request('GET', asks, { signal: gone.signal });
-    if (ended) return;
+    const { messages, bytes } = frame?.value.window ?? {};
+    const response = await request('GET', {
+      'Nosphere-Protocol': protocol,
+      'Nosphere-Transport': transport,
+      Accept: polls ? '*/*' : 'text/event-stream',
+      ...(bytes && { 'Nosphere-Window': `${messages}/${bytes}` }),
+    }, { signal: gone.signal });
     const count = countOf(response);
-    if (response.ok && count >= 0) carrier.counted(link, count);
+    if (response.ok && count >= 0 && !ended) session.counted(link, count);
     if (response.ok && !response.headers.get('Nosphere-Error')) return response;
     await refuse(response);
+    throw 0; // which is lost already
   };
 
   /** Posts what waits, one request after the other; each is repeated until it is answered [PST-4]. */
   const flush = async () => {
     if (posting || delivering) return;
     for (let batch, repeats = 0; (batch = session.collect(link)); ) {
-      const controller = (posting = new AbortController());
-      const timer = setTimeout(() => controller.abort(), session.grant!.timeout);
-      const response = await post(batch, { signal: controller.signal }).catch(() => undefined);
+      const { signal } = (posting = new AbortController());
+      const timer = setTimeout(() => posting!.abort(), session.grant!.timeout);
+      const response = await post(batch, { signal }).catch(() => undefined);
       clearTimeout(timer);
-      if (!response || [502, 504].includes(response.status)) { // of a proxy: no one knows what became of it
+      if (!response || response.status == 502 || response.status == 504) { // of a proxy: no one knows what became of it
         session.failed(batch);
         if (ended && repeats > 6) break;
         await new Promise((resolve) => setTimeout(resolve, Math.min(5000, 50 * 2 ** repeats++)));
       } else if (response.ok) {
         repeats = 0;
-        carrier.posted(batch, countOf(response));
+        session.posted(batch, countOf(response));
+        carrier.changed();
       } else await refuse(response);
     }
     posting = undefined;
@@ -154,54 +162,55 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
 
   const stream = async (response: Response) => {
     if (!/^text\/event-stream/.test(response.headers.get('Content-Type')!)) return lose('not an event stream');
-    const reader = response.body!.getReader();
     const text = new TextDecoder();
     const parse = events();
-    for (let part; !ended && !(part = await reader.read()).done; ) {
-      carrier.heard(link);
-      for (const { id, data } of parse(text.decode(part.value, { stream: true }), carrier.limit)) {
-        if (!ended) carrier.unit(link, format.event(data), id == undefined ? id : Number(id));
+    for (let part, reader = response.body!.getReader(); !ended && !(part = await reader.read()).done; ) {
+      session.heard(link);
+      for (const { id, data } of parse(text.decode(part.value, { stream: true }))) {
+        if (!ended) carrier.unit(link, format.event(data), id && Number(id));
       }
     }
     lose('the stream ended');
   };
 
-  const run = async (answer: Promise<Response | undefined>) => {
-    for (let repeated = false; !ended; ) {
+  const run = async (frame: Frame) => {
+    for (let answer = get(frame), repeated = false; !ended; ) {
       try {
-        const response = await answer;
-        const units = response ? await format.read(response) : [];
+        const units = await format.read(await answer);
+        session.heard(link);
         delivering = true;
         for (const unit of units) if (!ended) carrier.unit(link, unit);
-        carrier.heard(link);
         repeated = false;
       } catch (error) {
         // A poll can be repeated [POL-1], but not the one that began the attachment: its answer comes only once.
         if (repeated || session.pending) throw error;
         repeated = true;
       }
-      await carrier.rest();
-      if (ended) break;
-      answer = get(); // before the flush: its head says what was taken, so that no POST has to
+      const rest = carrier.rest();
+      if (rest) {
+        delivering = false;
+        void flush();
+        await rest;
+      }
+      if (!ended) answer = get(); // before the flush: its head says what was taken, so that no POST has to
       delivering = false;
       void flush();
     }
   };
 
-  const link: Omit<Carried, 'end'> & { end(): void } = {
+  const link: Carried = {
     transport,
     http: true,
     polls,
     bearer,
-    begin(frame) {
-      const answer = get(frame);
-      void (polls ? run(answer) : answer.then((response) => response && stream(response))).catch((error) => lose(String(error)));
+    write(frame) {
+      (polls ? run(frame) : get(frame).then(stream)).catch((error) => lose(`${error}`));
     },
-    write() {},
     flush,
     leave() {
       session.rewind();
-      const batch = session.collect(link, { units: 512, bytes: 60_000 }); // browsers refuse more of a request that outlives its page
+      // Browsers refuse more of a request that outlives its page.
+      const batch = session.collect(link, { units: 512, bytes: 60_000 });
       if (batch) post(batch, { keepalive: true }).catch(() => {});
       link.end();
     },
@@ -218,20 +227,17 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
 /** Cuts an event stream into events, whatever the chunks. */
 export function events() {
   let rest = '';
-  let data: string[] = [];
-  let id: string | undefined;
-  return function* parse(text: string, limit = Infinity): Generator<{ id?: string; data: string }> {
+  let event: any = {};
+  return function* parse(text: string): Generator<any> {
     const lines = (rest + text).split(/\r\n|\n|\r(?!$)/);
     rest = lines.pop()!;
-    if (rest.length > limit) throw new RangeError('longer than the window');
+    if (rest.length > LONGEST) throw new RangeError('too long a line');
     for (const line of lines) {
-      const [, name, value = ''] = /^([^:]*)(?:: ?(.*))?$/s.exec(line)!;
-      if (name == 'data') data.push(value);
-      else if (name == 'id') id = value;
-      else if (!line) {
-        if (data.length) yield { id, data: data.join('\n') };
-        data = [];
-        id = undefined;
+      const [, name, value] = /^([^:]*):? ?(.*)$/s.exec(line) as any;
+      if (line) event[name] = (name == 'data' && name in event ? `${event.data}\n` : '') + value;
+      else {
+        if ('data' in event) yield event;
+        event = {};
       }
     }
   };

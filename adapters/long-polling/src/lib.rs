@@ -19,6 +19,8 @@
 //!
 //! `Nosphere-Received` is left to the adapter, which asks the connection for it when the answer is made.
 //!
+//! For clients of atmosphere.js (SPEC §17) [`PollBody`] and [`UnitStream`] are bodies that begin before there is anything to say.
+//!
 //! # Serving a poll
 //!
 //! ```
@@ -70,6 +72,8 @@
 
 mod body;
 mod poll;
+mod streaming;
 
 pub use body::{BodyError, discard_body, read_body};
 pub use poll::{Answer, answer};
+pub use streaming::{Broken, Padding, PollBody, UnitStream};

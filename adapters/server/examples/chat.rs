@@ -63,7 +63,7 @@ fn line(author: &str, message: &str) -> Value {
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let listener = support::listen("127.0.0.1:8080").await?;
-    let server = Server::builder().endpoint("/the-chat", |_request| Chat).build()?;
+    let server = Server::builder().endpoint("/the-chat", |_request| Chat).browser_client("/nosphere.js").build()?;
     let app = page::routes().fallback_service(server.clone());
     support::serve(listener, app, &server).await
 }

@@ -1,22 +1,26 @@
-use std::convert::Infallible;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use nosphere_long_polling::Broken;
 
 /// The body of a response: nothing, a few bytes, or an event stream.
 pub struct Body(Kind);
 
 enum Kind {
     Full(Bytes),
-    Stream(Pin<Box<dyn http_body::Body<Data = Bytes, Error = Infallible> + Send>>),
+    Stream(Pin<Box<dyn http_body::Body<Data = Bytes, Error = Broken> + Send>>),
 }
 
 impl Body {
-    pub(crate) fn stream(stream: impl http_body::Body<Data = Bytes, Error = Infallible> + Send + 'static) -> Self {
-        Self(Kind::Stream(Box::pin(stream)))
+    pub(crate) fn stream<S>(stream: S) -> Self
+    where
+        S: http_body::Body<Data = Bytes, Error: Into<Broken>> + Send + 'static,
+    {
+        Self(Kind::Stream(Box::pin(stream.map_err(Into::into))))
     }
 }
 
@@ -28,9 +32,9 @@ impl From<Bytes> for Body {
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Broken;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match &mut self.0 {
             Kind::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
             Kind::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),

@@ -147,6 +147,7 @@ mod tests {
             crate::admission::Admission::default(),
             Default::default(),
             matchit::Router::new(),
+            None,
         );
         let shared = Arc::new(shared);
         shared.deadlines.start(&shared);
@@ -161,7 +162,7 @@ mod tests {
         };
         let connection = Connection::server(&shared.session_config, Protocol::Native, opening, shared.clock.now());
         let head = crate::RequestHead::new(http::Request::new(()).into_parts().0, "/".into(), Vec::new());
-        let cell = Cell::new(&shared, shared.topics.enter("/"), connection, &JSON, Outlet::Carrier, head).unwrap();
+        let cell = Cell::new(&shared, shared.topics.enter("/"), connection, &JSON, Outlet::Carrier, head).ok().unwrap();
         for poll in 0..2000u64 {
             // The poll is answered, sometimes when its time is over; the next one comes soon.
             let action = || cell.poll_action(LinkId(poll), &JSON, &mut Context::from_waker(Waker::noop()));

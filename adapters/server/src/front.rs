@@ -8,7 +8,7 @@ use http_body::{Frame, SizeHint};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{Body, Server};
+use crate::{Body, Error, Server};
 
 /// Endpoints in front of another service, made by [`Server::in_front_of`].
 ///
@@ -84,14 +84,14 @@ pin_project_lite::pin_project! {
     }
 }
 
-impl<R: http_body::Body<Data = Bytes>> http_body::Body for FrontBody<R> {
+impl<R: http_body::Body<Data = Bytes, Error: Into<Error>>> http_body::Body for FrontBody<R> {
     type Data = Bytes;
-    type Error = R::Error;
+    type Error = Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, R::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match self.project().of.project() {
-            OfProjected::Endpoint { body } => body.poll_frame(cx).map_err(|never| match never {}),
-            OfProjected::Other { body } => body.poll_frame(cx),
+            OfProjected::Endpoint { body } => body.poll_frame(cx).map_err(Into::into),
+            OfProjected::Other { body } => body.poll_frame(cx).map_err(Into::into),
         }
     }
 

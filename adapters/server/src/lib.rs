@@ -90,6 +90,7 @@ mod admission;
 mod audience;
 mod body;
 mod broadcaster;
+mod browser;
 mod client;
 mod clock;
 mod config;
@@ -113,6 +114,7 @@ mod selection;
 mod server;
 mod session;
 mod shared;
+mod strays;
 mod table;
 mod tags;
 pub mod testing;
@@ -142,6 +144,7 @@ pub use nosphere_core::{
     ResumeToken, SendError, SessionError, SessionId, Side, Tag, Text, Transport, Undeliverable, Undelivered, Unit,
     Window, WireFormat,
 };
+pub use nosphere_long_polling::Broken;
 pub use nosphere_wire::negotiation::{Formats, InvalidOrigin, OriginPolicy, Refusal, RegisterError};
 pub use nosphere_wire::{JSON, MESSAGEPACK, PLAIN};
 

@@ -201,6 +201,7 @@ pub struct Builder {
     admission: Admission,
     random: Random,
     endpoints: matchit::Router<Endpoint>,
+    browser_client: Option<Box<str>>,
     problem: Option<BuildError>,
 }
 
@@ -253,6 +254,30 @@ impl Builder {
         self
     }
 
+    /// Serves the browser client, as one script, on a path of your choice.
+    ///
+    /// A page that has `<script src="/nosphere.js"></script>` then has `nosphere.connect`; [the guide](crate::guide::browser)
+    /// shows how to use it. The script is part of this crate, so that page and server are of the same version: browsers ask
+    /// whether it is still the one that they have, each time. GET and HEAD are answered, anything else is refused with 405.
+    ///
+    /// It is an error of [`build`](Self::build) to give it the path of an endpoint, or one that has parameters or no slash
+    /// in front.
+    ///
+    /// ```
+    /// use nosphere::{Server, handler_fn};
+    ///
+    /// let server = Server::builder()
+    ///     .endpoint("/the-chat", |_| handler_fn(|_, _| async { Ok(()) }))
+    ///     .browser_client("/nosphere.js")
+    ///     .build()?;
+    /// # Ok::<(), nosphere::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn browser_client(mut self, path: &str) -> Self {
+        self.browser_client = Some(topic::normal(path).into());
+        self
+    }
+
     /// Sets the limits.
     ///
     /// ```
@@ -278,6 +303,20 @@ impl Builder {
         if let Err(error) = self.formats.register(format) {
             self.problem.get_or_insert_with(|| error.into());
         }
+        self
+    }
+
+    /// Says whether clients of atmosphere.js are served; they are, on every endpoint, unless this says no.
+    ///
+    /// Then what they ask for is not the endpoints' business, or plain.
+    ///
+    /// ```
+    /// # use nosphere::Server;
+    /// let builder = Server::builder().atmosphere(false);
+    /// ```
+    #[must_use]
+    pub fn atmosphere(mut self, served: bool) -> Self {
+        self.formats.serve_atmosphere(served);
         self
     }
 
@@ -374,11 +413,24 @@ impl Builder {
     ///
     /// When an endpoint or a format cannot be had as it was described.
     pub fn build(self) -> Result<Server, BuildError> {
-        let Self { config, formats, origins, admission, random, endpoints, problem } = self;
+        let Self { config, mut formats, origins, admission, random, endpoints, browser_client, problem } = self;
         if let Some(problem) = problem {
             return Err(problem);
         }
-        let shared = Shared::new(config, formats, origins, admission, random, endpoints);
+        if let Some(path) = &browser_client {
+            let taken = endpoints.at(path).is_ok_and(|endpoint| **endpoint.value.path() == **path);
+            let problem = match &**path {
+                _ if taken => Some("an endpoint is there"),
+                path if !path.starts_with('/') => Some("it does not begin with a slash"),
+                path if path.contains(['{', '}', '?', '#']) => Some("it is no plain path"),
+                _ => None,
+            };
+            if let Some(problem) = problem {
+                return Err(BuildError::Path { path: path.to_string(), problem: problem.into() });
+            }
+        }
+        formats.expect_atmosphere_heartbeats(!config.session.client_heartbeat.is_zero());
+        let shared = Shared::new(config, formats, origins, admission, random, endpoints, browser_client);
         Ok(Server { shared: Arc::new(shared) })
     }
 }

@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::deadlines::Deadlines;
 use crate::endpoint::Endpoint;
 use crate::random::Random;
+use crate::strays::Strays;
 use crate::table::Table;
 use crate::testing::TestClients;
 use crate::topic::Topics;
@@ -25,10 +26,14 @@ pub(crate) struct Shared {
     pub(crate) admission: Admission,
     pub(crate) random: Random,
     pub(crate) endpoints: matchit::Router<Endpoint>,
+    /// Where the script for pages is.
+    pub(crate) browser_client: Option<Box<str>>,
     pub(crate) table: Table,
     pub(crate) topics: Topics,
     pub(crate) deadlines: Deadlines,
     pub(crate) clock: Clock,
+    /// Ids that clients of atmosphere.js have, or had, without a session.
+    pub(crate) strays: Strays,
     /// WebSockets that have not said which session they are for.
     pub(crate) unopened: AtomicUsize,
     pub(crate) test_clients: TestClients,
@@ -47,6 +52,7 @@ impl Shared {
         admission: Admission,
         random: Random,
         endpoints: matchit::Router<Endpoint>,
+        browser_client: Option<Box<str>>,
     ) -> Self {
         Self {
             session_config: Arc::new(config.session.clone()),
@@ -57,9 +63,11 @@ impl Shared {
             admission,
             random,
             endpoints,
+            browser_client,
             topics: Topics::new(),
             deadlines: Deadlines::new(),
             clock: Clock::start(),
+            strays: Strays::default(),
             unopened: AtomicUsize::new(0),
             test_clients: TestClients::default(),
             closing: std::sync::atomic::AtomicBool::new(false),

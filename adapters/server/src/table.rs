@@ -42,8 +42,14 @@ impl Table {
         self.living() >= self.max_living
     }
 
-    pub(crate) fn insert(&self, cell: &Arc<Cell>) {
-        self.write(cell.id()).insert(cell.id(), Arc::clone(cell));
+    /// False if another session has the id, and is not gone.
+    pub(crate) fn insert(&self, cell: &Arc<Cell>) -> bool {
+        let mut shard = self.write(cell.id());
+        let free = shard.get(&cell.id()).is_none_or(|known| known.is_gone());
+        if free {
+            shard.insert(cell.id(), Arc::clone(cell));
+        }
+        free
     }
 
     pub(crate) fn get(&self, session: SessionId) -> Option<Arc<Cell>> {
@@ -51,23 +57,31 @@ impl Table {
     }
 
     /// A session has ended; `remembered` as a tombstone, until [`Table::forget`].
-    pub(crate) fn end(&self, session: SessionId, remembered: bool) {
+    pub(crate) fn end(&self, cell: &Cell, remembered: bool) {
         self.release();
         if !remembered {
-            return self.forget(session);
+            return self.forget(cell);
         }
         let oldest = {
             let mut tombstones = self.tombstones.lock().unwrap_or_else(PoisonError::into_inner);
-            tombstones.push_back(session);
+            tombstones.push_back(cell.id());
             if tombstones.len() > self.max_tombstones { tombstones.pop_front() } else { None }
         };
         if let Some(oldest) = oldest {
-            self.forget(oldest);
+            // Another session may have the id by now.
+            self.forget_if(oldest, |known| known.is_gone());
         }
     }
 
-    pub(crate) fn forget(&self, session: SessionId) {
-        self.write(session).remove(&session);
+    pub(crate) fn forget(&self, cell: &Cell) {
+        self.forget_if(cell.id(), |known| std::ptr::eq(known, cell));
+    }
+
+    fn forget_if(&self, session: SessionId, forgotten: impl FnOnce(&Cell) -> bool) {
+        let mut shard = self.write(session);
+        if shard.get(&session).is_some_and(|known| forgotten(known)) {
+            shard.remove(&session);
+        }
     }
 
     pub(crate) fn living(&self) -> usize {

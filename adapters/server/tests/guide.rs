@@ -56,6 +56,9 @@ fn the_guide_lists_every_limit_with_its_default() {
 
 /// A value as the guide writes it: `120 s`, `4 MiB`, `4,096`.
 fn written(value: &str) -> String {
+    if value == "0ns" {
+        return "0 s".into();
+    }
     let Ok(number) = value.parse::<usize>() else {
         return value.strip_suffix('s').map_or_else(|| value.into(), |seconds| format!("{seconds} s"));
     };

@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "what is not expected fails the test")]
 
 mod abuse;
+mod atmosphere;
 mod audience;
 mod bad_input;
 mod broadcast;
+mod browser;
 mod guide;
 mod handlers;
 mod lifecycle;

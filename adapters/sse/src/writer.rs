@@ -8,14 +8,33 @@ use nosphere_core::{Encoded, ResumeToken, SessionId};
 /// Writes events into a buffer.
 pub struct EventWriter {
     out: BytesMut,
-    /// `<session>.<token>.`, before the count in the `id:` of a plain stream.
-    prefix: Option<Box<str>>,
+    style: Style,
+}
+
+/// Whom the events are for.
+enum Style {
+    Atmosphere,
+    Native,
+    /// `<session>.<token>.`, before the count in an event's `id:`.
+    Plain(Box<str>),
 }
 
 impl EventWriter {
     /// For clients of the native protocol (SPEC §6).
     pub fn native() -> Self {
-        Self { out: BytesMut::new(), prefix: None }
+        Self { out: BytesMut::new(), style: Style::Native }
+    }
+
+    /// For clients of atmosphere.js (SPEC ATM-15): events hold data and nothing else.
+    ///
+    /// `padded`: the stream begins with 2,000 spaces, for those who wait until they have so much.
+    pub fn atmosphere(padded: bool) -> Self {
+        let mut out = BytesMut::new();
+        if padded {
+            out.put_bytes(b' ', 2000);
+            out.put_u8(b'\n');
+        }
+        Self { out, style: Style::Atmosphere }
     }
 
     /// For a stock `EventSource`, which can repeat nothing but an event's id (SPEC PLN-3).
@@ -23,7 +42,7 @@ impl EventWriter {
     /// `lost`: the client asked to continue a session that is not known any more (SPEC PLN-4).
     pub fn plain(session: SessionId, token: ResumeToken, count: u64, lost: bool) -> Self {
         let name = format!("{session}.{}", token.reveal());
-        let mut writer = Self { out: BytesMut::new(), prefix: Some(format!("{name}.").into()) };
+        let mut writer = Self { out: BytesMut::new(), style: Style::Plain(format!("{name}.").into()) };
         writer.event("session", name.as_bytes(), Some(count));
         if lost {
             writer.event("reset", b"", Some(count));
@@ -33,11 +52,13 @@ impl EventWriter {
 
     /// An event for a unit; `number` is the message's, if it is one.
     pub fn write(&mut self, unit: &Encoded, number: Option<u64>) {
-        if unit.is_text() {
+        if let Style::Atmosphere = self.style {
+            self.lines(unit.payload());
+        } else if unit.is_text() {
             self.id(number);
             self.data(unit.payload());
         } else {
-            if self.prefix.is_some() {
+            if let Style::Plain(_) = self.style {
                 self.out.put_slice(b"event: binary\n");
             }
             self.id(number);
@@ -81,9 +102,22 @@ impl EventWriter {
     fn id(&mut self, count: Option<u64>) {
         let Some(count) = count else { return };
         self.out.put_slice(b"id: ");
-        self.out.put_slice(self.prefix.as_deref().unwrap_or_default().as_bytes());
+        if let Style::Plain(prefix) = &self.style {
+            self.out.put_slice(prefix.as_bytes());
+        }
         self.out.put_slice(count.to_string().as_bytes());
         self.out.put_u8(b'\n');
+    }
+
+    /// The same, as the original writes it. A space after the colon would be part of the framing, so one is written where the
+    /// data begin with one.
+    fn lines(&mut self, data: &[u8]) {
+        for line in data.split(|&byte| byte == b'\n') {
+            self.out.put_slice(if line.starts_with(b" ") { b"data: " } else { b"data:" });
+            self.out.put_slice(line);
+            self.out.put_slice(b"\r\n");
+        }
+        self.out.put_slice(b"\r\n");
     }
 
     /// One `data:` line for each line of the data.
@@ -100,8 +134,8 @@ impl EventWriter {
 impl fmt::Debug for EventWriter {
     /// Without what was written, and without the token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { out, prefix } = self;
-        f.debug_struct("EventWriter").field("bytes", &out.len()).field("plain", &prefix.is_some()).finish()
+        let plain = matches!(self.style, Style::Plain(_));
+        f.debug_struct("EventWriter").field("bytes", &self.out.len()).field("plain", &plain).finish()
     }
 }
 
@@ -155,5 +189,17 @@ mod tests {
         assert_eq!(events.take(), format!("event: binary\nid: {name}.2\ndata: AQ==\n\n"));
         events.lost(3, 9);
         assert_eq!(events.take(), format!("event: reset\nid: {name}.9\ndata: 3\n\n"));
+    }
+
+    #[test]
+    fn events_of_atmosphere_hold_data_and_nothing_else() {
+        // SPEC ATM-15
+        let mut events = EventWriter::atmosphere(false);
+        assert!(events.is_empty());
+        events.write(&text("a|b"), Some(7));
+        events.write(&text("\na\n\n b\n"), Some(8));
+        assert_eq!(events.take(), "data:a|b\r\n\r\ndata:\r\ndata:a\r\ndata:\r\ndata:  b\r\ndata:\r\n\r\n");
+        let padded = EventWriter::atmosphere(true).take();
+        assert_eq!((padded.len(), padded.trim_ascii().len(), padded.last()), (2001, 0, Some(&b'\n')));
     }
 }

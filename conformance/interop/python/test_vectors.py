@@ -272,7 +272,20 @@ def decode_plain(unit):
     return {"text": unit}
 
 
-DECODE = {"json": decode_json, "messagepack": decode_messagepack, "plain": decode_plain}
+def decode_atmosphere(unit, beats=False):
+    """SPEC §17: what a client of atmosphere.js sends."""
+    if beats and unit == "X":
+        return {"pong": 0}
+    return {"ack": 0} if unit == "...ACK..." else decode_plain(unit)
+
+
+DECODE = {
+    "json": decode_json,
+    "messagepack": decode_messagepack,
+    "plain": decode_plain,
+    "atmosphere": decode_atmosphere,
+    "atmosphere-beating": lambda unit: decode_atmosphere(unit, beats=True),
+}
 
 
 def compact(value):

@@ -344,7 +344,7 @@ impl Connection {
             // What a new attachment asks for is answered at once.
             _ if !client.granted => Some(Duration::ZERO),
             Transport::LongPolling => Some(Config::MAX_POLL_TIME),
-            Transport::ServerSentEvents | Transport::WebSocket => {
+            Transport::ServerSentEvents | Transport::Streaming | Transport::WebSocket => {
                 Some(client.heartbeat).filter(|heartbeat| !heartbeat.is_zero())
             }
         };
@@ -393,7 +393,9 @@ impl Connection {
         // The proof that this client holds the token (SES-6).
         match (self.transport, &mut self.client) {
             (Transport::LongPolling | Transport::ServerSentEvents, Some(client)) => client.owes = true,
-            (Transport::LongPolling | Transport::ServerSentEvents | Transport::WebSocket, _) => self.due.ack = true,
+            (Transport::LongPolling | Transport::ServerSentEvents | Transport::Streaming | Transport::WebSocket, _) => {
+                self.due.ack = true
+            }
         }
     }
 

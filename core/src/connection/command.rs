@@ -2,11 +2,11 @@
 
 use super::{Connection, Undelivered};
 use crate::lifecycle::Input;
-use crate::session::{Pushed, carriage_return};
+use crate::session::{Pushed, carriage_return, not_text};
 use crate::timers::Timer;
 use crate::{
     EncodeError, Event, LinkId, MAX_DEPTH, Message, Payload, Protocol, Reason, Reply, ResumeToken, SendError, Sent,
-    SessionId, State, Time, Transport, Window,
+    SessionId, Side, State, Time, Transport, Window,
 };
 
 impl Connection {
@@ -28,7 +28,10 @@ impl Connection {
             return Err(SendError::TooLarge { message, limit });
         }
         let inexpressible = match message.payload() {
-            _ if message.is_exchange() && !rules.frames => Some(EncodeError::new("plain", "requests and replies")),
+            _ if message.is_exchange() && !rules.frames => {
+                Some(EncodeError::new(self.protocol.name(), "requests and replies"))
+            }
+            Payload::Binary(_) if rules.text_only => Some(not_text()),
             Payload::Json(json) if json.is_too_deep() => Some(too_deep()),
             Payload::Text(text) if rules.no_carriage_return && text.as_bytes().contains(&b'\r') => {
                 Some(carriage_return())
@@ -144,6 +147,12 @@ impl Connection {
     /// The current link.
     pub fn link(&self) -> Option<LinkId> {
         self.link.as_ref().map(|link| link.id)
+    }
+
+    /// After the end: who ended the session, and why.
+    pub fn ended(&self) -> Option<(Side, Reason)> {
+        let closing = self.closing.as_ref().filter(|_| self.state == State::Closed)?;
+        Some((closing.by, closing.reason))
     }
 
     /// The number of the current attachment.

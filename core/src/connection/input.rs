@@ -1,7 +1,6 @@
 //! What comes over a link, in either role.
 
 use super::{Connection, FirstWords, Role};
-use crate::rules::Heartbeat;
 use crate::session::Arrived;
 use crate::timers::Timer;
 use crate::{
@@ -211,6 +210,6 @@ impl Connection {
 
     /// Whether pings are frames of the protocol.
     pub(super) fn pings_by_frames(&self) -> bool {
-        self.rules().heartbeat == Heartbeat::Frames
+        self.rules().heartbeat.is_by_frames()
     }
 }

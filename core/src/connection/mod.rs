@@ -72,8 +72,8 @@ struct Link {
     greeting: FirstWords,
     /// Something was handed to it: a poll can be answered.
     used: bool,
-    /// A message was handed to it.
-    carried: bool,
+    /// It takes nothing more: an answer to a poll that holds all it may.
+    full: bool,
     /// The poll is to be answered, with whatever there is.
     finish: bool,
     /// Its carrier takes nothing for now.
@@ -113,6 +113,8 @@ struct Due {
     ack: bool,
     ping: bool,
     pong: bool,
+    /// The carrier's own ping, beside that of the protocol.
+    probe: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -265,7 +267,7 @@ impl Connection {
             id,
             greeting,
             used: false,
-            carried: false,
+            full: false,
             finish: false,
             blocked: false,
             behind: MAX_COUNT,

@@ -1,7 +1,7 @@
 //! What goes out over a link, in either role.
 
 use super::{Action, Connection, FirstWords, Role};
-use crate::rules::Heartbeat;
+use crate::rules::{Greets, Heartbeat};
 use crate::session::Next;
 use crate::timers::Timer;
 use crate::{Close, Encoded, Frame, LinkId, Opened, Reason, State, Text, Time, Transport, WireFormat};
@@ -47,12 +47,13 @@ impl Connection {
             }
         }
         let polling = self.transport == Transport::LongPolling && self.role == Role::Server;
+        let one_per_poll = polling && self.rules().one_message_per_poll;
         let Some(link) = &mut self.link else { return action };
         match action {
             None if polling && (link.used || link.finish) => self.finish(now),
             Some(Action::Send { number, .. }) => {
                 link.used = true;
-                link.carried |= number.is_some();
+                link.full |= one_per_poll && (number.is_none() || !format.is_delimited());
                 action
             }
             action => action,
@@ -67,11 +68,13 @@ impl Connection {
             // What a client sends over HTTP goes out by POST.
             return None;
         }
+        if self.link.as_ref().is_some_and(|link| link.full) {
+            return None;
+        }
         self.greet(format)
             .or_else(|| self.next_control(format))
             .or_else(|| {
-                let one = self.rules().one_message_per_poll && self.link.as_ref().is_some_and(|link| link.carried);
-                let (unit, number) = if one { None } else { self.next_message(format) }?;
+                let (unit, number) = self.next_message(format)?;
                 Some(Action::Send { unit, number: Some(number) })
             })
             .or_else(|| {
@@ -91,6 +94,7 @@ impl Connection {
             if !self.pings_by_frames() {
                 return Some(Action::Ping);
             }
+            self.due.probe = self.rules().heartbeat == Heartbeat::FramesUnansweredAndCarrier;
             let received = self.report();
             return self.control(Frame::Ping { received }, format);
         }
@@ -98,7 +102,7 @@ impl Connection {
             let received = self.report();
             return self.control(Frame::Ack { received }, format);
         }
-        None
+        std::mem::take(&mut self.due.probe).then_some(Action::Ping)
     }
 
     /// The next message that the link can carry, with its number; what it cannot becomes an error event.
@@ -145,7 +149,10 @@ impl Connection {
                 let opened = Opened {
                     session,
                     token,
-                    heartbeat: self.config.heartbeat,
+                    heartbeat: match self.rules().heartbeat.is_unanswered() {
+                        true => self.config.client_heartbeat,
+                        false => self.config.heartbeat,
+                    },
                     timeout: self.config.timeout,
                     proof: self.config.proof,
                     resume: self.config.resume,
@@ -189,6 +196,10 @@ impl Connection {
     fn finish(&mut self, now: Time) -> Option<Action> {
         let link = self.take_link()?;
         self.ended_link = Some((link.id, Reason::Closed));
+        if self.rules().greets == Greets::EveryAttachment {
+            // It was held until there was something to say, which is all that such a client can do.
+            self.prove();
+        }
         self.timers.stop(Timer::PollTime);
         self.timers.set(Timer::PollGap, now + self.config.poll_gap);
         Some(Action::Finish)
@@ -209,6 +220,6 @@ impl Connection {
 
     /// Whether a ping of the carrier is expected to be answered.
     pub(super) fn pings_are_answered(&self) -> bool {
-        matches!(self.rules().heartbeat, Heartbeat::Frames | Heartbeat::CarrierAnswered)
+        self.rules().heartbeat.is_answered()
     }
 }

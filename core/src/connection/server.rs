@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Connection, Due, FirstWords, Role};
 use crate::lifecycle::Input;
-use crate::rules::{Delivery, Heartbeat};
+use crate::rules::{Delivery, Greets, Heartbeat};
 use crate::session::Arrived;
 use crate::timers::Timer;
 use crate::{
@@ -99,17 +99,20 @@ impl Connection {
         let mut connection = Self::new(Role::Server, protocol, config, opening.transport, opening.window);
         connection.session.key = Some((opening.session, opening.token));
         connection.attachment = opening.attachment;
-        let greeting = if connection.rules().frames { FirstWords::Opened } else { FirstWords::None };
+        let rules = connection.rules();
+        let greeting = if rules.greets == Greets::Never { FirstWords::None } else { FirstWords::Opened };
         connection.set_link(opening.link, opening.transport, greeting);
         connection.step(Input::Opened);
-        if connection.rules().resumable {
+        if rules.resumable {
             connection.timers.set(Timer::Proof, now + config.proof);
         } else {
             // Without its link it is gone at once.
             connection.proven = true;
         }
         connection.start_link_timers(now);
-        if opening.transport == Transport::LongPolling && !connection.rules().frames {
+        // A pong is all that some clients have to prove themselves with.
+        connection.due.probe = rules.heartbeat == Heartbeat::FramesUnansweredAndCarrier;
+        if rules.empty_first_poll {
             connection.finish_poll();
         }
         connection
@@ -120,7 +123,7 @@ impl Connection {
     pub fn handle_attach(&mut self, attach: Attach, now: Time) -> Result<(), Fault> {
         let Attach { link, transport, attachment, received } = attach;
         let polling = transport == Transport::LongPolling;
-        let run = polling && self.transport == Transport::LongPolling;
+        let run = polling && self.transport == Transport::LongPolling && !self.poll_broke();
         if self.role == Role::Client || attachment.is_some_and(|number| number > MAX_COUNT) {
             return Err(Fault::Unexpected);
         }
@@ -152,11 +155,12 @@ impl Connection {
             }
             let lost = self.session.outbox.resume(count);
             self.attachment = number;
-            if self.protocol.rules(transport).frames {
-                greeting = FirstWords::Resumed;
-            } else if lost > 0 {
-                greeting = FirstWords::Lost(lost);
-            }
+            greeting = match self.protocol.rules(transport).greets {
+                Greets::EveryAttachment => FirstWords::Opened,
+                Greets::Never if lost > 0 => FirstWords::Lost(lost),
+                Greets::Never => FirstWords::None,
+                Greets::OpenedThenResumed => FirstWords::Resumed,
+            };
         } else {
             self.session.outbox.rewind(count);
         }
@@ -174,6 +178,20 @@ impl Connection {
         self.notice_room();
         self.close_if_flushed(now);
         Ok(())
+    }
+
+    /// The client says, beside its link, that it leaves. Nothing happens if the session is over.
+    pub fn handle_leave(&mut self, now: Time) {
+        if self.role == Role::Server {
+            self.end(self.peer_side(), Reason::Closed, now);
+        }
+    }
+
+    /// Whether the client of a protocol that greets every attachment, and does not number them, takes its last poll for
+    /// lost: what it asks for next is a new attachment.
+    fn poll_broke(&self) -> bool {
+        let lost = self.link.is_some() || self.ended_link.is_some_and(|ended| ended.1 != Reason::Closed);
+        lost && self.rules().greets == Greets::EveryAttachment
     }
 
     /// A POST arrived whole. Applies all of it or nothing (PST-1).
@@ -202,11 +220,13 @@ impl Connection {
             }
             frames.push((frame, length));
         }
+        let closes = frames.iter().any(|(frame, _)| matches!(frame, Ok(Frame::Close(_))));
         if self.state == State::Closed {
-            let repeated = frames.iter().any(|(frame, _)| matches!(frame, Ok(Frame::Close(_))));
-            return if repeated { Ok(()) } else { Err(Fault::Closed) };
+            return if closes { Ok(()) } else { Err(Fault::Closed) };
         }
-        if attachment.is_some_and(|number| number != self.attachment) || self.transport == Transport::WebSocket {
+        // A page that goes away may have lost its WebSocket before it can say so.
+        let beside = self.transport == Transport::WebSocket && !closes && !self.rules().posts_beside_websocket;
+        if attachment.is_some_and(|number| number != self.attachment) || beside {
             return Err(Fault::Fenced);
         }
         // Whether its messages can be taken or not, it is a sign of life (HB-3).
@@ -285,7 +305,9 @@ impl Connection {
     pub(super) fn start_link_timers(&mut self, now: Time) {
         let heartbeat = self.rules().heartbeat;
         if self.transport == Transport::LongPolling {
-            self.timers.set(Timer::PollTime, now + self.config.poll_time.min(Config::MAX_POLL_TIME));
+            let beats = heartbeat == Heartbeat::FramesUnanswered && !self.config.heartbeat.is_zero();
+            let time = if beats { self.config.heartbeat } else { self.config.poll_time.min(Config::MAX_POLL_TIME) };
+            self.timers.set(Timer::PollTime, now + time);
         } else if heartbeat != Heartbeat::None && !self.config.heartbeat.is_zero() {
             self.timers.set(Timer::Ping, now + self.config.heartbeat);
         }

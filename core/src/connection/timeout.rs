@@ -31,7 +31,9 @@ impl Connection {
             return self.end(side, Reason::Closed, now);
         }
         if self.timers.expire(Timer::Resume, now) {
-            return self.end(Side::Network, Reason::Expired, now);
+            let left = self.rules().leaves_by_closing && self.ended_link.is_some_and(|ended| ended.1 == Reason::Closed);
+            let by = if left { self.peer_side() } else { Side::Network };
+            return self.end(by, Reason::Expired, now);
         }
         if self.timers.expire(Timer::Liveness, now) {
             if self.wants_read() {
@@ -45,6 +47,7 @@ impl Connection {
         }
         // A client's poll that was held back goes out now.
         if self.timers.expire(Timer::PollTime, now) && self.role == Role::Server {
+            self.due.ping = self.rules().heartbeat == Heartbeat::FramesUnanswered && !self.config.heartbeat.is_zero();
             self.finish_poll();
         }
         if self.timers.expire(Timer::Ping, now) {

@@ -4,7 +4,7 @@ mod inbox;
 mod outbox;
 
 pub(crate) use inbox::{Arrived, Inbox};
-pub(crate) use outbox::{Next, Outbox, Pushed, carriage_return};
+pub(crate) use outbox::{Next, Outbox, Pushed, carriage_return, not_text};
 
 use crate::{ResumeToken, SessionId};
 

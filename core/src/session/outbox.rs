@@ -223,6 +223,9 @@ impl Outbox {
         if rules.no_carriage_return && unit.is_text() && unit.payload().contains(&b'\r') {
             return Some(Next::Undeliverable(carriage_return().into()));
         }
+        if rules.text_only && !unit.is_text() {
+            return Some(Next::Undeliverable(not_text().into()));
+        }
         entry.unit = length as u32;
         self.in_flight += length;
         self.transmitted += 1;
@@ -378,6 +381,11 @@ fn digest(key: &Text) -> u32 {
 }
 
 const NO_KEY: u32 = 0;
+
+/// SPEC ATM-12.
+pub(crate) fn not_text() -> EncodeError {
+    EncodeError::new("atmosphere over HTTP", "binary messages")
+}
 
 /// SPEC PLN-5.
 pub(crate) fn carriage_return() -> EncodeError {

@@ -10,6 +10,7 @@ mod solo;
 use std::sync::Arc;
 
 pub(crate) use end::End;
+pub(crate) use grammar::Grammar;
 use nosphere_core::{Config, Message, Transport, Window};
 pub(crate) use pair::{Dir, Packet, Pair, Sent};
 pub(crate) use solo::{Solo, ack, closed, opened, ping, pong, resumed, text};

@@ -191,7 +191,7 @@ pub(super) fn of_event(event: Event) -> Value {
 }
 
 pub(super) fn transport(value: &Value) -> Transport {
-    let all = [Transport::LongPolling, Transport::ServerSentEvents, Transport::WebSocket];
+    let all = [Transport::LongPolling, Transport::ServerSentEvents, Transport::Streaming, Transport::WebSocket];
     all.into_iter().find(|transport| transport.name() == value).unwrap_or_else(|| panic!("no transport: {value}"))
 }
 
@@ -216,6 +216,7 @@ pub(super) fn config(value: &Value) -> Config {
     for (name, value) in value.as_object().into_iter().flatten() {
         let millis = || Duration::from_millis(number(value));
         match name.as_str() {
+            "client-heartbeat" => config.client_heartbeat = millis(),
             "close-timeout" => config.close_timeout = millis(),
             "heartbeat" => config.heartbeat = millis(),
             "open-timeout" => config.open_timeout = millis(),

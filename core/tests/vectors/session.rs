@@ -7,6 +7,7 @@ use nosphere_core::{
     Action, AttachRequest, Config, Connection, Frame, Greeting, LinkId, PostAnswer, Reason, SendError, Time, Transport,
     Unit, WireFormat,
 };
+use nosphere_wire::PLAIN;
 use serde_json::{Value, json};
 
 use super::notation::{self, frame, list, member, number, of_event, of_frame, of_message};
@@ -16,6 +17,8 @@ pub(super) struct Player {
     pub(super) config: Arc<Config>,
     pub(super) format: &'static dyn WireFormat,
     pub(super) plain: bool,
+    /// Of a client of atmosphere.js.
+    pub(super) known: super::atmosphere::Known,
     pub(super) now: Time,
     pub(super) connection: Option<Connection>,
     /// Links that are not over, and what carries them.
@@ -53,6 +56,7 @@ pub(super) fn play(case: &Value, format: &str) -> Result<(), String> {
         config,
         format: wire::format(format),
         plain: format == "plain",
+        known: Default::default(),
         now: Time::ZERO,
         links: BTreeMap::new(),
         greetings: BTreeMap::new(),
@@ -73,6 +77,7 @@ pub(super) fn play(case: &Value, format: &str) -> Result<(), String> {
 pub(super) fn formats(case: &Value) -> Vec<&str> {
     match list(&case["formats"]) {
         [] if case["protocol"] == "plain" => vec!["plain"],
+        [] if case["protocol"] == "atmosphere" => vec!["atmosphere"],
         [] => vec!["json", "messagepack"],
         formats => formats.iter().map(notation::string).collect(),
     }
@@ -175,14 +180,15 @@ impl Player {
     }
 
     fn input(&mut self, step: &Value) {
-        const INPUTS: [&str; 13] = [
-            "alive", "attach", "close", "connect", "detach", "get", "polled", "posts", "posted", "receive", "refuse",
-            "send", "try",
+        const INPUTS: [&str; 14] = [
+            "alive", "asks", "attach", "close", "connect", "detach", "get", "polled", "posts", "posted", "receive",
+            "refuse", "send", "try",
         ];
         let Some(name) = INPUTS.into_iter().find(|name| step.get(name).is_some()) else { return self.time_out() };
         let (body, now) = (&step[name], self.now);
         let on = step["on"].as_u64().map_or(self.latest, LinkId);
         match name {
+            "asks" => return self.atmosphere_is_asked(step),
             "connect" => return self.server_connects(),
             "get" => return self.server_is_asked(body),
             "posts" => return self.server_is_posted(body),
@@ -246,6 +252,9 @@ impl Player {
             if text { Unit::Text(json.into()) } else { Unit::Binary(messagepack.into()) }
         };
         match member(value) {
+            ("unit", text) => Unit::Text(notation::string(text).into()),
+            // The client's units are never what the server's are.
+            _ if self.speaks_atmosphere() => PLAIN.encode(frame(value, &self.config)).unwrap(),
             ("malformed", _) => either("{}", &[0x90]),
             ("wrong-kind", _) if text => Unit::Binary(b"{\"ack\":0}".as_slice().into()),
             ("wrong-kind", _) => Unit::Text("{\"ack\":0}".into()),
@@ -258,6 +267,10 @@ impl Player {
             }
             _ => self.format.encode(frame(value, &self.config)).unwrap(),
         }
+    }
+
+    fn speaks_atmosphere(&self) -> bool {
+        self.format.name().starts_with("atmosphere")
     }
 
     /// A message whose payload cannot be read, behind what its unit begins with.
@@ -330,14 +343,15 @@ impl Player {
                 Action::Close { reason } => self.end(link, reason),
                 Action::Finish => {
                     let received = connection.report_received();
+                    let answered = if self.speaks_atmosphere() { json!(true) } else { json!(received) };
                     self.links.remove(&link);
-                    self.say(link, json!({"answered": received}));
+                    self.say(link, json!({"answered": answered}));
                 }
                 Action::Lost { messages } => self.say(link, json!({"lost": messages})),
                 Action::Ping => self.say(link, json!({"carrier": "ping"})),
                 Action::Send { unit, number } => {
                     let mut value = self.notation(notation::text_of(&unit));
-                    if let Some(number) = number {
+                    if let Some(number) = number.filter(|_| !self.speaks_atmosphere()) {
                         value["number"] = number.into();
                     }
                     self.say(link, value);
@@ -364,6 +378,11 @@ impl Player {
 
     /// A unit that goes out. What is only for people is not compared.
     fn notation(&self, unit: Unit) -> Value {
+        match unit {
+            Unit::Text(text) if self.speaks_atmosphere() => return json!({"unit": text.as_str()}),
+            unit if self.speaks_atmosphere() => return of_frame(&PLAIN.decode(unit).unwrap()),
+            _ => {}
+        }
         let mut value = of_frame(&self.format.decode(unit).unwrap());
         if let Some(close) = value.get_mut("close").and_then(Value::as_object_mut) {
             close.remove("reason");

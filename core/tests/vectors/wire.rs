@@ -1,6 +1,7 @@
 //! Units and frames, bodies and units.
 
 use nosphere_core::{Config, DecodeError, Unit, WireFormat};
+use nosphere_wire::atmosphere::{AtmosphereFormat, Greeting};
 use nosphere_wire::batch::{decode_batch, encode_batch};
 use nosphere_wire::{JSON, MESSAGEPACK, PLAIN};
 use serde_json::Value;
@@ -12,6 +13,8 @@ pub(super) fn format(name: &str) -> &'static dyn WireFormat {
         "json" => &JSON,
         "messagepack" => &MESSAGEPACK,
         "plain" => &PLAIN,
+        "atmosphere" => super::atmosphere::any_format(),
+        "atmosphere-beating" => AtmosphereFormat::of(Greeting::None, false, true),
         _ => panic!("no format: {name}"),
     }
 }

@@ -94,7 +94,7 @@ fn window(text: &str) -> Option<Window> {
 }
 
 /// The parameters of the URL: names unescaped, values not yet. A name that cannot be unescaped is not ours.
-fn query(parts: &Parts) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
+pub(super) fn query(parts: &Parts) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
     parts.uri.query().unwrap_or_default().split('&').filter_map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         Some((unescape(name)?, value))
@@ -102,7 +102,7 @@ fn query(parts: &Parts) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
 }
 
 /// Undoes the escapes of `application/x-www-form-urlencoded`.
-fn unescape(text: &str) -> Option<Cow<'_, str>> {
+pub(super) fn unescape(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains(['%', '+']) {
         return Some(Cow::Borrowed(text));
     }

@@ -2,7 +2,11 @@ use std::fmt;
 
 use nosphere_core::WireFormat;
 
+use crate::atmosphere::AtmosphereFormat;
 use crate::{JSON, MESSAGEPACK, PLAIN};
+
+/// The formats of other dialects.
+const FOREIGN: [&str; 3] = ["plain", "atmosphere", "atmosphere-tracked"];
 
 /// What SPEC §4 puts before a format's name to make a subprotocol.
 pub(super) const SUBPROTOCOL_PREFIX: &str = "nosphere.v1.";
@@ -18,30 +22,54 @@ pub(super) const MEDIA_TYPE_PREFIX: &str = "application/vnd.nosphere.v1.";
 /// assert_eq!(formats.iter().map(|format| format.name()).collect::<Vec<_>>(), ["json", "messagepack"]);
 /// ```
 #[derive(Clone)]
-pub struct Formats(Vec<&'static dyn WireFormat>);
+pub struct Formats {
+    native: Vec<&'static dyn WireFormat>,
+    atmosphere: bool,
+    atmosphere_beats: bool,
+}
 
 impl Formats {
-    /// No formats at all: only plain clients are served.
+    /// No native formats at all: only plain clients and those of atmosphere.js are served.
     pub fn none() -> Self {
-        Self(Vec::new())
+        Self { native: Vec::new(), atmosphere: true, atmosphere_beats: false }
+    }
+
+    /// Whether clients of atmosphere.js are served (SPEC §17); they are unless this is called. Otherwise their requests are
+    /// what they would be without the names of that dialect.
+    pub fn serve_atmosphere(&mut self, served: bool) {
+        self.atmosphere = served;
+    }
+
+    /// Says whether clients of atmosphere.js are asked for heartbeats, so that an `X` of theirs is one. By default it is a
+    /// text.
+    pub fn expect_atmosphere_heartbeats(&mut self, expected: bool) {
+        self.atmosphere_beats = expected;
+    }
+
+    pub(super) fn has_atmosphere(&self) -> bool {
+        self.atmosphere
+    }
+
+    pub(super) fn atmosphere_beats(&self) -> bool {
+        self.atmosphere_beats
     }
 
     /// Adds a format of your own.
     ///
     /// # Errors
     ///
-    /// When there is one of this name, `plain` included, or when the name does not suit a subprotocol and a media type.
+    /// When there is one of this name, `plain` and `atmosphere` included, or when the name does not suit a subprotocol and a media type.
     pub fn register(&mut self, format: &'static dyn WireFormat) -> Result<(), RegisterError> {
         let name = format.name();
         let suits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.');
         if !(1..=64).contains(&name.len()) || !name.bytes().all(suits) {
             return Err(RegisterError::Name(name));
         }
-        // Messages remember their encodings by the format's name, so plain's counts as well.
-        if self.get(name).is_some() || name == PLAIN.name() {
+        // Messages remember their encodings by the format's name, so those of other dialects count as well.
+        if self.get(name).is_some() || FOREIGN.contains(&name) {
             return Err(RegisterError::Duplicate(name));
         }
-        self.0.push(format);
+        self.native.push(format);
         Ok(())
     }
 
@@ -52,7 +80,7 @@ impl Formats {
 
     /// All formats.
     pub fn iter(&self) -> impl Iterator<Item = &'static dyn WireFormat> + '_ {
-        self.0.iter().copied()
+        self.native.iter().copied()
     }
 
     /// The format of a subprotocol such as `nosphere.v1.json`.
@@ -64,7 +92,7 @@ impl Formats {
 impl Default for Formats {
     /// `json` and `messagepack`.
     fn default() -> Self {
-        Self(vec![&JSON, &MESSAGEPACK])
+        Self { native: vec![&JSON, &MESSAGEPACK], ..Self::none() }
     }
 }
 
@@ -100,6 +128,8 @@ pub fn media_type(format: &dyn WireFormat) -> String {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Dialect {
+    /// As clients of atmosphere.js do (SPEC §17).
+    Atmosphere(&'static AtmosphereFormat),
     /// In frames of a wire format.
     Native(&'static dyn WireFormat),
     /// Without envelopes (SPEC §15).
@@ -110,6 +140,7 @@ impl Dialect {
     /// The format of the units.
     pub fn format(self) -> &'static dyn WireFormat {
         match self {
+            Self::Atmosphere(format) => format,
             Self::Native(format) => format,
             Self::Plain => &PLAIN,
         }
@@ -124,6 +155,7 @@ impl Dialect {
 impl From<Dialect> for nosphere_core::Protocol {
     fn from(protocol: Dialect) -> Self {
         match protocol {
+            Dialect::Atmosphere(_) => Self::Atmosphere,
             Dialect::Native(_) => Self::Native,
             Dialect::Plain => Self::Plain,
         }
@@ -133,7 +165,7 @@ impl From<Dialect> for nosphere_core::Protocol {
 impl PartialEq for Dialect {
     /// Formats are the same if their names are.
     fn eq(&self, other: &Self) -> bool {
-        self.is_plain() == other.is_plain() && self.format().name() == other.format().name()
+        nosphere_core::Protocol::from(*self) == (*other).into() && self.format().name() == other.format().name()
     }
 }
 
@@ -146,6 +178,17 @@ mod tests {
     use super::*;
 
     const DIALECTS: [Dialect; 3] = [Dialect::Native(&JSON), Dialect::Native(&MESSAGEPACK), Dialect::Plain];
+
+    #[test]
+    fn the_dialect_of_atmosphere_is_one_whatever_its_flavour_but_for_lengths() {
+        use crate::atmosphere::Greeting;
+        let of = |tracked| Dialect::Atmosphere(AtmosphereFormat::of(Greeting::None, tracked, false));
+        assert_eq!((Protocol::from(of(false)), of(false).is_plain()), (Protocol::Atmosphere, false));
+        assert_ne!(of(false), of(true));
+        assert!(DIALECTS.iter().all(|other| *other != of(false)));
+        let mut formats = Formats::default();
+        assert!(formats.register(of(true).format()).is_err(), "messages remember encodings by this name");
+    }
 
     #[test]
     fn dialects_are_told_apart_by_their_formats_and_plain_is_none_of_them() {

@@ -35,6 +35,54 @@ pub const TRANSPORT: HeaderName = HeaderName::from_static("nosphere-transport");
 /// `Nosphere-Window`: `<messages>/<bytes>`.
 pub const WINDOW: HeaderName = HeaderName::from_static("nosphere-window");
 
+/// What clients of atmosphere.js call it (SPEC §17).
+pub mod atmosphere {
+    use http::HeaderName;
+
+    /// `X-Atmosphere-error`: what is wrong, for people.
+    pub const ERROR: HeaderName = HeaderName::from_static("x-atmosphere-error");
+
+    /// `X-Atmosphere-first-request`: the id was just given.
+    pub const FIRST_REQUEST: HeaderName = HeaderName::from_static("x-atmosphere-first-request");
+
+    /// `X-Atmosphere-Framework`: the client's version.
+    pub const FRAMEWORK: HeaderName = HeaderName::from_static("x-atmosphere-framework");
+
+    /// `X-Heartbeat-Server`: how often the client wants heartbeats at most, in seconds.
+    pub const HEARTBEAT_SERVER: HeaderName = HeaderName::from_static("x-heartbeat-server");
+
+    /// `X-Atmosphere-Post-Body`: the body of a POST that is sent as a GET.
+    pub const POST_BODY: HeaderName = HeaderName::from_static("x-atmosphere-post-body");
+
+    /// `X-atmo-protocol`: the client expects a handshake.
+    pub const PROTOCOL: HeaderName = HeaderName::from_static("x-atmo-protocol");
+
+    /// `X-Atmosphere-tracking-id`: the session, and the right to it.
+    pub const TRACKING_ID: HeaderName = HeaderName::from_static("x-atmosphere-tracking-id");
+
+    /// `X-Atmosphere-TrackMessageSize`: the client wants to know how long each message is.
+    pub const TRACK_MESSAGE_SIZE: HeaderName = HeaderName::from_static("x-atmosphere-trackmessagesize");
+
+    /// `X-Atmosphere-Transport`: what the request is.
+    pub const TRANSPORT: HeaderName = HeaderName::from_static("x-atmosphere-transport");
+
+    /// Of a request that has one of these, a client of atmosphere.js is the sender.
+    pub(in crate::negotiation) const OF_DIALECT: [HeaderName; 4] = [TRANSPORT, TRACKING_ID, FRAMEWORK, PROTOCOL];
+
+    /// What a page of another origin may send.
+    pub(in crate::negotiation) const OF_REQUESTS: [HeaderName; 9] = [
+        FRAMEWORK,
+        TRACKING_ID,
+        HEARTBEAT_SERVER,
+        TRANSPORT,
+        TRACK_MESSAGE_SIZE,
+        PROTOCOL,
+        POST_BODY,
+        HeaderName::from_static("authtoken"),
+        HeaderName::from_static("x-requested-with"),
+    ];
+}
+
 /// The names that SPEC §4 gives to requests.
 pub(super) const OF_REQUESTS: [HeaderName; 8] =
     [PROTOCOL, TRANSPORT, SESSION, TOKEN, ATTACHMENT, RECEIVED, BASE, WINDOW];

@@ -1,6 +1,7 @@
 //! What a request asks of an endpoint (SPEC §4, §6 to §8, §15), and how to refuse it (SPEC §13).
 //!
-//! [`read_request`] decides from the head of a request alone; [`OriginPolicy`] says which pages may ask.
+//! [`take_bearer`] makes the heads of all transports alike; [`read_request`] decides from the head of a request alone;
+//! [`OriginPolicy`] says which pages may ask.
 //!
 //! ```
 //! use http::Request;
@@ -15,6 +16,8 @@
 //! # Ok::<(), http::Error>(())
 //! ```
 
+pub mod atmosphere;
+mod bearer;
 mod fields;
 mod formats;
 pub mod headers;
@@ -24,6 +27,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
+pub use bearer::take_bearer;
 pub use formats::{Dialect, Formats, RegisterError, media_type, subprotocol};
 pub use origin::{AllowedOrigin, InvalidOrigin, OriginPolicy};
 pub use refusal::Refusal;

@@ -103,7 +103,7 @@ impl OriginPolicy {
             allowed.write(answer);
             answer.remove(ACCESS_CONTROL_EXPOSE_HEADERS);
             answer.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
-            let ours = [headers::OF_REQUESTS.as_slice(), &OTHER_REQUEST_HEADERS].concat();
+            let ours = [&headers::OF_REQUESTS[..], &headers::atmosphere::OF_REQUESTS, &OTHER_REQUEST_HEADERS].concat();
             let ours: Vec<_> = ours.iter().map(HeaderName::as_str).collect();
             if let Ok(names) = HeaderValue::try_from(ours.join(", ")) {
                 answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, names);
@@ -216,11 +216,12 @@ fn authority(parts: &Parts) -> Option<Authority> {
 }
 
 /// What else a client of ours may send.
-const OTHER_REQUEST_HEADERS: [HeaderName; 2] = [http::header::CONTENT_TYPE, headers::LAST_EVENT_ID];
+const OTHER_REQUEST_HEADERS: [HeaderName; 3] =
+    [http::header::AUTHORIZATION, http::header::CONTENT_TYPE, headers::LAST_EVENT_ID];
 
 /// Our headers on answers.
-const EXPOSED: &str =
-    "nosphere-count, nosphere-error, nosphere-lost, nosphere-received, nosphere-session, nosphere-token";
+const EXPOSED: &str = "nosphere-count, nosphere-error, nosphere-lost, nosphere-received, nosphere-session, nosphere-token, \
+                       x-atmosphere-error, x-atmosphere-first-request, x-atmosphere-tracking-id";
 
 #[cfg(test)]
 mod tests {
@@ -338,7 +339,7 @@ mod tests {
         for name in headers::OF_REQUESTS {
             assert!(names.split(", ").any(|listed| listed == name.as_str()), "{name}");
         }
-        assert!(names.ends_with("content-type, last-event-id"));
+        assert!(names.ends_with("authorization, content-type, last-event-id"));
         assert_eq!(answer.headers()[ACCESS_CONTROL_ALLOW_METHODS], "GET, POST");
         assert_eq!(answer.headers()[CACHE_CONTROL], "no-store");
         assert_eq!(ask("https://evil.example").unwrap_err().name(), Some("origin"));

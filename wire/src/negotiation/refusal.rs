@@ -203,6 +203,12 @@ impl Refusal {
         }
     }
 
+    /// 501, with `X-Atmosphere-error`: what a client of atmosphere.js asks for is not to be had. It falls back, if it can.
+    pub fn atmosphere(what: &'static str) -> Self {
+        Self::named(StatusCode::NOT_IMPLEMENTED, None, what)
+            .with_header(names::atmosphere::ERROR, HeaderValue::from_static(what))
+    }
+
     /// 426: not WebSocket version 13.
     pub fn websocket_version() -> Self {
         let refusal = Self::named(StatusCode::UPGRADE_REQUIRED, None, "the WebSocket version must be 13");

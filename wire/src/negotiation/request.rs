@@ -4,15 +4,18 @@ use http::request::Parts;
 use http::{HeaderValue, Method};
 use nosphere_core::{Kind, ResumeToken, SessionId, Transport, Window};
 
+use super::atmosphere::{self, AtmosphereRequest};
 use super::fields::{self, Fields, single};
 use super::formats::MEDIA_TYPE_PREFIX;
-use super::{Dialect, Formats, Refusal, headers};
+use super::{Dialect, Formats, Refusal, bearer, headers};
 use crate::EventId;
 
 /// What a request asks of an endpoint.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Intent {
+    /// Is of a client of atmosphere.js (SPEC §17).
+    Atmosphere(AtmosphereRequest),
     /// Asks for an event stream or a poll.
     Attach {
         /// How the client talks.
@@ -122,6 +125,7 @@ pub struct Post {
 ///
 /// | request | gives |
 /// |---|---|
+/// | any with a name of SPEC §17, but HEAD and OPTIONS | `Atmosphere` |
 /// | upgrade by GET or CONNECT | `WebSocket` |
 /// | GET with a protocol | `Attach`, native |
 /// | GET without, but with a transport or `Accept: text/event-stream` | `Attach`, plain |
@@ -140,12 +144,16 @@ pub struct Post {
 ///
 /// When the request is for this endpoint, but cannot be granted as it is.
 pub fn read_request(parts: &Parts, upgrade: bool, formats: &Formats) -> Result<Intent, Refusal> {
+    let served = ![Method::HEAD, Method::OPTIONS].contains(&parts.method);
+    if served && formats.has_atmosphere() && atmosphere::is_ours(parts) {
+        return atmosphere::read(parts, upgrade, formats).map(Intent::Atmosphere);
+    }
     match (&parts.method, upgrade) {
         (&Method::GET | &Method::CONNECT, true) => websocket(parts, formats),
         (_, true) => Err(Refusal::method()),
         (&Method::GET, false) => get(parts, formats),
         (&Method::POST, false) => post(parts, formats),
-        (&Method::OPTIONS, false) if is_preflight(&parts.headers) => Ok(Intent::Preflight),
+        (&Method::OPTIONS, false) if is_preflight(parts, formats) => Ok(Intent::Preflight),
         (&Method::HEAD | &Method::OPTIONS | &Method::CONNECT, false) => Ok(Intent::None),
         (_, false) if fields::has_any(parts) || has_native_content_type(parts) => Err(Refusal::method()),
         (_, false) => Ok(Intent::None),
@@ -158,7 +166,7 @@ fn websocket(parts: &Parts, formats: &Formats) -> Result<Intent, Refusal> {
     let mut native = false;
     for offered in list(&parts.headers, &SEC_WEBSOCKET_PROTOCOL) {
         let offered = offered.ok_or_else(|| Refusal::bad_request("Sec-WebSocket-Protocol is not of its form"))?;
-        native |= offered.starts_with("nosphere.");
+        native |= offered.starts_with("nosphere.") && !offered.starts_with(bearer::PREFIX);
         if let Some(format) = formats.by_subprotocol(offered) {
             let subprotocol = HeaderValue::from_str(offered).ok();
             return Ok(Intent::WebSocket { protocol: Dialect::Native(format), subprotocol });
@@ -254,7 +262,7 @@ fn last_event_id(headers: &HeaderMap) -> Option<EventId> {
     headers.get(headers::LAST_EVENT_ID)?.to_str().ok()?.parse().ok()
 }
 
-fn accepts_event_stream(headers: &HeaderMap) -> bool {
+pub(super) fn accepts_event_stream(headers: &HeaderMap) -> bool {
     list(headers, &ACCEPT).flatten().any(|range| {
         let mut parts = range.split(';').map(str::trim);
         let refused = |parameter: &str| {
@@ -265,14 +273,14 @@ fn accepts_event_stream(headers: &HeaderMap) -> bool {
     })
 }
 
-fn is_preflight(headers: &HeaderMap) -> bool {
+fn is_preflight(parts: &Parts, formats: &Formats) -> bool {
+    let headers = &parts.headers;
     let method = headers.get(ACCESS_CONTROL_REQUEST_METHOD);
+    let asked = || list(headers, &ACCESS_CONTROL_REQUEST_HEADERS).flatten().filter_map(|name| name.parse().ok());
+    let native = |name: HeaderName| headers::OF_REQUESTS.contains(&name) || name == headers::LAST_EVENT_ID;
     headers.contains_key(ORIGIN)
         && method.is_some_and(|method| method == "GET" || method == "POST")
-        && list(headers, &ACCESS_CONTROL_REQUEST_HEADERS).flatten().any(|name| {
-            HeaderName::try_from(name)
-                .is_ok_and(|name| headers::OF_REQUESTS.contains(&name) || name == headers::LAST_EVENT_ID)
-        })
+        && (asked().any(native) || formats.has_atmosphere() && atmosphere::is_preflight(parts, asked()))
 }
 
 fn has_native_content_type(parts: &Parts) -> bool {
@@ -281,7 +289,7 @@ fn has_native_content_type(parts: &Parts) -> bool {
 }
 
 /// The items of a header that is a list, in one line or several; `None` for a line that is not ASCII.
-fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = Option<&'a str>> {
+pub(super) fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = Option<&'a str>> {
     headers.get_all(name).iter().flat_map(|value| {
         let (line, broken) = match value.to_str() {
             Ok(line) => (line, None),

@@ -1,82 +1,89 @@
-// The chat page. It knows the client's events and the document; the protocol is in nosphere.js.
+// The chat page. It knows the events of a nosphere socket and the document; the protocol is in /nosphere.js.
 
-import { Client } from './nosphere.js';
-
+const { connect } = window.nosphere;
 const TRANSPORTS = [
-  { name: 'websocket', title: 'WebSocket', supported: 'WebSocket' in window },
-  { name: 'sse', title: 'SSE', long: 'Server-sent events', supported: 'ReadableStream' in window && 'TextDecoder' in window },
-  { name: 'long-polling', title: 'Long-polling', supported: 'fetch' in window },
+  { name: 'websocket', title: 'WebSocket' },
+  { name: 'sse', title: 'SSE', long: 'Server-sent events' },
+  { name: 'long-polling', title: 'Long-polling' },
 ];
 const LINES = 1000; // what the list keeps
 
 const query = new URLSearchParams(location.search);
-const forced = TRANSPORTS.find(({ name }) => name === query.get('transport'))?.name;
-const client = new Client('/the-chat', {
-  transport: forced,
-  ...(query.has('climb') && { climbAfter: Number(query.get('climb')) }), // milliseconds until WebSocket is tried again
-});
+const only = (query.get('transport') ?? '').split(',').filter((wanted) => TRANSPORTS.some(({ name }) => name === wanted));
+const forced = only.length === 1 ? only[0] : undefined;
+const options = {
+  ...(only.length && { transports: only }),
+  ...(query.has('climb') && { climbAfter: Number(query.get('climb')) }), // milliseconds until a better transport is tried
+};
 
-/** For tests and the console: the client, every message that arrived, and what happened to the connection, in order. */
-window.chat = { client, received: [], events: [] };
-for (const type of ['connected', 'suspended', 'resumed', 'moved', 'failed', 'disconnected', 'refused']) {
-  client.addEventListener(type, ({ detail }) => window.chat.events.push({ type, ...detail }));
-}
-
+let socket;
 let name = null;
 let pinned = true; // the list shows its end
 let scrolling;
-let failed = new Set();
 const deliveries = new Map(); // our messages that wait for the server, and the marks that show it
+
+/** For tests and the console: the socket, every message that arrived, and what happened to the connection, in order. */
+window.chat = { get client() { return socket; }, received: [], events: [], local: [] };
 
 const $ = (id) => document.getElementById(id);
 const titleOf = (transport) => TRANSPORTS.find(({ name }) => name === transport)?.title ?? transport;
 
-// --- what the client reports -----------------------------------------------------------------------------------------
+// --- what the socket reports -----------------------------------------------------------------------------------------
 
-const on = (type, listener) => client.addEventListener(type, ({ detail }) => listener(detail));
+function join() {
+  socket = connect('/the-chat', options);
+  const logged = (type, { state, session, transport, reason, code, by, unknown, unsent }) => {
+    window.chat.events.push({ type, state, session, transport, reason, code, by, unknown, unsent });
+  };
+  for (const type of ['open', 'reconnect', 'reopen', 'move', 'transportfailure', 'lost', 'close']) {
+    socket.addEventListener(type, (event) => logged(type, event));
+  }
 
-on('message', ({ kind, value }) => {
-  window.chat.received.push(kind === 'json' ? value : { [kind]: value });
-  if (kind === 'binary') return notice(`${value.length} bytes of binary data`);
-  if (kind === 'text') return notice(value);
-  const { author, message, time } = value ?? {};
-  if (author === undefined || message === undefined) return notice(JSON.stringify(value));
-  if (author === 'system') return notice(message, time);
-  if (['joined the room', 'has left the room'].includes(message)) return notice(`${author} ${message}`, time);
-  say({ author, message, time });
-});
-on('error', ({ error }) => notice(`A message could not be read: ${error}`));
-
-on('connected', ({ transport }) => {
-  failed.delete(transport);
-  notice(`Connected using ${titleOf(transport)}`);
-});
-on('moved', ({ transport }) => {
-  failed.delete(transport);
-  notice(`Moved to ${titleOf(transport)}, in the same session`);
-});
-on('suspended', () => notice('Connection lost. What you write now is sent later.'));
-on('resumed', ({ transport }) => {
-  failed.delete(transport);
-  notice(`Back again using ${titleOf(transport)}. Nothing was lost.`);
-});
-on('failed', ({ transport }) => {
-  if (client.state !== 'open') failed.add(transport);
-  show();
-});
-on('disconnected', ({ by, reason, unknown, unsent, reopens }) => {
-  for (const message of unknown) mark(message, 'unknown', 'may not have arrived');
-  if (reopens) {
+  socket.onmessage = ({ data, kind }) => {
+    window.chat.received.push(kind === 'json' ? data : { [kind]: data });
+    if (kind === 'binary') return notice(`${data.length} bytes of binary data`);
+    if (kind === 'text') return notice(data);
+    const { author, message, time } = data ?? {};
+    if (author === undefined || message === undefined) return notice(JSON.stringify(data));
+    if (author === 'system') return notice(message, time);
+    if (['joined the room', 'has left the room'].includes(message)) return notice(`${author} ${message}`, time);
+    say({ author, message, time });
+  };
+  socket.onerror = ({ error }) => notice(`A message could not be read: ${error.message}`);
+  socket.onopen = ({ transport }) => {
+    notice(`Connected using ${titleOf(transport)}`);
+    askLater(); // for what was sent before
+  };
+  socket.onmove = ({ transport }) => notice(`Moved to ${titleOf(transport)}, in the same session`);
+  socket.onreopen = ({ transport }) => notice(`Back again using ${titleOf(transport)}. Nothing was lost.`);
+  socket.ontransportfailure = ({ transport, reason }) => {
+    if (socket.state === 'connecting') notice(`${titleOf(transport)} failed: ${reason}`);
+    show();
+  };
+  socket.onlost = ({ unknown }) => {
+    for (const message of unknown) mark(message, 'unknown', 'may not have arrived');
     notice('The server has forgotten this session. A new one begins.');
-    for (const message of unsent) resend(message);
-  } else {
+  };
+  socket.onclose = ({ by, reason, unknown, unsent }) => {
+    for (const message of unknown) mark(message, 'unknown', 'may not have arrived');
     for (const message of unsent) mark(message, 'unknown', 'not sent');
     notice(by === 'client' ? 'You have left the room.' : `The ${by} ended the session${reason && `: ${reason}`}`);
-  }
-});
-on('refused', ({ reason }) => notice(`The server refuses: ${reason}`));
-on('acknowledged', ({ messages }) => messages.forEach((message) => mark(message, 'taken', 'delivered')));
-on('state', show);
+    show();
+  };
+  socket.onacknowledged = ({ messages }) => messages.forEach((message) => mark(message, 'taken', 'delivered'));
+  socket.onstatechange = ({ state, transport }) => {
+    if (state === 'suspended') {
+      logged('suspended', { transport });
+      notice('Connection lost. What you write now is sent later.');
+    }
+    show();
+  };
+  // The other tabs of this browser say who they are.
+  socket.onlocalmessage = ({ data }) => {
+    window.chat.local.push(data);
+    if (typeof data?.name === 'string') notice(`In another tab you are known as: ${data.name}`);
+  };
+}
 
 // --- what the user does ----------------------------------------------------------------------------------------------
 
@@ -94,8 +101,9 @@ $('composer').addEventListener('submit', (event) => {
 });
 
 $('leave').addEventListener('click', () => {
-  if (client.state !== 'closed') return client.close();
-  client.open();
+  if (socket.state !== 'closed') return socket.close();
+  join();
+  show();
   $('input').focus();
 });
 
@@ -110,14 +118,13 @@ $('messages').addEventListener('scroll', () => {
 }, { passive: true });
 new ResizeObserver(() => pinned && scrollToEnd()).observe($('messages')); // a keyboard on the screen, for one
 
-addEventListener('pagehide', () => client.close({ now: true }));
-addEventListener('pageshow', ({ persisted }) => persisted && client.open());
 
 function introduce(text) {
-  client.json({ author: text, message: text });
+  socket.send({ author: text, message: text });
   askLater();
   name = text;
   notice(`You are now known as: ${name}`);
+  socket.local({ name });
   $('label').textContent = `Message as ${name}`;
   $('input').placeholder = 'Write a message';
   $('input').maxLength = 4000;
@@ -125,16 +132,10 @@ function introduce(text) {
 }
 
 function send(content) {
-  const message = client.json(content);
+  const message = socket.send(content);
   deliveries.set(message, say({ ...content, time: Date.now(), own: true }));
   mark(message, 'queued', 'waiting');
   askLater();
-}
-
-function resend(message) {
-  const line = deliveries.get(message);
-  deliveries.delete(message);
-  deliveries.set(client.json(message.data), line);
 }
 
 /** The server acknowledges now and then; pings ask for it, so that the marks of the last messages settle too. */
@@ -142,8 +143,8 @@ let asking;
 function askLater(delay = 300) {
   asking ??= setTimeout(() => {
     asking = undefined;
-    if (!client.waiting) return;
-    if (client.state === 'open') client.ping();
+    if (!socket.waiting) return;
+    if (socket.state === 'open') socket.ping();
     askLater(Math.min(2 * delay, 5000)); // the handler may not have taken all of them yet
   }, delay);
 }
@@ -206,7 +207,7 @@ function mark(message, state, label) {
   again.addEventListener('click', () => {
     again.remove();
     line.querySelector('.delivery').remove();
-    deliveries.set(client.json(message.data), line);
+    deliveries.set(socket.send(message.data), line);
     askLater();
   });
   line.querySelector('.bubble').append(again);
@@ -238,30 +239,34 @@ function hue(author) {
 }
 
 function show() {
-  const { state, transport } = client;
+  const { state, transport } = socket;
   const title = titleOf(transport);
   $('status').dataset.state = state;
   $('status-text').textContent = {
-    idle: 'Starting', connecting: `Connecting · ${title}`, open: `Connected · ${title}`,
+    connecting: `Connecting · ${title}`, open: `Connected · ${title}`,
     suspended: navigator.onLine ? `Reconnecting · ${title}` : 'Offline, waiting',
     closing: 'Leaving…', closed: 'Not connected',
   }[state];
   $('leave').textContent = state === 'closed' ? 'Join again' : 'Leave';
   $('leave').disabled = state === 'closing';
   for (const part of [$('input'), $('send')]) part.disabled = state === 'closed' || state === 'closing';
-  $('transports').replaceChildren(...TRANSPORTS.map(({ name, title, long = title, supported }) => {
+  $('transports').replaceChildren(...TRANSPORTS.map(({ name, title, long = title }) => {
+    const known = socket.transports.find((one) => one.transport === name);
     const item = element('li');
     const link = element('a');
     link.append(element('span', 'long', long), element('span', 'short', title));
-    const used = name === transport && ['open', 'closing'].includes(state);
-    const tried = name === transport && ['connecting', 'suspended'].includes(state);
+    const current = name === transport;
+    const used = current && ['open', 'closing'].includes(state);
+    const tried = current && ['connecting', 'suspended'].includes(state);
     item.dataset.transport = name;
-    item.dataset.state = !supported ? 'unsupported' : used ? 'used' : tried ? 'tried' : failed.has(name) ? 'failed' : 'ready';
+    item.dataset.state = known && !known.browser ? 'unsupported' : used ? 'used' : tried ? 'tried' : known?.state === 'failed' ? 'failed' : 'ready';
     link.href = `?transport=${name}`;
     if (name === forced) link.setAttribute('aria-current', 'true');
     link.append(element('span', 'note', {
-      used: 'in use', tried: 'trying', failed: 'failed', ready: 'supported', unsupported: 'not supported',
+      used: 'in use', tried: 'trying', failed: 'failed', unsupported: 'not supported',
+      ready: known?.state === 'works' ? 'works' : 'supported',
     }[item.dataset.state]));
+    if (item.dataset.state === 'failed' && known.reason) link.append(element('span', 'reason', known.reason));
     item.append(link);
     return item;
   }));
@@ -273,6 +278,8 @@ function show() {
   } else $('hint').append('The best one that works is chosen. Pick one to use nothing else.');
 }
 
+join();
 show();
-client.open();
+addEventListener('online', show);
+addEventListener('offline', show);
 if (matchMedia('(hover: hover)').matches) $('input').focus();

@@ -1,4 +1,4 @@
-//! The page of the chat: files that are part of the program.
+//! The page of the chat: files that are part of the program. The script of nosphere is served by the server itself.
 
 use axum::Router;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
@@ -12,9 +12,6 @@ pub(crate) fn routes() -> Router {
         .route("/", get(|| file("text/html;charset=utf-8", include_str!("index.html"))))
         .route("/chat.css", get(|| file("text/css;charset=utf-8", include_str!("chat.css"))))
         .route("/chat.js", get(|| file(SCRIPT, include_str!("chat.js"))))
-        .route("/nosphere.js", get(|| file(SCRIPT, include_str!("nosphere.js"))))
-        .route("/nosphere/session.js", get(|| file(SCRIPT, include_str!("nosphere/session.js"))))
-        .route("/nosphere/transports.js", get(|| file(SCRIPT, include_str!("nosphere/transports.js"))))
 }
 
 async fn file(kind: &'static str, content: &'static str) -> impl IntoResponse {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::Context;
 
 use http::{HeaderValue, Response};
-use nosphere_core::{Attach, Fault, LinkId, Reason, Transport};
+use nosphere_core::{Attach, Fault, LinkId, Open, Reason, Transport};
 use nosphere_long_polling::Answer;
 use nosphere_sse::{EventStream, EventWriter};
 use nosphere_wire::negotiation::{Dialect, Refusal, SessionRequest, headers};
@@ -25,11 +25,11 @@ pub(super) async fn attach(
     let link = shared.next_link();
     let opening = async |attachment, window| {
         let handler = route.admit(shared).await?;
-        let request = OpenRequest { protocol, attachment, window, link, transport };
+        let request = OpenRequest::new(protocol, Open { attachment, window }, link, transport);
         let connection = reserve(shared, &request).map_err(|reason| Refusal::new(reason, "no new sessions now"))?;
         let launch = |cell| handler.spawn(cell, None);
         let head = route.head.clone();
-        open(shared, head, connection, protocol.format(), Outlet::Carrier, launch).ok_or_else(Refusal::internal)
+        open(shared, head, connection, protocol.format(), Outlet::Carrier, launch).map_err(|_| Refusal::internal())
     };
     let (cell, count, reset, opened) = match request {
         SessionRequest::Open { attachment, window } => (opening(attachment, window).await?, 0, false, true),
@@ -84,6 +84,7 @@ async fn resume(
         drop(route.admit(shared).await?);
     }
     cell.attach(attach, protocol.format())
+        .map(drop)
         .map_err(|(fault, received)| (fault != Fault::Closed).then(|| refusal(fault, received)))
 }
 
@@ -126,9 +127,9 @@ async fn poll(guard: Guard, protocol: Dialect, opened: bool) -> Result<Response<
 }
 
 /// Tells the session when its stream or poll is gone.
-struct Guard {
-    cell: Arc<Cell>,
-    link: LinkId,
+pub(super) struct Guard {
+    pub(super) cell: Arc<Cell>,
+    pub(super) link: LinkId,
 }
 
 impl Drop for Guard {

@@ -1,23 +1,27 @@
 //! From a request to a session: which endpoint, which protocol, which session; and the answer.
 
+mod atmosphere;
 mod attach;
+mod carrier;
 mod post;
 mod upgrade;
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CACHE_CONTROL;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
-use nosphere_core::{Connection, LinkId, Reason, WireFormat};
+use nosphere_core::{Connection, LinkId, Open, Reason, WireFormat};
 use nosphere_core::{Fault, Opening, ResumeToken, SessionId, Transport, Window};
 use nosphere_long_polling::discard_body;
 use nosphere_websocket::handshake;
-use nosphere_wire::negotiation::{AllowedOrigin, Dialect, Intent, Refusal, read_request};
+use nosphere_wire::negotiation::atmosphere::without_protocol_parameters;
+use nosphere_wire::negotiation::{AllowedOrigin, Dialect, Intent, Refusal, headers, read_request, take_bearer};
 
 use crate::contain::caught;
 use crate::endpoint::{Endpoint, Launch};
@@ -38,10 +42,15 @@ where
     shared.deadlines.start(&shared);
     let upgrade = handshake::is_upgrade(&request);
     let (mut parts, body) = request.into_parts();
+    if shared.browser_client.as_deref() == Some(topic::normal(parts.uri.path())) {
+        return Ok(crate::browser::respond(&parts));
+    }
     let Some((endpoint, parameters)) = find_endpoint(&shared, &parts) else {
         return Err((Request::from_parts(parts, body), Refusal::not_found()));
     };
-    let intent = read_request(&parts, upgrade, &shared.formats);
+    // Before anybody sees the head: who admits requests looks in one place, whatever the transport.
+    let taken = if upgrade { take_bearer(&mut parts) } else { Ok(()) };
+    let intent = taken.and_then(|()| read_request(&parts, upgrade, &shared.formats));
     if let Ok(Intent::None) = intent {
         let refusal = if is_ordinary(&parts.method) { Refusal::not_found() } else { Refusal::method() };
         return Err((Request::from_parts(parts, body), refusal));
@@ -51,18 +60,24 @@ where
         Err(refusal) => (None, Err(refusal)),
     };
     let upgraded = parts.extensions.remove::<OnUpgrade>();
+    if let Ok(Intent::Atmosphere(_)) = intent {
+        // Nor does the application see the client's secret.
+        parts.uri = without_protocol_parameters(&parts.uri);
+        parts.headers.remove(headers::atmosphere::TRACKING_ID);
+    }
     let mut route = Route { endpoint, head: RequestHead::new(parts, Arc::clone(endpoint.path()), parameters) };
     let mut body = pin!(body);
     let intent = intent.and_then(|intent| route.receive(&shared, &intent).map(|()| intent));
     let parts = route.head.parts();
     let answer = match intent {
+        Ok(Intent::Atmosphere(request)) => atmosphere::answer(&shared, &route, request, upgraded, body.as_mut()).await,
         Ok(Intent::Preflight) => shared.origins.preflight(parts, None).map(|response| response.map(Body::from)),
         Ok(Intent::Attach { protocol, transport, request }) => {
             attach::attach(&shared, &route, protocol, transport.into(), request).await
         }
         Ok(Intent::Post(post)) => post::post(&shared, &route, post, body.as_mut()).await,
         Ok(Intent::WebSocket { protocol, subprotocol }) => match upgraded {
-            Some(upgraded) => upgrade::upgrade(&shared, &route, protocol, subprotocol.as_ref(), upgraded).await,
+            Some(upgraded) => upgrade::upgrade(&shared, &route, protocol, subprotocol.as_ref(), None, upgraded).await,
             None => Err(Refusal::bad_request("not an upgrade")),
         },
         Ok(_) => Err(Refusal::not_found()),
@@ -109,11 +124,15 @@ impl Route<'_> {
 
     /// Finds out who makes a request about a session, if its head may be kept where that is done.
     fn receive(&mut self, shared: &Shared, intent: &Intent) -> Result<(), Refusal> {
-        let attaches = matches!(intent, Intent::Attach { .. } | Intent::WebSocket { .. });
+        let attaches = match intent {
+            Intent::Attach { .. } | Intent::WebSocket { .. } => true,
+            Intent::Atmosphere(request) => request.may_open(),
+            Intent::None | Intent::Post(_) | Intent::Preflight | _ => false,
+        };
         if attaches && head_length(self.head.parts()) > shared.config.max_head_bytes {
             return Err(Refusal::head_too_large());
         }
-        if !attaches && !matches!(intent, Intent::Post(_)) {
+        if !attaches && !matches!(intent, Intent::Post(_) | Intent::Atmosphere(_)) {
             return Ok(());
         }
         caught(|| shared.admission.identify(&mut self.head)).map_err(|_| {
@@ -135,23 +154,43 @@ struct OpenRequest {
     window: Window,
     link: LinkId,
     transport: Transport,
+    /// The session's id and token, if they are not new.
+    key: Option<(SessionId, ResumeToken)>,
+    /// How often the client wants heartbeats at most; zero is never.
+    heartbeat: Option<Duration>,
+}
+
+impl OpenRequest {
+    /// What most sessions are opened with.
+    fn new(protocol: Dialect, open: Open, link: LinkId, transport: Transport) -> Self {
+        let Open { attachment, window } = open;
+        Self { protocol, attachment, window, link, transport, key: None, heartbeat: None }
+    }
 }
 
 /// Makes room for a session. The caller passes it on to [`open`] at once, or there is no session.
 fn reserve(shared: &Arc<Shared>, request: &OpenRequest) -> Result<Connection, Reason> {
-    let OpenRequest { protocol, attachment, window, link, transport } = *request;
+    let OpenRequest { protocol, attachment, window, link, transport, key, heartbeat } = *request;
     if shared.closing.load(Ordering::Relaxed) {
         return Err(Reason::GoingAway);
     }
-    let (session, token) = shared.random.key().ok_or(Reason::Unavailable)?;
+    let (session, token) = key.or_else(|| shared.random.key()).ok_or(Reason::Unavailable)?;
     if !shared.table.reserve() {
         return Err(Reason::Unavailable);
     }
     let opening = Opening { session, token, attachment, window, link, transport };
-    Ok(Connection::server(&shared.session_config, protocol.into(), opening, shared.clock.now()))
+    let config = match heartbeat.filter(|&wanted| wanted.is_zero() || wanted > shared.config.session.heartbeat) {
+        Some(heartbeat) if !shared.config.session.heartbeat.is_zero() => {
+            let mut config = shared.config.session.clone();
+            config.heartbeat = heartbeat;
+            &Arc::new(config)
+        }
+        _ => &shared.session_config,
+    };
+    Ok(Connection::server(config, protocol.into(), opening, shared.clock.now()))
 }
 
-/// Opens a session that has its place, and starts its task.
+/// Opens a session that has its place, and starts its task. If its id is in use, gives the outlet back.
 fn open(
     shared: &Arc<Shared>,
     head: RequestHead,
@@ -159,18 +198,15 @@ fn open(
     format: &'static dyn WireFormat,
     outlet: Outlet,
     launch: impl FnOnce(Arc<Cell>),
-) -> Option<Arc<Cell>> {
+) -> Result<Arc<Cell>, Outlet> {
     let topic = shared.topics.enter(head.path());
-    let Some(cell) = Cell::new(shared, topic, connection, format, outlet, head) else {
-        shared.table.release();
-        return None;
-    };
+    let cell = Cell::new(shared, topic, connection, format, outlet, head).inspect_err(|_| shared.table.release())?;
     launch(Arc::clone(&cell));
     if shared.closing.load(Ordering::Relaxed) {
         // The shutdown may have passed over the table before this session was in it.
         cell.close(Reason::GoingAway);
     }
-    Some(cell)
+    Ok(cell)
 }
 
 /// The session that a request names, if it is one of this path, its token is right, and who asks is who opened it.

@@ -7,12 +7,15 @@ use std::time::Duration;
 use http::{HeaderValue, Response};
 use hyper::upgrade::OnUpgrade;
 use nosphere_core::{
-    Attach, Encoded, Frame, Greeted, Greeting, Offer, Open, Reason, Text, Transport, Unit, Window, WireFormat,
+    Attach, Encoded, Frame, Greeted, Greeting, Offer, Open, Reason, ResumeToken, Text, Transport, Unit, Window,
+    WireFormat,
 };
 use nosphere_websocket::handshake::{HandshakeError, Upgrade};
 use nosphere_websocket::{Item, Outgoing, ReadOutcome};
+use nosphere_wire::atmosphere::AtmosphereFormat;
 use nosphere_wire::negotiation::{Dialect, Refusal};
 
+use super::atmosphere::{self, Found};
 use super::{OpenRequest, Route, find, open, reserve};
 use crate::endpoint::Launch;
 use crate::session::{Early, close_frame};
@@ -25,6 +28,7 @@ pub(super) async fn upgrade(
     route: &Route<'_>,
     protocol: Dialect,
     subprotocol: Option<&HeaderValue>,
+    visit: Option<Visit>,
     upgraded: OnUpgrade,
 ) -> Result<Response<Body>, Refusal> {
     let empty = |()| Body::from(bytes::Bytes::new());
@@ -36,15 +40,16 @@ pub(super) async fn upgrade(
     };
     // A native client may want to resume: what its session is owed as the server shuts down, and for which there is always
     // room.
-    if protocol.is_plain() && shared.closing.load(Ordering::Relaxed) {
+    let opens = visit.as_ref().map_or_else(|| protocol.is_plain(), |visit| !visit.known);
+    if opens && shared.closing.load(Ordering::Relaxed) {
         return Err(Refusal::going_away());
     }
-    let full = protocol.is_plain() && shared.table.is_full();
+    let full = opens && shared.table.is_full();
     // Whoever waits for admission has a place already.
     let place = Place::take(shared).filter(|_| !full).ok_or_else(Refusal::unavailable)?;
     let handler = route.admit(shared).await?;
     let response = handshake.response(subprotocol.and_then(|name| name.to_str().ok()));
-    let arrival = Arrival { head: route.head.clone(), protocol, handler, place };
+    let arrival = Arrival { head: route.head.clone(), protocol, visit, handler, place };
     tokio::spawn(async move {
         let limit = arrival.place.0.config.session.open_timeout;
         if let Ok(Ok(upgraded)) = tokio::time::timeout(limit, upgraded).await {
@@ -59,13 +64,23 @@ pub(super) async fn upgrade(
 struct Arrival {
     head: RequestHead,
     protocol: Dialect,
+    visit: Option<Visit>,
     handler: Box<dyn Launch>,
     place: Place,
+}
+
+/// A client of atmosphere.js, whose request says which session it wants.
+pub(super) struct Visit {
+    pub(super) tracking: ResumeToken,
+    pub(super) heartbeat: Option<Duration>,
+    /// There is such a session.
+    pub(super) known: bool,
 }
 
 impl Arrival {
     async fn begin(self, socket: WebSocket) {
         match self.protocol {
+            Dialect::Atmosphere(format) => self.enter(socket, format).await,
             Dialect::Native(format) => self.greet(socket, format).await,
             Dialect::Plain | _ => self.open(socket, Open { attachment: 1, window: Window::default() }, None).await,
         }
@@ -89,11 +104,10 @@ impl Arrival {
     }
 
     async fn open(self, socket: WebSocket, request: Open, early: Early) {
-        let Self { head, protocol, handler, place } = self;
+        let Self { head, protocol, handler, place, .. } = self;
         let shared = &place.0;
         let link = shared.next_link();
-        let Open { attachment, window } = request;
-        let request = OpenRequest { protocol, attachment, window, link, transport: Transport::WebSocket };
+        let request = OpenRequest::new(protocol, request, link, Transport::WebSocket);
         let connection = match reserve(shared, &request) {
             Ok(connection) => connection,
             Err(reason) => {
@@ -102,7 +116,61 @@ impl Arrival {
             }
         };
         let (outlet, link) = socket.split(link, early);
-        open(shared, head, connection, protocol.format(), outlet, |cell| handler.spawn(cell, Some(link)));
+        drop(open(shared, head, connection, protocol.format(), outlet, |cell| handler.spawn(cell, Some(link))));
+    }
+
+    /// Opens the session that a client of atmosphere.js names, or goes on with it.
+    async fn enter(self, mut socket: WebSocket, format: &'static AtmosphereFormat) {
+        let Self { head, visit, handler, place, .. } = self;
+        let shared = &place.0;
+        let limit = shared.config.session.close_timeout;
+        let refuse = |reason| vec![Outgoing::Close(close_frame(reason))];
+        let Some(Visit { tracking, heartbeat, .. }) = visit else { return };
+        let mut handler = Some(handler);
+        for _ in 0..MAX_RACES {
+            let link = shared.next_link();
+            let found = atmosphere::find_settled(shared, &head, &tracking).await;
+            let refused = match found {
+                Ok(Found::Living(cell)) => {
+                    let transport = Transport::WebSocket;
+                    let attach = Attach { link, transport, attachment: None, received: None };
+                    let (outlet, link) = socket.split(link, None);
+                    match cell.attach_websocket(attach, format, outlet, link) {
+                        Ok(()) => return,
+                        Err(refused) => (refused.0, refused.1),
+                    }
+                }
+                Ok(Found::Nobody | Found::Ending) => {
+                    let request = atmosphere::opening(tracking, format, heartbeat, link, Transport::WebSocket);
+                    let connection = match reserve(shared, &request) {
+                        Ok(connection) => connection,
+                        Err(reason) => return socket.linger(refuse(reason), limit).await,
+                    };
+                    let (outlet, link) = socket.split(link, None);
+                    let mut link = Some(link);
+                    let launch = |cell| {
+                        if let Some(handler) = handler.take() {
+                            handler.spawn(cell, link.take());
+                        }
+                    };
+                    match (open(shared, head.clone(), connection, format, outlet, launch), link) {
+                        (Err(outlet), Some(link)) => (outlet, link),
+                        _ => return,
+                    }
+                }
+                Ok(Found::Left) => return socket.linger(refuse(Reason::Closed), limit).await,
+                Err(refusal) => {
+                    let reason = refusal.name().and_then(Reason::from_name).unwrap_or(Reason::Forbidden);
+                    return socket.linger(refuse(reason), limit).await;
+                }
+            };
+            // The session ended, or another link opened it, a moment ago.
+            match WebSocket::join(refused.0, refused.1) {
+                Some(joined) => socket = joined,
+                None => return,
+            }
+        }
+        socket.linger(refuse(Reason::Unavailable), limit).await;
     }
 
     async fn resume(self, socket: WebSocket, offer: Offer, format: &'static dyn WireFormat, early: Early) {
@@ -140,6 +208,9 @@ impl Arrival {
         self.place.0.config.session.close_timeout
     }
 }
+
+/// How often a WebSocket tries again to get the session that it names, when that changes in between.
+const MAX_RACES: usize = 8;
 
 /// What a native client says first.
 enum FirstWords {

@@ -5,9 +5,10 @@ use std::task::{Context, Poll, Waker};
 
 use nosphere_core::{
     Action, Attach, Batch, BatchAnswer, Connection, Fault, LinkId, Message, Protocol, Reason, ResumeToken, SendError,
-    Sent, SessionId, State, Time, Transport, Undelivered, WireFormat,
+    Sent, SessionId, Side, State, Time, Transport, Undelivered, WireFormat,
 };
 use nosphere_websocket::Outgoing;
+use tokio::sync::Notify;
 
 use super::live::{Activity, Live, NEVER, Outlet, close_frame};
 use super::{Link, Sink};
@@ -36,8 +37,8 @@ impl Cell {
         format: &'static dyn WireFormat,
         outlet: Outlet,
         head: RequestHead,
-    ) -> Option<Arc<Self>> {
-        let id = connection.session()?;
+    ) -> Result<Arc<Self>, Outlet> {
+        let Some(id) = connection.session() else { return Err(outlet) };
         let principal = head.principal().map(Into::into);
         let live = Live {
             connection,
@@ -51,6 +52,9 @@ impl Cell {
             scheduled: NEVER,
             dirty: false,
             ended: false,
+            gone: false,
+            pushes: None,
+            held_links: 0,
             congested: false,
             given_up: false,
             room: None,
@@ -67,11 +71,14 @@ impl Cell {
             principal,
             own: OnceLock::new(),
         });
-        cell.shared.table.insert(&cell);
+        if !cell.shared.table.insert(&cell) {
+            let outlet = std::mem::replace(&mut cell.lock().outlet, Outlet::None);
+            return Err(outlet);
+        }
         cell.topic.join(&cell);
         // What the new session has to say first: `opened`.
         cell.change(|_, _| ());
-        Some(cell)
+        Ok(cell)
     }
 
     pub(crate) fn id(&self) -> SessionId {
@@ -111,6 +118,21 @@ impl Cell {
     /// Whether the handler has seen the end, or is about to.
     pub(crate) fn is_over(&self) -> bool {
         self.lock().ended
+    }
+
+    /// Whether nothing refers to the session by its id any more, but that it is remembered: another one may have it.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.lock().gone
+    }
+
+    /// Who ended the session, and why, if that has happened.
+    pub(crate) fn ended_by(&self) -> Option<(Side, Reason)> {
+        self.lock().connection.ended()
+    }
+
+    /// Tells when there may be room for another push: a body was read, or a message taken.
+    pub(crate) fn pushes(&self) -> Arc<Notify> {
+        Arc::clone(self.lock().pushes.get_or_insert_default())
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -183,21 +205,37 @@ impl Cell {
         self.change(|live, now| live.connection.close(reason, now));
     }
 
-    /// A client comes back over HTTP, or with its next poll.
+    /// A client comes back over HTTP, or with its next poll. Whether that begins an attachment.
     pub(crate) fn attach(
         self: &Arc<Self>,
         attach: Attach,
         format: &'static dyn WireFormat,
-    ) -> Result<(), (Fault, u64)> {
+    ) -> Result<bool, (Fault, u64)> {
         self.change(|live, now| {
+            let attachment = live.connection.attachment();
             let answer = live.connection.handle_attach(attach, now);
             if let Err(fault) = answer {
                 return Err((fault, live.connection.report_received()));
             }
             live.replace_outlet(Outlet::Carrier);
             live.format = format;
-            Ok(())
+            Ok(live.connection.attachment() != attachment)
         })
+    }
+
+    /// The current link.
+    pub(crate) fn link(&self) -> Option<LinkId> {
+        self.lock().connection.link()
+    }
+
+    /// Takes one of the places for links that were replaced and wait for their end, until it is dropped.
+    pub(crate) fn hold_link(self: &Arc<Self>, limit: u32) -> Option<HeldLink> {
+        let mut live = self.lock();
+        if live.held_links >= limit {
+            return None;
+        }
+        live.held_links += 1;
+        Some(HeldLink(Arc::clone(self)))
     }
 
     /// Whether a request with this attachment begins a new one, and is not the next poll of a run.
@@ -320,7 +358,7 @@ impl Cell {
         let live = self.lock();
         if live.connection.state() == State::Closed && live.ended && live.connection.poll_timeout().is_none() {
             drop(live);
-            self.shared.table.forget(self.id);
+            self.shared.table.forget(self);
         }
     }
 
@@ -336,7 +374,8 @@ impl Cell {
             drop(live);
             self.topic.leave(self.id);
             tags::end(self);
-            self.shared.table.end(self.id, remembered);
+            self.shared.table.end(self, remembered);
+            self.lock().gone = true;
         }
     }
 
@@ -345,7 +384,7 @@ impl Cell {
         if !self.lock().ended {
             self.close(Reason::Internal);
             self.end();
-            self.shared.table.forget(self.id);
+            self.shared.table.forget(self);
         }
     }
 
@@ -450,7 +489,18 @@ pub(crate) struct BodyPlace<'a>(&'a Cell);
 
 impl Drop for BodyPlace<'_> {
     fn drop(&mut self) {
-        self.0.lock().bodies -= 1;
+        let mut live = self.0.lock();
+        live.bodies -= 1;
+        live.note_push();
+    }
+}
+
+/// A place for a link; see [`Cell::hold_link`].
+pub(crate) struct HeldLink(Arc<Cell>);
+
+impl Drop for HeldLink {
+    fn drop(&mut self) {
+        self.0.lock().held_links -= 1;
     }
 }
 

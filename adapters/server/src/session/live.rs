@@ -35,6 +35,12 @@ pub(crate) struct Live {
     /// On some thread's list of sessions to flush.
     pub(super) dirty: bool,
     pub(super) ended: bool,
+    /// The same, and it has left everything that it was in by its id.
+    pub(super) gone: bool,
+    /// Polls and streams that were replaced and are not ended yet.
+    pub(super) held_links: u32,
+    /// Who waits to bring a message.
+    pub(super) pushes: Option<Arc<Notify>>,
     /// Connected, with more than half of its queue used.
     pub(crate) congested: bool,
     /// Nobody waits any more for that to be over,
@@ -83,7 +89,15 @@ impl Live {
     pub(crate) fn take_event(&mut self) -> Option<Event> {
         let event = self.connection.poll_event()?;
         self.note_event();
+        self.note_push();
         Some(event)
+    }
+
+    /// There may be room for another push.
+    pub(super) fn note_push(&self) {
+        if let Some(pushes) = &self.pushes {
+            pushes.notify_waiters();
+        }
     }
 
     /// The handler is about to get an event.

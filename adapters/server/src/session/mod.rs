@@ -5,7 +5,7 @@ mod link;
 mod live;
 mod task;
 
-pub(crate) use cell::Cell;
+pub(crate) use cell::{Cell, HeldLink};
 pub(crate) use link::{Early, Link, LinkIo};
 pub(crate) use live::{Activity, Live, Outlet, close_frame};
 pub(crate) use task::run;

@@ -41,7 +41,7 @@ fn a_tag_that_nobody_has_joined_or_watches_is_not_kept() {
     }
     assert_eq!(index.len(), 0);
     // Only the table and this test hold the sessions, so nothing else keeps them.
-    cells.iter().for_each(|cell| shared.table.forget(cell.id()));
+    cells.iter().for_each(|cell| shared.table.forget(cell));
     cells.iter().for_each(|cell| cell.topic().leave(cell.id()));
     assert!(cells.iter().all(|cell| Arc::strong_count(cell) == 1), "the tags hold a session that has ended");
 }
@@ -151,6 +151,7 @@ fn sessions(count: u8) -> (Arc<Shared>, Vec<Arc<Cell>>) {
         Default::default(),
         Random::default(),
         matchit::Router::new(),
+        None,
     );
     let shared = Arc::new(shared);
     let cells = (0..count).map(|n| {
@@ -166,7 +167,7 @@ fn sessions(count: u8) -> (Arc<Shared>, Vec<Arc<Cell>>) {
         let connection = Connection::server(&shared.session_config, Protocol::Native, opening, now);
         let topic = shared.topics.enter("/here");
         let head = crate::RequestHead::new(http::Request::new(()).into_parts().0, "/".into(), Vec::new());
-        Cell::new(&shared, topic, connection, &nosphere_wire::JSON, Outlet::Carrier, head).unwrap()
+        Cell::new(&shared, topic, connection, &nosphere_wire::JSON, Outlet::Carrier, head).ok().unwrap()
     });
     let cells = cells.collect();
     (shared, cells)

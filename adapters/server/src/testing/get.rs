@@ -83,7 +83,8 @@ impl Get {
                     let Ok(bytes) = frame.into_data() else { return Poll::Ready(Outcome::Progress) };
                     Poll::Ready(self.take_bytes(hands, &bytes))
                 }
-                None => Poll::Ready(self.take_end(hands)),
+                // Only clients of other dialects have their answers broken off.
+                Some(Err(_)) | None => Poll::Ready(self.take_end(hands)),
             },
         }
     }

@@ -29,11 +29,24 @@ impl EventReader {
         Self { body: response.into_body(), buffer: Vec::new() }
     }
 
+    /// A stream for a client of atmosphere.js, whose events end as those of the original do.
+    pub(crate) fn of_atmosphere(response: Response<Incoming>) -> Self {
+        assert_eq!(response.headers()["content-type"], "text/event-stream;charset=utf-8");
+        Self { body: response.into_body(), buffer: Vec::new() }
+    }
+
     /// The next event; `None` at the end of the stream.
     #[track_caller]
     pub(crate) fn next(&mut self) -> impl Future<Output = Option<ServerEvent>> {
         soon(async move {
             loop {
+                if let Some(at) = self.buffer.windows(4).position(|end| end == b"\r\n\r\n") {
+                    let block: Vec<u8> = self.buffer.drain(..at + 4).collect();
+                    let block = String::from_utf8(block).expect("UTF-8");
+                    // A line that is white space alone is a field without a meaning.
+                    let lines: Vec<_> = block.split(['\r', '\n']).filter(|line| !line.trim().is_empty()).collect();
+                    return Some(parse(&lines.join("\n")));
+                }
                 if let Some(at) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
                     let block: Vec<u8> = self.buffer.drain(..at + 2).collect();
                     return Some(parse(str::from_utf8(&block[..at]).expect("UTF-8")));

@@ -127,6 +127,20 @@ impl Ws {
         }
     }
 
+    /// The next text; pings are passed over.
+    #[track_caller]
+    pub(crate) fn next_text_but_pings(&mut self) -> impl Future<Output = String> {
+        soon(async move {
+            loop {
+                match self.socket.next().await {
+                    Some(Ok(WsMessage::Text(text))) => return text.as_str().to_owned(),
+                    Some(Ok(WsMessage::Ping(_))) => {}
+                    other => panic!("no text: {other:?}"),
+                }
+            }
+        })
+    }
+
     /// The code and reason that the server closes with; what comes before is passed over.
     #[track_caller]
     pub(crate) fn closed(&mut self) -> impl Future<Output = (u16, String)> {

@@ -1,0 +1,70 @@
+// The package as it is built, in Node, against the real server.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { connect } from '../dist/index.js';
+import { messagepack } from '../dist/messagepack.js';
+import { once, startEcho } from './support.mjs';
+
+const WebSocket = globalThis.WebSocket; // Node has none before version 22
+const TRANSPORTS = [...(WebSocket ? ['websocket'] : []), 'sse', 'long-polling'];
+
+for (const transport of TRANSPORTS) {
+  for (const format of [undefined, messagepack]) {
+    const name = `${transport}, ${format?.name ?? 'json'}`;
+
+    test(`${name}: a thousand messages go there and back, once and in order, to who iterates`, async (t) => {
+      const socket = connect(await startEcho(t), { transports: [transport], format });
+      for (let number = 0; number < 1000; number += 1) socket.send({ number });
+      let expected = 0;
+      for await (const { number } of socket) {
+        assert.equal(number, expected);
+        expected += 1;
+        if (expected === 1000) break;
+      }
+      assert.equal(socket.transport, transport);
+      socket.close();
+      assert.equal((await once(socket, 'close')).by, 'client');
+    });
+
+    test(`${name}: who iterates may ask in between, while messages wait behind`, async (t) => {
+      const socket = connect(await startEcho(t), { transports: [transport], format });
+      for (let number = 0; number < 5; number += 1) socket.send({ number });
+      const got = [];
+      for await (const { number } of socket) {
+        got.push(number, await socket.request({ asked: number }));
+        if (number === 4) break;
+      }
+      assert.deepEqual(got, [0, 1, 2, 3, 4].flatMap((number) => [number, { asked: number }]));
+      socket.close();
+      await once(socket, 'close');
+    });
+
+    test(`${name}: every kind of message keeps its kind and content, and requests get their replies`, async (t) => {
+      const socket = connect(await startEcho(t), { transports: [transport], format });
+      const got = [];
+      socket.onmessage = ({ kind, data }) => got.push([kind, data]);
+      const bytes = Uint8Array.from({ length: 256 }, (_, index) => index);
+      const said = [['text', 'line\nbreak "quotes" 😀'], ['text', ''], ['json', { a: [1, null, -2.5, '\n'] }], ['json', null], ['binary', bytes]];
+      for (const [kind, data] of said) socket.send(data, { as: kind });
+      assert.equal(await socket.request('what?'), 'what?');
+      assert.deepEqual(await socket.request({ b: 1 }), { b: 1 });
+      assert.deepEqual(got, said);
+      socket.close(3001, 'done');
+      const { by, code, unknown, unsent } = await once(socket, 'close');
+      assert.deepEqual({ by, code, unknown, unsent }, { by: 'client', code: 3001, unknown: [], unsent: [] });
+    });
+  }
+}
+
+test('without WebSocket on the platform, the next transport is used, and that is no failure', async (t) => {
+  const socket = connect(await startEcho(t), { WebSocket: WebSocket ?? null });
+  const failures = [];
+  socket.ontransportfailure = (event) => failures.push(event);
+  await once(socket, 'open');
+  assert.equal(socket.transport, WebSocket ? 'websocket' : 'sse');
+  assert.deepEqual(socket.transports.map(({ browser }) => browser), [!!WebSocket, true, true]);
+  assert.deepEqual(failures, []);
+  socket.close();
+  await once(socket, 'close');
+});

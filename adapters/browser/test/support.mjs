@@ -1,0 +1,126 @@
+// Transports that are made up, a clock that tests turn, storage, and the real server.
+
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { mock } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { internals } from './internals.mjs';
+
+export const GRANT = {
+  session: '24f98d6b-c271-4169-8f9c-217343b62aa7', token: '00112233445566778899aabbccddeeff', heartbeat: 25_000, timeout: 20_000,
+  proof: 10_000, resume: 120_000, window: { messages: 256, bytes: 1 << 20 },
+};
+
+export class FakeSocket {
+  static all = [];
+  static get last() { return FakeSocket.all.at(-1); }
+
+  readyState = 0;
+  protocol = 'nosphere.v1.json';
+  sent = [];
+
+  constructor(url, protocols) {
+    Object.assign(this, { url, protocols });
+    FakeSocket.all.push(this);
+  }
+
+  send(unit) { this.sent.push(JSON.parse(unit)); }
+  close(code) {
+    this.closed ??= code;
+    this.readyState = 3;
+  }
+
+  opens() {
+    this.readyState = 1;
+    this.onopen();
+  }
+
+  brings(frame) { this.onmessage({ data: JSON.stringify(frame) }); }
+  fails(code = 1006) {
+    this.readyState = 3;
+    this.onclose({ code, reason: '' });
+  }
+
+  grants(grant) {
+    this.opens();
+    this.brings({ opened: { ...GRANT, ...grant } });
+  }
+
+  resumes(received = 0) {
+    this.opens();
+    this.brings({ resumed: { received } });
+  }
+}
+
+/** Every request stays open until a test answers it. */
+export function fakeFetch() {
+  const requests = [];
+  const fetch = (url, { method, headers, signal, body }) => new Promise((resolve, reject) => {
+    signal?.addEventListener('abort', () => reject(new DOMException('aborted', 'AbortError')));
+    requests.push({
+      url, method, headers, body,
+      answer: (status, head, text = null) => resolve(new Response(text, { status, headers: head })), fail: () => reject(new TypeError('network')),
+    });
+  });
+  return { fetch, requests };
+}
+
+export const turn = async () => { for (let index = 0; index < 30; index += 1) await Promise.resolve(); };
+
+/** Time passes; what waits for a promise goes on. */
+export const tick = async (time) => {
+  mock.timers.tick(time);
+  await turn();
+};
+
+export function clock() {
+  mock.timers.reset();
+  mock.restoreAll();
+  mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 1_000_000 });
+  FakeSocket.all = [];
+}
+
+/** A socket over transports that are made up, and what it said. */
+export async function open(options = {}, address = 'http://chat.test/the-chat') {
+  const http = fakeFetch();
+  const socket = internals.connect(address, { WebSocket: FakeSocket, fetch: http.fetch, remember: false, tabs: false, ...options });
+  const events = [];
+  for (const type of ['open', 'message', 'error', 'reconnect', 'reopen', 'move', 'transportfailure', 'lost', 'close', 'acknowledged', 'clienttimeout']) {
+    socket.addEventListener(type, (event) => events.push(event));
+  }
+  await turn();
+  return { socket, http, events, saw: (type) => events.filter((event) => event.type === type) };
+}
+
+/** The platform's storage, for as long as a test runs. */
+export function storage(t, name, store = {}) {
+  const area = {
+    getItem: (key) => store[key] ?? null,
+    setItem: (key, value) => { store[key] = value; },
+    removeItem: (key) => { delete store[key]; },
+  };
+  platform(t, name, area);
+  return store;
+}
+
+export function platform(t, name, value) {
+  const before = Object.getOwnPropertyDescriptor(globalThis, name);
+  Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+  t.after(() => (before ? Object.defineProperty(globalThis, name, before) : delete globalThis[name]));
+}
+
+const ECHO = process.env.NOSPHERE_ECHO ?? fileURLToPath(new URL('../../../target/debug/examples/echo', import.meta.url));
+
+/** The echo example on a port of its own. */
+export async function startEcho(t) {
+  const child = spawn(ECHO, ['--addr', '127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const line = await new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code) => reject(new Error(`${ECHO} ended with ${code}`)));
+    createInterface(child.stdout).once('line', resolve);
+  });
+  t.after(() => child.kill('SIGKILL'));
+  return `${JSON.parse(line).url}/echo`;
+}
+
+export const once = (socket, type) => new Promise((resolve) => socket.addEventListener(type, resolve, { once: true }));
