@@ -7,7 +7,10 @@
 //   direction   up (to the server) | down (to the browser)
 //   request     { method, path, sort } with sort: page, poll, stream, post, websocket
 //   text        the body, event or message
-// A verdict: 'pass' | 'kill' (both connections, with a reset: what the server wrote is never read) | 'drop' (swallow);
+// A verdict: 'pass' | 'kill' (both connections, with a reset: what the server wrote is never read) | 'drop' (swallow)
+//            | { cut: n } (pass the first n bytes, then kill)
+//            | { as: bytes, end } (pass these bytes in place of those that came; with `end`, end the connection behind them)
+//            | { answer: bytes, end } (of a request: the server never sees it, the browser gets this)
 // or a promise of one, which holds this direction of this connection until then.
 
 import net from 'node:net';
@@ -17,6 +20,11 @@ export class Proxy {
   /** Decides on each item. Replaced by tests, see fault(). */
   judge = () => 'pass';
   connections = new Set();
+  /** What the proxy answers by itself, by path: { type, body }. To a browser it is of one origin with the server. */
+  pages = new Map();
+  /** How many connections were accepted, and how many of them refused by cut(). */
+  accepted = 0;
+  refused = 0;
   #server;
   #target;
   #cut = false;
@@ -75,11 +83,17 @@ export class Proxy {
   }
 
   #accept(browser) {
-    if (this.#cut) return reset(browser);
+    this.accepted += 1;
+    if (this.#cut) {
+      this.refused += 1;
+      return reset(browser);
+    }
     const server = net.connect({ ...this.#target, noDelay: true });
     const connection = {
       request: null,
       asked: [], // requests whose answers are to come
+      bytes: 0, // read from either side, and judged
+      over: new Promise((resolve) => [browser, server].forEach((socket) => socket.on('end', resolve).on('close', resolve))),
       kill() {
         for (const socket of [browser, server]) reset(socket);
       },
@@ -94,21 +108,40 @@ export class Proxy {
     };
     const pass = (direction, to) => async (item) => {
       const verdict = await this.judge({ ...item, direction, connection, text: String(item.data ?? '') });
+      connection.bytes += item.raw.length;
       if (verdict === 'kill') connection.kill();
       if (verdict === 'pass' && !to.destroyed) to.write(item.raw);
+      if (verdict.cut !== undefined) to.write(item.raw.subarray(0, verdict.cut), () => connection.kill());
+      if (verdict.as && !to.destroyed) to.write(verdict.as);
+      if (verdict.as && verdict.end) to.end();
+      return verdict.answer ? verdict : null;
     };
-    this.#up(new Reader(browser), connection, pass('up', server)).catch(ended);
+    const answer = ({ answer: bytes, end }) => {
+      browser.write(bytes);
+      if (end) throw new Ended();
+    };
+    this.#up(new Reader(browser), connection, pass('up', server), answer).catch(ended);
     this.#down(new Reader(server), connection, pass('down', browser)).catch(ended);
   }
 
-  async #up(reader, connection, pass) {
+  async #up(reader, connection, pass, answer) {
     for (;;) {
       const { raw, first: [method, path], headers } = await readHead(reader);
       const body = await collect(readBody(reader, headers));
       const request = { method, path, sort: sortOf(method, headers) };
       connection.request = request;
+      const page = method === 'GET' && this.pages.get(path.split('?')[0]);
+      if (page) {
+        answer({ answer: response('200 OK', page.body, { 'Content-Type': page.type, 'Cache-Control': 'no-cache' }) });
+        continue;
+      }
       const answered = new Promise((resolve) => connection.asked.push({ request, answered: resolve }));
-      await pass({ kind: 'request', request, raw: Buffer.concat([raw, body.raw]), data: body.data });
+      const own = await pass({ kind: 'request', request, headers, raw: Buffer.concat([raw, body.raw]), data: body.data });
+      if (own) {
+        connection.asked.pop();
+        answer(own);
+        continue;
+      }
       const upgraded = await Promise.race([answered, reader.ended]); // ended: an aborted request
       if (upgraded) for (;;) await pass({ kind: 'message', request, ...(await readMessage(reader)) });
     }
@@ -124,7 +157,7 @@ export class Proxy {
         for (;;) await pass({ kind: 'message', request, ...(await readMessage(reader)) });
       }
       if (headers['content-type']?.startsWith('text/event-stream')) {
-        await pass({ kind: 'opening', request, status, raw });
+        await pass({ kind: 'opening', request, status, headers, raw });
         let raws = [];
         let data = '';
         for await (const part of readBody(reader, headers)) {
@@ -137,11 +170,20 @@ export class Proxy {
       } else {
         const none = ['204', '304'].includes(status) || request.method === 'HEAD';
         const body = none ? { raw: Buffer.alloc(0) } : await collect(readBody(reader, headers));
-        await pass({ kind: 'answer', request, status, raw: Buffer.concat([raw, body.raw]), data: body.data });
+        await pass({ kind: 'answer', request, status, headers, raw: Buffer.concat([raw, body.raw]), data: body.data });
       }
       answered(false);
     }
   }
+}
+
+/** An answer of the proxy's own. */
+export function response(status, body = '', headers = {}, version = 'HTTP/1.1') {
+  const content = Buffer.from(body);
+  const lines = Object.entries({ 'Cache-Control': 'no-store', 'Content-Length': content.length, ...headers });
+  return Buffer.concat([
+    Buffer.from(`${version} ${status}\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`), content,
+  ]);
 }
 
 /** A socket that was ended already cannot be reset any more: Node would keep it open for ever. */

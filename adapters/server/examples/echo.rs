@@ -4,11 +4,16 @@
 //! `/broadcast` sends every message to everyone, the sender included.
 //!
 //!     cargo run --release --example echo -- --addr 127.0.0.1:0
+//!
+//! Tests of silence need not wait as long as a user would: `ECHO_HEARTBEAT`, `ECHO_TIMEOUT`, `ECHO_PROOF` and `ECHO_RESUME` of the
+//! environment set those limits of SPEC §14, in milliseconds.
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "an application names the events that it wants")]
 
 #[path = "support/mod.rs"]
 mod support;
+
+use std::time::Duration;
 
 use nosphere::{Client, Event, Everyone, Handler, Message, Server, ServerConfig};
 use support::Error;
@@ -56,6 +61,16 @@ fn message(event: Event) -> Option<Message> {
 async fn main() -> Result<(), Error> {
     let listener = support::listen("127.0.0.1:0").await?;
     let mut config = ServerConfig::default();
+    for (name, limit) in [
+        ("ECHO_HEARTBEAT", &mut config.session.heartbeat),
+        ("ECHO_PROOF", &mut config.session.proof),
+        ("ECHO_RESUME", &mut config.session.resume),
+        ("ECHO_TIMEOUT", &mut config.session.timeout),
+    ] {
+        if let Ok(milliseconds) = std::env::var(name) {
+            *limit = Duration::from_millis(milliseconds.parse()?);
+        }
+    }
     // Autobahn's largest messages.
     config.session.window.bytes = 17 << 20;
     config.session.max_queued_bytes = 64 << 20;
