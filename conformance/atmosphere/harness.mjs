@@ -102,6 +102,7 @@ class Client extends Watch {
 
 /** A client in a process of its own. */
 export class ProcessClient extends Client {
+  #commands = 0;
   #replies = new Map();
 
   static async start(t, version) {
@@ -126,7 +127,7 @@ export class ProcessClient extends Client {
   }
 
   command(command, ...parameters) {
-    const id = this.#replies.size + Math.random();
+    const id = this.#commands += 1;
     const reply = new Promise((resolve, reject) => this.#replies.set(id, { resolve, reject }));
     this.child.send({ id, command, parameters });
     return within(reply, `the answer to ${command}`);

@@ -6,8 +6,6 @@ import net from 'node:net';
 import { Ended, Reader, readBody, readHead, readMessage } from '../browser/wire.mjs';
 import { Watch } from './watch.mjs';
 
-const KEPT = 1 << 16; // bytes of each answer
-
 export class Proxy extends Watch {
   /** Every request, in the order of arrival: { method, path, query, transport, id, connects, body, answer, over }. */
   requests = [];
@@ -123,9 +121,7 @@ export class Proxy extends Watch {
       this.changed();
       const page = this.pages.get(request.path);
       if (page) {
-        connection.client.write(`HTTP/1.1 200 OK\r\nContent-Type: ${page.type}\r\nContent-Length: ${Buffer.byteLength(page.body)}\r\n`
-          + `Cache-Control: no-store\r\n${page.headers ?? ''}\r\n`);
-        connection.client.write(page.body);
+        connection.client.write(`HTTP/1.1 200 OK\r\nContent-Type: ${page.type}\r\nContent-Length: ${Buffer.byteLength(page.body)}\r\n\r\n${page.body}`);
         request.over = true;
         continue;
       }
@@ -148,13 +144,12 @@ export class Proxy extends Watch {
   #connect(connection) {
     const { client, asked } = connection;
     const server = net.connect({ ...this.#target, noDelay: true });
-    // A request that is held goes to whatever server is there when it goes on.
-    const ended = () => { if (!connection.held) client.end(); };
+    // A client between two requests is kept: the next one goes to whatever server is there when it goes on.
+    const ended = () => { if (connection.server === server && !connection.held && !asked.at(-1).ended) client.end(); };
     server.on('error', () => {}).on('end', ended).on('close', () => { ended(); connection.over(); this.changed(); });
     server.on('data', (data) => {
       if (!client.destroyed) client.write(data);
-      const request = asked.at(-1);
-      if (request.answer.length < KEPT) request.answer += data.toString('latin1');
+      asked.at(-1).answer += data.toString('latin1');
       this.changed();
     });
     return server;
@@ -164,9 +159,9 @@ export class Proxy extends Watch {
 function describe(method, target, headers, body) {
   const { pathname, searchParams } = new URL(target, 'http://proxy');
   const query = Object.fromEntries([...searchParams].map(([name, value]) => [name.toLowerCase(), value]));
-  const transport = query['x-atmosphere-transport'] ?? headers['x-atmosphere-transport'];
+  const [transport, id] = ['x-atmosphere-transport', 'x-atmosphere-tracking-id'].map((name) => query[name] ?? headers[name]);
   return {
-    method, path: pathname, query, headers, transport, id: query['x-atmosphere-tracking-id'] ?? headers['x-atmosphere-tracking-id'], body: body.toString(), answer: '', over: false,
+    method, path: pathname, query, headers, transport, id, body: body.toString(), answer: '', over: false,
     connects: method === 'GET' && transport !== undefined && !['close', 'polling'].includes(transport),
     /** Its answer has begun, and goes on: it is a link. */
     get links() {
