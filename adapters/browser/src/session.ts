@@ -138,7 +138,7 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
 
   /** Lets the next collect() begin behind `base`. */
   const rewind = (base = acknowledged) => {
-    post = undefined;
+    post = awaits = undefined;
     sent = Math.max(0, base - acknowledged);
     closeSent = false;
   };
@@ -418,7 +418,7 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
       return batch;
     },
 
-    /** For a page that goes away: what is in flight goes again, since nobody will hear what became of it. */
+    /** For a page that goes away: what is in flight goes again, since nobody will hear what became of it, and no answer is awaited. */
     rewind,
 
     /** Hands over the next message that came: it counts as received now [DLV-3]. */

@@ -62,6 +62,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   let failures = 0;
   let rounds = 0; // in which nothing worked
   let turn = 0; // of asking for address and token: a late answer is for nobody
+  let bearer: string | undefined; // the token of the last link
   let refused: string | undefined; // the token that the server did not take
   let local = false; // the link is given up from here, and not to blame
   let climbing: { left: Watched[]; result: Promise<boolean>; resolve(won: boolean): void } | undefined;
@@ -215,7 +216,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     get session() { return session; },
     format,
     WebSocket: WebSocket as typeof globalThis.WebSocket,
-    fetch: (where, init) => fetch(where, init),
+    fetch: async (where, init) => fetch(where, init), // where there is none, that is a request that failed
     credentials,
     ready(link) {
       if (link == session.link) session.begin();
@@ -263,8 +264,9 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     flush();
     try {
       const where = typeof address == 'function' ? absolute(await address()) : url;
-      const bearer = await token?.();
+      const said = await token?.();
       if (mine != turn) return;
+      bearer = said;
       url = where;
       listen();
       if (refused == (bearer ?? '')) return session.over('server', Code.Forbidden, 'the token was refused');
@@ -319,8 +321,9 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     if (!next) return settle(false);
     after('probe', host.patience(), step);
     try {
-      const bearer = await token?.();
+      const said = await token?.();
       if (climbing != mine) return;
+      bearer = said;
       const link = TRANSPORTS[next.transport](carrier, url, bearer);
       if (!link.http) return session.try(link);
       // What begins with a request cannot be proved before: if it does not work, the way back is a resume, too.
@@ -423,9 +426,13 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       const state = resume && session.keep();
       if (state) keep(url, format, state, requests);
     } else {
-      const link = session.since && linkOf();
       session.close(Code.Closed, '');
-      if (link) link.leave();
+      if (session.ended) return;
+      if (!session.since || session.pending || !linkOf()!.leave()) { // a POST may end it whatever carried the attachment [PST-3]
+        const last = TRANSPORTS['long-polling'](carrier, url, bearer);
+        session.dial(last);
+        last.leave();
+      }
       session.over('client', Code.Closed, '');
     }
   });

@@ -29,8 +29,8 @@ export interface Carried extends Link {
   readonly bearer?: string | undefined;
   /** Sends what may be sent. */
   flush(): void;
-  /** Sends the rest without waiting: the page may be going away. */
-  leave(): void;
+  /** Sends the rest without waiting: the page is going away. False if it cannot. */
+  leave(): boolean;
 }
 
 export type Open = (carrier: Carrier, url: string, bearer?: string) => Carried;
@@ -66,8 +66,10 @@ const webSocket: Open = (carrier, url, bearer) => {
       }
     },
     leave() {
+      const up = socket.readyState == 1; // a browser may have closed it before the page heard that it goes
       link.flush();
       link.end();
+      return up;
     },
     end(code = 0) {
       ended = true;
@@ -213,6 +215,7 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
       const batch = session.collect(link, { units: 512, bytes: 60_000 });
       if (batch) post(batch, { keepalive: true }).catch(() => {});
       link.end();
+      return true;
     },
     end() {
       ended = true;

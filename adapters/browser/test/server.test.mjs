@@ -57,6 +57,28 @@ for (const transport of TRANSPORTS) {
   }
 }
 
+test('as they are built apart, a malformed unit of MessagePack ends the link with its code all the same [FRM-2]', async () => {
+  const closed = await new Promise((resolve) => {
+    connect('http://chat.test/', {
+      format: messagepack, transports: ['websocket'],
+      WebSocket: class {
+        protocol = 'nosphere.v1.messagepack';
+        readyState = 1;
+        constructor() {
+          setImmediate(() => {
+            this.onopen();
+            this.onmessage({ data: Uint8Array.of(0xc1).buffer });
+          });
+        }
+        send() {}
+        close(code) { resolve([code, this]); }
+      },
+      signal: AbortSignal.timeout(2000),
+    });
+  });
+  assert.equal(closed[0], 4400);
+});
+
 test('without WebSocket on the platform, the next transport is used, and that is no failure', async (t) => {
   const socket = connect(await startEcho(t), { WebSocket: WebSocket ?? null });
   const failures = [];

@@ -123,6 +123,54 @@ test('without that option a page that is left ends its session at once; one that
   assert.equal(back.saw('transportfailure').length, 0, 'no transport is to blame');
 });
 
+test('a page that goes when its link is gone already posts the end of its session, whatever carried the attachment', async (t) => {
+  const leave = page(t);
+  const goodbye = ({ requests }) => requests.filter(({ method }) => method === 'POST').map(({ headers, body }) => [
+    headers['Nosphere-Attachment'], headers['Nosphere-Session'], headers['Nosphere-Base'], headers.Authorization, body,
+  ]).at(-1);
+  const expected = (attachment) => [
+    attachment, GRANT.session, 0, 'Bearer me', '{"text":"last words"}\n{"close":{"code":1000,"reason":"","received":0}}',
+  ];
+
+  for (const [label, before, attachment] of [
+    ['the WebSocket is closed, and its event did not come yet', () => { FakeSocket.last.readyState = 3; }, 1],
+    ['the WebSocket is lost', () => FakeSocket.last.fails(), 1],
+    ['the next one is on its way', async () => { FakeSocket.last.fails(); await tick(250); }, 1],
+    ['the next one has asked for the session', async () => { FakeSocket.last.fails(); await tick(250); FakeSocket.last.opens(); }, 2],
+  ]) {
+    const { socket, http, saw } = await open({ transports: ['websocket'], token: () => 'me' });
+    FakeSocket.last.grants();
+    socket.send('last words');
+    await before();
+    leave('pagehide');
+    assert.deepEqual(goodbye(http), expected(attachment), label);
+    assert.deepEqual([socket.state, saw('close').length], ['closed', 1], label);
+    assert.ok(FakeSocket.last.closed, label);
+  }
+
+  const { socket, http } = await open({ transports: ['sse'], token: () => 'me' });
+  let stream;
+  http.requests[0].answer(200, { 'Content-Type': 'text/event-stream' }, new ReadableStream({ start(controller) {
+    stream = controller;
+    stream.enqueue(new TextEncoder().encode(`data: ${JSON.stringify({ opened: GRANT })}\n\n`));
+  } }));
+  const until = async (state) => { for (let wait = 0; socket.state !== state && wait < 100; wait += 1) await new Promise(setImmediate); };
+  await until('open');
+  socket.send('last words');
+  stream.error(new TypeError('network'));
+  await until('suspended');
+  leave('pagehide');
+  assert.deepEqual(goodbye(http), expected(1), 'the event stream is lost');
+});
+
+test('a page that goes without a session has none to end', async (t) => {
+  const leave = page(t);
+  const { socket, http } = await open();
+  FakeSocket.last.opens();
+  leave('pagehide');
+  assert.deepEqual([socket.state, http.requests.length], ['closed', 0]);
+});
+
 test('offline is noticed at once, and online is not waited for', async (t) => {
   const happens = page(t);
   const { socket, saw } = await open();

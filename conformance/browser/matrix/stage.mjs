@@ -39,6 +39,15 @@ export function launch(name, options = {}) {
   return puppeteer.launch({ headless: true, ...BROWSERS[name], ...options });
 }
 
+const turns = new WeakMap();
+
+/** Opens or closes a page when nothing else does: Firefox may ask a tab that closes where a new one is to go. */
+export function inTurn(browser, work) {
+  const turn = (turns.get(browser) ?? Promise.resolve()).then(work);
+  turns.set(browser, turn.catch(() => {}));
+  return turn;
+}
+
 /** An echo on a port of its own. `limits` are those of SPEC §14 that it can be told, in milliseconds. */
 export async function startEcho(limits = {}, addr = '127.0.0.1:0') {
   const env = Object.fromEntries(Object.entries(limits).map(([name, value]) => [`ECHO_${name.toUpperCase()}`, String(value)]));
@@ -106,8 +115,8 @@ export class Visit {
 
   static async open(t, browser, proxy, { format, begin = true, ...options } = {}) {
     const visit = new Visit();
-    visit.page = await browser.newPage();
-    t.after(() => visit.page.close().catch(() => {})); // a test may have closed it
+    visit.page = await inTurn(browser, () => browser.newPage());
+    t.after(() => inTurn(browser, () => visit.page.close()));
     visit.page.on('pageerror', (error) => visit.errors.push(String(error)));
     visit.page.on('console', (message) => message.type() === 'error' && visit.errors.push(message.text()));
     await visit.load(proxy);
