@@ -17,7 +17,7 @@ use nosphere_long_polling::{BodyError, Padding, PollBody, UnitStream, read_body}
 use nosphere_sse::{EventStream, EventWriter};
 use nosphere_wire::atmosphere::{AtmosphereFormat, Greeting};
 use nosphere_wire::negotiation::atmosphere::{AtmosphereRequest, Attachment, Push, write_headers};
-use nosphere_wire::negotiation::{Dialect, Refusal, headers::atmosphere as names};
+use nosphere_wire::negotiation::{Dialect, Refusal};
 use tokio::time::{Instant, timeout_at};
 
 use super::attach::Guard;
@@ -46,7 +46,7 @@ where
     B: http_body::Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let answer = match request {
+    match request {
         AtmosphereRequest::Attach(attachment) if attachment.transport == Transport::WebSocket => match upgraded {
             Some(upgraded) => websocket(shared, route, attachment, upgraded).await,
             None => Err(Refusal::bad_request("not an upgrade")),
@@ -56,11 +56,7 @@ where
         AtmosphereRequest::Handshake(attachment) => handshake(shared, route, attachment).await,
         AtmosphereRequest::Push(request) => push(shared, route, request, body).await,
         AtmosphereRequest::Nothing | _ => Ok(empty(None)),
-    };
-    answer.map_err(|refusal| match HeaderValue::from_str(refusal.text()) {
-        Ok(text) if refusal.status() != StatusCode::NOT_IMPLEMENTED => refusal.with_header(names::ERROR, text),
-        _ => refusal,
-    })
+    }
 }
 
 /// What there is of the session that a request names.
@@ -188,7 +184,11 @@ async fn attach(shared: &Arc<Shared>, route: &Route<'_>, attachment: Attachment)
         }
         let handler = route.admit(shared).await?;
         let request = opening(tracking, format, heartbeat, link, transport);
-        let connection = reserve(shared, &request).map_err(|reason| Refusal::new(reason, "no new sessions now"))?;
+        let mut connection = reserve(shared, &request).map_err(|reason| Refusal::new(reason, "no new sessions now"))?;
+        if !first {
+            // Who names an id has it.
+            connection.handle_alive(link, shared.clock.now());
+        }
         let launch = |cell| handler.spawn(cell, None);
         if let Ok(cell) = open(shared, route.head.clone(), connection, format, Outlet::Carrier, launch) {
             break (cell, false);
@@ -371,7 +371,8 @@ async fn adopt(
     let link = shared.next_link();
     let request = opening(tracking, format, None, link, Transport::LongPolling);
     let mut connection = reserve(shared, &request).map_err(|reason| Refusal::new(reason, "no new sessions now"))?;
-    // It is between two polls.
+    // Who names an id has it. It is between two polls.
+    connection.handle_alive(link, shared.clock.now());
     connection.handle_detach(link, Reason::Lost, shared.clock.now());
     let launch = |cell| handler.spawn(cell, None);
     if let Ok(cell) = open(shared, route.head.clone(), connection, format, Outlet::None, launch) {
