@@ -238,14 +238,9 @@ impl Cell {
         Some(HeldLink(Arc::clone(self)))
     }
 
-    /// Whether a request with this attachment begins a new one, and is not the next poll of a run.
+    /// See [`Connection::begins`].
     pub(crate) fn begins(&self, transport: Transport, attachment: Option<u64>) -> bool {
-        let live = self.lock();
-        let polling = Transport::LongPolling;
-        match attachment {
-            Some(attachment) => attachment != live.connection.attachment(),
-            None => transport != polling || live.connection.transport() != polling,
-        }
+        self.lock().connection.begins(transport, attachment)
     }
 
     /// Whether the session talks in this protocol, and, within a run of polls, in this format.

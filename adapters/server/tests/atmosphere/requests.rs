@@ -258,6 +258,25 @@ async fn admission_is_asked_for_every_attachment() {
     }
 }
 
+/// SPEC SES-7: a poll that takes the place of one that waits begins an attachment (SPEC ATM-8), as one behind a broken one does.
+#[tokio::test]
+async fn admission_is_asked_for_a_poll_that_is_not_the_next_of_its_run() {
+    let open = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let gate = std::sync::Arc::clone(&open);
+    let server = TestServer::with(ServerConfig::default(), Serving::Auto, |builder| {
+        builder.admission(move |_| {
+            let open = gate.load(std::sync::atomic::Ordering::Relaxed);
+            async move { if open { Ok(()) } else { Err(nosphere::Refusal::forbidden("closed by now")) } }
+        })
+    })
+    .await;
+    let mut page = Page::open(server.addr, "/echo", "long-polling").await;
+    open.store(false, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(send(server.addr, get(&page.url()), "").await.status, 403);
+    page.push("still here").await;
+    assert_eq!(page.message().await, "still here");
+}
+
 /// SPEC ATM-5, ATM-6: whoever refuses, and however early.
 #[tokio::test]
 async fn every_refusal_says_why_and_is_not_kept() {
