@@ -317,8 +317,9 @@ where
         Found::Nobody | Found::Ending => adopt(shared, route, tracking, format).await?,
     };
     let deadline = Instant::now() + shared.config.session.timeout;
-    let body = match given {
-        Some(body) => body,
+    // Until its message is taken: what waits for a slow handler is bounded, too.
+    let (body, _place) = match given {
+        Some(body) => (body, None),
         None => {
             // Clients push without waiting for the last answer, and never again: so this waits for them.
             let pushes = cell.pushes();
@@ -336,8 +337,7 @@ where
                 BodyError::Broken(cause) if cause.is::<Stalled>() => Refusal::timeout(),
                 BodyError::Broken(_) | _ => Refusal::bad_request("the body ended early"),
             })?;
-            drop(place);
-            body
+            (body, Some(place))
         }
     };
     let unit = if binary {
