@@ -42,10 +42,10 @@ impl Table {
         self.living() >= self.max_living
     }
 
-    /// False if another session has the id, and is not gone.
+    /// False if another session has the id, and does not leave it to others.
     pub(crate) fn insert(&self, cell: &Arc<Cell>) -> bool {
         let mut shard = self.write(cell.id());
-        let free = shard.get(&cell.id()).is_none_or(|known| known.is_gone());
+        let free = shard.get(&cell.id()).is_none_or(|known| known.is_free());
         if free {
             shard.insert(cell.id(), Arc::clone(cell));
         }

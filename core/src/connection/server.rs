@@ -123,7 +123,7 @@ impl Connection {
     pub fn handle_attach(&mut self, attach: Attach, now: Time) -> Result<(), Fault> {
         let Attach { link, transport, attachment, received } = attach;
         let polling = transport == Transport::LongPolling;
-        let run = polling && self.transport == Transport::LongPolling && !self.poll_broke();
+        let run = self.is_next_of_run(transport);
         if self.role == Role::Client || attachment.is_some_and(|number| number > MAX_COUNT) {
             return Err(Fault::Unexpected);
         }
@@ -185,6 +185,16 @@ impl Connection {
         if self.role == Role::Server {
             self.end(self.peer_side(), Reason::Closed, now);
         }
+    }
+
+    /// Whether a link that a client [asks for](Attach) would begin an attachment, and not be the next poll of a run. Who begins
+    /// one has to be admitted (SES-7).
+    pub fn begins(&self, transport: Transport, attachment: Option<u64>) -> bool {
+        attachment.map_or(!self.is_next_of_run(transport), |number| number != self.attachment)
+    }
+
+    fn is_next_of_run(&self, transport: Transport) -> bool {
+        [transport, self.transport] == [Transport::LongPolling; 2] && !self.poll_broke()
     }
 
     /// Whether the client of a protocol that greets every attachment, and does not number them, takes its last poll for

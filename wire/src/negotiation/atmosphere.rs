@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap};
+use http::header::{CONTENT_TYPE, HeaderMap, ORIGIN};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use nosphere_core::{ResumeToken, SessionId, Transport};
 
 use super::fields::{query, unescape};
@@ -72,8 +72,13 @@ pub struct Push {
     pub format: &'static AtmosphereFormat,
 }
 
-/// Whether a request is of this dialect: it has one of the names that no client leaves out.
-pub(super) fn is_ours(parts: &Parts) -> bool {
+/// Whether a request is of this dialect, and the dialect is served (SPEC ATM-1): it has one of the names that no client leaves
+/// out.
+pub fn is_atmosphere(parts: &Parts, formats: &Formats) -> bool {
+    ![Method::HEAD, Method::OPTIONS].contains(&parts.method) && formats.has_atmosphere() && is_ours(parts)
+}
+
+fn is_ours(parts: &Parts) -> bool {
     let named = |name: &HeaderName| parts.headers.contains_key(name);
     names::OF_DIALECT.iter().any(named)
         || query(parts).any(|(name, _)| names::OF_DIALECT.iter().any(|known| name.eq_ignore_ascii_case(known.as_str())))
@@ -100,6 +105,9 @@ pub(super) fn read(parts: &Parts, upgrade: bool, formats: &Formats) -> Result<At
         (&Method::POST, false) => Ok(push(parts, tracking, None, formats)),
         (&Method::GET, false) => {
             if let Some(body) = value(parts, &names::POST_BODY) {
+                if is_of_another_site(parts) {
+                    return Err(Refusal::origin());
+                }
                 let body = Bytes::from(body.into_owned());
                 return Ok(push(parts, tracking, Some(body), formats));
             }
@@ -123,6 +131,13 @@ pub(super) fn read(parts: &Parts, upgrade: bool, formats: &Formats) -> Result<At
         }
         _ => Err(Refusal::method()),
     }
+}
+
+/// Whether a browser says that another site's page asks, and not which: as it does for images, which it gets without `Origin`
+/// and with the user's cookies. Where there is an `Origin`, that is checked.
+fn is_of_another_site(parts: &Parts) -> bool {
+    let site = parts.headers.get("sec-fetch-site");
+    !parts.headers.contains_key(ORIGIN) && site.is_some_and(|site| site != "same-origin" && site != "none")
 }
 
 fn attachment(
@@ -227,6 +242,18 @@ pub fn without_protocol_parameters(uri: &Uri) -> Uri {
     let Ok(path) = PathAndQuery::try_from(path) else { return uri.clone() };
     parts.path_and_query = Some(path);
     Uri::from_parts(parts).unwrap_or_else(|_| uri.clone())
+}
+
+/// What a client of atmosphere.js is told with a refusal (SPEC ATM-6).
+pub fn with_error(refusal: Refusal) -> Refusal {
+    if refusal.status() == StatusCode::NOT_IMPLEMENTED {
+        return refusal;
+    }
+    let text = refusal.text().replace(char::is_control, " ");
+    match HeaderValue::from_bytes(text.as_bytes()) {
+        Ok(text) => refusal.with_header(names::ERROR, text),
+        Err(_) => refusal,
+    }
 }
 
 /// What is on every answer to a client of atmosphere.js (SPEC ATM-5).

@@ -69,18 +69,13 @@ pub mod atmosphere {
     /// Of a request that has one of these, a client of atmosphere.js is the sender.
     pub(in crate::negotiation) const OF_DIALECT: [HeaderName; 4] = [TRANSPORT, TRACKING_ID, FRAMEWORK, PROTOCOL];
 
-    /// What a page of another origin may send.
-    pub(in crate::negotiation) const OF_REQUESTS: [HeaderName; 9] = [
-        FRAMEWORK,
-        TRACKING_ID,
-        HEARTBEAT_SERVER,
-        TRANSPORT,
-        TRACK_MESSAGE_SIZE,
-        PROTOCOL,
-        POST_BODY,
-        HeaderName::from_static("authtoken"),
-        HeaderName::from_static("x-requested-with"),
-    ];
+    /// The names of SPEC §17 on requests.
+    pub(in crate::negotiation) const OF_REQUESTS: [HeaderName; 7] =
+        [FRAMEWORK, TRACKING_ID, HEARTBEAT_SERVER, TRANSPORT, TRACK_MESSAGE_SIZE, PROTOCOL, POST_BODY];
+
+    /// What else a page of another origin may send, as the original allows it. Others send these too.
+    pub(in crate::negotiation) const OTHERS: [HeaderName; 2] =
+        [HeaderName::from_static("authtoken"), HeaderName::from_static("x-requested-with")];
 }
 
 /// The names that SPEC §4 gives to requests.

@@ -103,7 +103,8 @@ impl OriginPolicy {
             allowed.write(answer);
             answer.remove(ACCESS_CONTROL_EXPOSE_HEADERS);
             answer.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
-            let ours = [&headers::OF_REQUESTS[..], &headers::atmosphere::OF_REQUESTS, &OTHER_REQUEST_HEADERS].concat();
+            let atmosphere = [&headers::atmosphere::OF_REQUESTS[..], &headers::atmosphere::OTHERS].concat();
+            let ours = [&headers::OF_REQUESTS[..], &atmosphere, &OTHER_REQUEST_HEADERS].concat();
             let ours: Vec<_> = ours.iter().map(HeaderName::as_str).collect();
             if let Ok(names) = HeaderValue::try_from(ours.join(", ")) {
                 answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, names);

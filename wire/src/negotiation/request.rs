@@ -144,8 +144,7 @@ pub struct Post {
 ///
 /// When the request is for this endpoint, but cannot be granted as it is.
 pub fn read_request(parts: &Parts, upgrade: bool, formats: &Formats) -> Result<Intent, Refusal> {
-    let served = ![Method::HEAD, Method::OPTIONS].contains(&parts.method);
-    if served && formats.has_atmosphere() && atmosphere::is_ours(parts) {
+    if atmosphere::is_atmosphere(parts, formats) {
         return atmosphere::read(parts, upgrade, formats).map(Intent::Atmosphere);
     }
     match (&parts.method, upgrade) {

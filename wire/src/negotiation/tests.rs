@@ -365,6 +365,9 @@ fn a_preflight_is_ours_if_it_asks_for_one_of_our_headers() {
     assert_eq!(ask("GET", "last-event-id"), Ok(Intent::Preflight));
     assert_eq!(ask("PUT", "nosphere-token"), Ok(Intent::None));
     assert_eq!(ask("POST", "content-type"), Ok(Intent::None));
+    // SPEC ATM-7: what every library sends, and no name of a dialect.
+    assert_eq!(ask("POST", "x-requested-with, authtoken"), Ok(Intent::None));
+    assert_eq!(ask("POST", "x-requested-with, x-atmosphere-transport"), Ok(Intent::Preflight));
 }
 
 /// SPEC §13.

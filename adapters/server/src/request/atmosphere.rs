@@ -10,14 +10,14 @@ use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use nosphere_core::{
-    Attach, Batch, Fault, Frame, LinkId, Open, Opened, Reason, ResumeToken, Side, Text, Transport, Unit, Window,
-    WireFormat as _,
+    Attach, Batch, Connection, Fault, Frame, LinkId, Open, Opened, Reason, ResumeToken, Side, Text, Transport, Unit,
+    Window, WireFormat as _,
 };
 use nosphere_long_polling::{BodyError, Padding, PollBody, UnitStream, read_body};
 use nosphere_sse::{EventStream, EventWriter};
 use nosphere_wire::atmosphere::{AtmosphereFormat, Greeting};
 use nosphere_wire::negotiation::atmosphere::{AtmosphereRequest, Attachment, Push, write_headers};
-use nosphere_wire::negotiation::{Dialect, Refusal, headers::atmosphere as names};
+use nosphere_wire::negotiation::{Dialect, Refusal};
 use tokio::time::{Instant, timeout_at};
 
 use super::attach::Guard;
@@ -46,7 +46,7 @@ where
     B: http_body::Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let answer = match request {
+    match request {
         AtmosphereRequest::Attach(attachment) if attachment.transport == Transport::WebSocket => match upgraded {
             Some(upgraded) => websocket(shared, route, attachment, upgraded).await,
             None => Err(Refusal::bad_request("not an upgrade")),
@@ -56,11 +56,7 @@ where
         AtmosphereRequest::Handshake(attachment) => handshake(shared, route, attachment).await,
         AtmosphereRequest::Push(request) => push(shared, route, request, body).await,
         AtmosphereRequest::Nothing | _ => Ok(empty(None)),
-    };
-    answer.map_err(|refusal| match HeaderValue::from_str(refusal.text()) {
-        Ok(text) if refusal.status() != StatusCode::NOT_IMPLEMENTED => refusal.with_header(names::ERROR, text),
-        _ => refusal,
-    })
+    }
 }
 
 /// What there is of the session that a request names.
@@ -92,7 +88,7 @@ pub(super) fn find(shared: &Shared, head: &RequestHead, tracking: &ResumeToken) 
         None => Ok(Found::Living(cell)),
         Some((Side::Client, Reason::Closed)) => Ok(Found::Left),
         // It was away for too long, or the server is about to end: for the client nothing is over.
-        Some((_, Reason::Expired | Reason::GoingAway | Reason::Unproved)) if cell.is_gone() => Ok(nobody()),
+        Some((_, Reason::Expired | Reason::GoingAway | Reason::Unproved)) if cell.is_free() => Ok(nobody()),
         Some((_, Reason::Expired | Reason::GoingAway | Reason::Unproved)) => Ok(Found::Ending),
         Some(_) => Err(Refusal::closed()),
     }
@@ -187,10 +183,18 @@ async fn attach(shared: &Arc<Shared>, route: &Route<'_>, attachment: Attachment)
             Found::Nobody | Found::Ending => {}
         }
         let handler = route.admit(shared).await?;
+        let Found::Nobody = find(shared, &route.head, &tracking)? else {
+            // Much may have happened meanwhile.
+            continue;
+        };
         let request = opening(tracking, format, heartbeat, link, transport);
-        let connection = reserve(shared, &request).map_err(|reason| Refusal::new(reason, "no new sessions now"))?;
+        let mut connection = reserve(shared, &request).map_err(|reason| Refusal::new(reason, "no new sessions now"))?;
+        if !first {
+            // Who names an id has it.
+            connection.handle_alive(link, shared.clock.now());
+        }
         let launch = |cell| handler.spawn(cell, None);
-        if let Ok(cell) = open(shared, route.head.clone(), connection, format, Outlet::Carrier, launch) {
+        if let Ok(cell) = begin(shared, route.head.clone(), connection, format, Outlet::Carrier, launch) {
             break (cell, false);
         }
         // Somebody else was faster with the same id.
@@ -199,6 +203,26 @@ async fn attach(shared: &Arc<Shared>, route: &Route<'_>, attachment: Attachment)
     let mut response = respond(Guard { cell, link }, transport, format, !modern, returns);
     write_headers(response.headers_mut(), Some(&tracking), first);
     Ok(response)
+}
+
+/// Opens a session, as [`open`] does; and ends it if its client left at the same moment.
+pub(super) fn begin(
+    shared: &Arc<Shared>,
+    head: RequestHead,
+    connection: Connection,
+    format: &'static AtmosphereFormat,
+    outlet: Outlet,
+    launch: impl FnOnce(Arc<Cell>),
+) -> Result<Arc<Cell>, Outlet> {
+    let cell = open(shared, head, connection, format, outlet, launch)?;
+    if shared.strays.get(cell.id(), shared.clock.now()) == Some(Stray::Left) {
+        leave(&cell);
+    }
+    Ok(cell)
+}
+
+fn leave(cell: &Arc<Cell>) {
+    cell.change(|live, now| live.connection.handle_leave(now));
 }
 
 /// The session goes on over another link. Whether that is a new attachment; `None`: it has ended.
@@ -290,11 +314,15 @@ async fn websocket(
 fn close(shared: &Shared, head: &RequestHead, tracking: Option<ResumeToken>) -> Result<Response<Body>, Refusal> {
     let Some(tracking) = tracking else { return Ok(empty(None)) };
     match find(shared, head, &tracking) {
-        Ok(Found::Living(cell)) => cell.change(|live, now| live.connection.handle_leave(now)),
+        Ok(Found::Living(cell)) => leave(&cell),
         Ok(Found::Nobody | Found::Ending) => {
             let now = shared.clock.now();
             let until = now + shared.config.session.resume;
             shared.strays.put(tracking.session(), Stray::Left, until, now, shared.config.max_tombstones);
+            // It may have begun meanwhile: either this sees the session, or the session sees that.
+            if let Ok(Found::Living(cell)) = find(shared, head, &tracking) {
+                leave(&cell);
+            }
         }
         Ok(Found::Left) => {}
         Err(refusal) if refusal.status() == StatusCode::FORBIDDEN => return Err(refusal),
@@ -317,8 +345,9 @@ where
         Found::Nobody | Found::Ending => adopt(shared, route, tracking, format).await?,
     };
     let deadline = Instant::now() + shared.config.session.timeout;
-    let body = match given {
-        Some(body) => body,
+    // Until its message is taken: what waits for a slow handler is bounded, too.
+    let (body, _place) = match given {
+        Some(body) => (body, None),
         None => {
             // Clients push without waiting for the last answer, and never again: so this waits for them.
             let pushes = cell.pushes();
@@ -336,8 +365,7 @@ where
                 BodyError::Broken(cause) if cause.is::<Stalled>() => Refusal::timeout(),
                 BodyError::Broken(_) | _ => Refusal::bad_request("the body ended early"),
             })?;
-            drop(place);
-            body
+            (body, Some(place))
         }
     };
     let unit = if binary {
@@ -368,19 +396,27 @@ async fn adopt(
     format: &'static AtmosphereFormat,
 ) -> Result<Arc<Cell>, Refusal> {
     let handler = route.admit(shared).await?;
+    match find(shared, &route.head, &tracking)? {
+        Found::Nobody | Found::Ending => {}
+        // Much may have happened meanwhile.
+        Found::Living(cell) => return Ok(cell),
+        Found::Left => return Err(Refusal::closed()),
+    }
     let link = shared.next_link();
     let request = opening(tracking, format, None, link, Transport::LongPolling);
     let mut connection = reserve(shared, &request).map_err(|reason| Refusal::new(reason, "no new sessions now"))?;
-    // It is between two polls.
+    // Who names an id has it. It is between two polls.
+    connection.handle_alive(link, shared.clock.now());
     connection.handle_detach(link, Reason::Lost, shared.clock.now());
     let launch = |cell| handler.spawn(cell, None);
-    if let Ok(cell) = open(shared, route.head.clone(), connection, format, Outlet::None, launch) {
+    if let Ok(cell) = begin(shared, route.head.clone(), connection, format, Outlet::None, launch) {
         return Ok(cell);
     }
     // Somebody else was faster with the same id.
     match find(shared, &route.head, &tracking)? {
         Found::Living(cell) => Ok(cell),
-        Found::Nobody | Found::Ending | Found::Left => Err(Refusal::unavailable()),
+        Found::Left => Err(Refusal::closed()),
+        Found::Nobody | Found::Ending => Err(Refusal::unavailable()),
     }
 }
 

@@ -20,7 +20,7 @@ use nosphere_core::{Connection, LinkId, Open, Reason, WireFormat};
 use nosphere_core::{Fault, Opening, ResumeToken, SessionId, Transport, Window};
 use nosphere_long_polling::discard_body;
 use nosphere_websocket::handshake;
-use nosphere_wire::negotiation::atmosphere::without_protocol_parameters;
+use nosphere_wire::negotiation::atmosphere::{is_atmosphere, with_error, without_protocol_parameters, write_headers};
 use nosphere_wire::negotiation::{AllowedOrigin, Dialect, Intent, Refusal, headers, read_request, take_bearer};
 
 use crate::contain::caught;
@@ -55,6 +55,12 @@ where
         let refusal = if is_ordinary(&parts.method) { Refusal::not_found() } else { Refusal::method() };
         return Err((Request::from_parts(parts, body), refusal));
     }
+    // What is refused already may be of that dialect, too.
+    let atmosphere = match intent {
+        Ok(Intent::Atmosphere(_)) => true,
+        Ok(_) => false,
+        Err(_) => is_atmosphere(&parts, &shared.formats),
+    };
     let (allowed, intent) = match shared.origins.check(&parts, None) {
         Ok(allowed) => (allowed, intent),
         Err(refusal) => (None, Err(refusal)),
@@ -90,7 +96,14 @@ where
         // Whether it came to an end or not, the answer goes out now.
         drop(tokio::time::timeout(shared.config.session.close_timeout, discard).await);
     }
-    let mut response = answer.unwrap_or_else(|refusal| refusal.into_response().map(Body::from));
+    let mut response = answer.unwrap_or_else(|refusal| {
+        if !atmosphere {
+            return refusal.into_response().map(Body::from);
+        }
+        let mut response = with_error(refusal).into_response().map(Body::from);
+        write_headers(response.headers_mut(), None, false);
+        response
+    });
     if let Some(allowed) = allowed {
         AllowedOrigin::write(&allowed, response.headers_mut());
     }

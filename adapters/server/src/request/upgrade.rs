@@ -153,7 +153,7 @@ impl Arrival {
                             handler.spawn(cell, link.take());
                         }
                     };
-                    match (open(shared, head.clone(), connection, format, outlet, launch), link) {
+                    match (atmosphere::begin(shared, head.clone(), connection, format, outlet, launch), link) {
                         (Err(outlet), Some(link)) => (outlet, link),
                         _ => return,
                     }

@@ -120,9 +120,17 @@ impl Cell {
         self.lock().ended
     }
 
-    /// Whether nothing refers to the session by its id any more, but that it is remembered: another one may have it.
+    /// Whether nothing refers to the session by its id any more, but that it is remembered.
     pub(crate) fn is_gone(&self) -> bool {
         self.lock().gone
+    }
+
+    /// The same, and another session may have the id: its client was away for too long, or the server is about to end, and for
+    /// the client nothing is over.
+    pub(crate) fn is_free(&self) -> bool {
+        let live = self.lock();
+        let reason = live.connection.ended().map(|ended| ended.1);
+        live.gone && matches!(reason, Some(Reason::Expired | Reason::GoingAway | Reason::Unproved))
     }
 
     /// Who ended the session, and why, if that has happened.
@@ -238,14 +246,9 @@ impl Cell {
         Some(HeldLink(Arc::clone(self)))
     }
 
-    /// Whether a request with this attachment begins a new one, and is not the next poll of a run.
+    /// See [`Connection::begins`].
     pub(crate) fn begins(&self, transport: Transport, attachment: Option<u64>) -> bool {
-        let live = self.lock();
-        let polling = Transport::LongPolling;
-        match attachment {
-            Some(attachment) => attachment != live.connection.attachment(),
-            None => transport != polling || live.connection.transport() != polling,
-        }
+        self.lock().connection.begins(transport, attachment)
     }
 
     /// Whether the session talks in this protocol, and, within a run of polls, in this format.
@@ -374,8 +377,9 @@ impl Cell {
             drop(live);
             self.topic.leave(self.id);
             tags::end(self);
-            self.shared.table.end(self, remembered);
+            // Before the table remembers it, which may mean to forget it at once.
             self.lock().gone = true;
+            self.shared.table.end(self, remembered);
         }
     }
 

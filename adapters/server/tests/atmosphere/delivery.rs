@@ -215,6 +215,59 @@ async fn a_message_waits_until_the_handler_has_room() {
     }
 }
 
+/// SPEC §14: of what waits for the handler, no more bodies are read than a session may have.
+#[tokio::test]
+async fn a_body_that_waits_for_the_handler_keeps_its_place() {
+    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let opens = std::sync::Arc::clone(&gate);
+    let mut config = ServerConfig::default();
+    config.session.window.messages = 1;
+    config.max_bodies_per_session = 1;
+    let server = TestServer::with(config, crate::support::Serving::Auto, |builder| {
+        builder.endpoint("/slow", move |_| {
+            let gate = std::sync::Arc::clone(&gate);
+            nosphere::handler_fn(move |_, event| {
+                let gate = std::sync::Arc::clone(&gate);
+                async move {
+                    if let Event::Text(_) = event {
+                        drop(gate.acquire().await);
+                    }
+                    Ok(())
+                }
+            })
+        })
+    })
+    .await;
+    let mut page = Page::open(server.addr, "/slow", "sse").await;
+    // One is with the handler, and one waits for it.
+    page.push("a").await;
+    page.push("b").await;
+    let expects = async || {
+        let mut raw = Raw::connect(server.addr).await;
+        raw.write(format!(
+            "POST /slow?X-Atmosphere-tracking-id={} HTTP/1.1\r\nHost: {}\r\nContent-Length: 1\r\n\
+             Expect: 100-continue\r\n\r\n",
+            page.id, server.addr
+        ))
+        .await;
+        raw
+    };
+    let mut third = expects().await;
+    third.read_until("100 Continue\r\n\r\n").await;
+    third.write("c").await;
+    let mut fourth = expects().await;
+    let mut other = Page::open(server.addr, "/echo", "long-polling").await;
+    tokio::select! {
+        asked = fourth.read_until("100 Continue") => panic!("{asked}"),
+        () = talk(&mut other) => {}
+    }
+    opens.add_permits(1);
+    third.read_until("HTTP/1.1 200").await;
+    fourth.read_until("100 Continue\r\n\r\n").await;
+    fourth.write("d").await;
+    fourth.read_until("HTTP/1.1 200").await;
+}
+
 /// A second link takes the place of the first.
 #[tokio::test]
 async fn the_newer_of_two_links_has_the_session() {

@@ -1,9 +1,13 @@
 //! How sessions end: once, whatever the order in which it is told.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use nosphere::{Event, Reason, ServerConfig, Side, Transport};
+use tokio::sync::Semaphore;
 
 use super::{OVER_HTTP, Page, TRANSPORTS, with_kept};
-use crate::support::{FORMATS, Native, TestServer, Ws, WsMessage, get, post, quick, send, soon, until};
+use crate::support::{FORMATS, Native, Raw, Serving, TestServer, Ws, WsMessage, get, post, quick, send, soon, until};
 
 const LEFT: Event = Event::Disconnected { by: Side::Client, reason: Reason::Closed };
 
@@ -179,7 +183,7 @@ async fn the_end_of_what_is_remembered_does_not_end_who_has_the_id_by_then() {
 /// SPEC ATM-2, ATM-19.
 #[tokio::test]
 async fn a_session_is_reached_by_its_own_dialect_path_and_owner_alone() {
-    let mut server = TestServer::with(ServerConfig::default(), crate::support::Serving::Auto, |builder| {
+    let mut server = TestServer::with(ServerConfig::default(), Serving::Auto, |builder| {
         builder.principal(|head| head.header("user").map(Into::into))
     })
     .await;
@@ -213,7 +217,7 @@ async fn a_session_is_reached_by_its_own_dialect_path_and_owner_alone() {
 /// SPEC ATM-19: over every transport.
 #[tokio::test]
 async fn nobody_else_takes_a_session_over() {
-    let server = TestServer::with(ServerConfig::default(), crate::support::Serving::Auto, |builder| {
+    let server = TestServer::with(ServerConfig::default(), Serving::Auto, |builder| {
         builder.principal(|head| head.query("user").map(Into::into))
     })
     .await;
@@ -230,4 +234,96 @@ async fn nobody_else_takes_a_session_over() {
     assert_eq!(refused.status(), 403);
     let push = format!("/quiet?X-Atmosphere-tracking-id={}&X-Atmosphere-Transport=polling&user=joe", page.id);
     assert_eq!(send(server.addr, post(&push), "a").await.status, 403);
+}
+
+/// SPEC ATM-21: what waits for admission is as late as anything else.
+#[tokio::test]
+async fn who_leaves_while_a_request_of_its_waits_for_admission_begins_no_session() {
+    let (gate, asked) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (opens, counts) = (Arc::clone(&gate), Arc::clone(&asked));
+    let mut server = TestServer::with(ServerConfig::default(), Serving::Auto, |builder| {
+        builder.admission(move |_| {
+            counts.fetch_add(1, Ordering::Relaxed);
+            let gate = Arc::clone(&gate);
+            async move {
+                gate.acquire().await.unwrap().forget();
+                Ok(())
+            }
+        })
+    })
+    .await;
+    for (index, what) in ["long-polling", "streaming", "sse", "message", "websocket"].into_iter().enumerate() {
+        let mut page = Page::new(server.addr, "/quiet", if what == "message" { "polling" } else { what });
+        page.id = format!("24f98d6b-c271-4169-8f9c-{index:012x}");
+        let (addr, url) = (server.addr, page.url());
+        let waits = tokio::spawn(async move {
+            match what {
+                "websocket" => Ws::connect(addr, &url, None).await.next().await.map(|_| (101, String::new())),
+                "message" => Some(send(addr, post(&url), "a").await).map(|answer| (answer.status, String::new())),
+                _ => Some(send(addr, get(&url), "").await).map(|answer| (answer.status, answer.text().to_owned())),
+            }
+        });
+        until(|| asked.load(Ordering::Relaxed) == index + 1).await;
+        page.leave().await;
+        opens.add_permits(1);
+        let expected = match what {
+            "message" => 410,
+            "websocket" => 101,
+            _ => 200,
+        };
+        assert_eq!(waits.await.unwrap(), Some((expected, String::new())), "{what}");
+    }
+    assert_eq!(server.server.sessions(), 0);
+    assert!(server.log.rest().is_empty());
+}
+
+/// SPEC §14: what is forgotten at once is forgotten at once.
+#[tokio::test]
+async fn no_more_sessions_are_remembered_than_may_be() {
+    let mut config = ServerConfig::default();
+    config.max_tombstones = 0;
+    let mut server = TestServer::start(config).await;
+    let mut page = Page::open(server.addr, "/quiet", "sse").await;
+    page.leave().await;
+    assert_eq!(server.log.end(page.session()).await.last(), Some(&LEFT));
+    until(|| server.server.sessions() == 0).await;
+    page.attach().await;
+    assert!(matches!(server.log.of(page.session()).await, Event::Connected { .. }), "it is new");
+}
+
+/// SPEC SES-6, ATM-18: who names its id has shown that it has it.
+#[tokio::test]
+async fn a_session_that_its_client_named_waits_for_it_as_long_as_any() {
+    let mut config = ServerConfig::default();
+    config.session.proof = std::time::Duration::from_millis(100);
+    let (mut server, clients) = with_kept(config).await;
+    for (index, transport) in OVER_HTTP.into_iter().enumerate() {
+        let mut page = Page::new(server.addr, "/kept", transport);
+        page.id = format!("24f98d6b-c271-4169-8f9c-{index:012x}");
+        page.attach().await;
+        let client = clients.of(page.session()).await;
+        page.cut();
+        until(|| client.sink() == nosphere::Sink::None).await;
+        client.send("waits").unwrap();
+        // A message that comes slowly.
+        let id = format!("24f98d6b-c271-4169-8f9d-{index:012x}");
+        let mut raw = Raw::connect(server.addr).await;
+        raw.write(format!(
+            "POST /kept?X-Atmosphere-tracking-id={id} HTTP/1.1\r\nHost: {}\r\nContent-Length: 2\r\n\r\na",
+            server.addr
+        ))
+        .await;
+        let mut slow = Page::new(server.addr, "/kept", "sse");
+        slow.id = id;
+        clients.of(slow.session()).await;
+        // A younger one, of which nothing was heard.
+        let mut other = Page::open(server.addr, "/kept", "sse").await;
+        other.cut();
+        let unproved = Event::Disconnected { by: Side::Server, reason: Reason::Unproved };
+        assert_eq!(server.log.end(other.session()).await.last(), Some(&unproved));
+        raw.write("b").await;
+        assert!(raw.read_until("\r\n\r\n").await.starts_with("HTTP/1.1 200"), "{transport}");
+        page.attach().await;
+        assert_eq!(page.message().await, "waits", "{transport}");
+    }
 }

@@ -7,6 +7,14 @@ use crate::support::{Probe, Serving, TestServer, Ws, get, post, request, send};
 
 const ID: &str = "24f98d6b-c271-4169-8f9c-217343b62aa7";
 
+/// SPEC ATM-5.
+const NO_CACHE: [(&str, &str); 4] = [
+    ("cache-control", "no-store, no-cache, must-revalidate"),
+    ("pragma", "no-cache"),
+    ("expires", "-1"),
+    ("x-accel-buffering", "no"),
+];
+
 /// SPEC ATM-6.
 #[tokio::test]
 async fn what_cannot_be_had_is_refused_with_501_and_says_why() {
@@ -42,12 +50,6 @@ async fn what_cannot_be_had_is_refused_with_501_and_says_why() {
 #[tokio::test]
 async fn no_answer_may_be_kept_or_held_back_and_each_names_the_session() {
     let server = TestServer::start(ServerConfig::default()).await;
-    let no_cache = [
-        ("cache-control", "no-store, no-cache, must-revalidate"),
-        ("pragma", "no-cache"),
-        ("expires", "-1"),
-        ("x-accel-buffering", "no"),
-    ];
     for transport in ["sse", "streaming", "long-polling"] {
         for id in ["0", ID] {
             let mut page = Page::new(server.addr, "/echo", transport);
@@ -55,7 +57,7 @@ async fn no_answer_may_be_kept_or_held_back_and_each_names_the_session() {
             let asked = get(&page.url()).body(http_body_util::Full::default()).unwrap();
             let answer = request(crate::support::Http::One, server.addr, asked).await;
             let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap());
-            assert_eq!(no_cache.map(|(name, _)| header(name)), no_cache.map(|(_, value)| Some(value)));
+            assert_eq!(NO_CACHE.map(|(name, _)| header(name)), NO_CACHE.map(|(_, value)| Some(value)));
             assert_eq!(header("x-atmosphere-first-request"), (id == "0").then_some("true"), "{transport}");
             assert!(header("x-atmosphere-tracking-id").is_some_and(|given| id == "0" || given == ID));
             let kind = if transport == "sse" { "text/event-stream;charset=utf-8" } else { "text/plain;charset=utf-8" };
@@ -253,5 +255,70 @@ async fn admission_is_asked_for_every_attachment() {
     for transport in ["sse", "streaming"] {
         page.transport = transport;
         assert_eq!(send(server.addr, get(&page.url()), "").await.status, 403);
+    }
+}
+
+/// SPEC SES-7: a poll that takes the place of one that waits begins an attachment (SPEC ATM-8), as one behind a broken one does.
+#[tokio::test]
+async fn admission_is_asked_for_a_poll_that_is_not_the_next_of_its_run() {
+    let open = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let gate = std::sync::Arc::clone(&open);
+    let server = TestServer::with(ServerConfig::default(), Serving::Auto, |builder| {
+        builder.admission(move |_| {
+            let open = gate.load(std::sync::atomic::Ordering::Relaxed);
+            async move { if open { Ok(()) } else { Err(nosphere::Refusal::forbidden("closed by now")) } }
+        })
+    })
+    .await;
+    let mut page = Page::open(server.addr, "/echo", "long-polling").await;
+    open.store(false, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(send(server.addr, get(&page.url()), "").await.status, 403);
+    page.push("still here").await;
+    assert_eq!(page.message().await, "still here");
+}
+
+/// SPEC ATM-5, ATM-6: whoever refuses, and however early.
+#[tokio::test]
+async fn every_refusal_says_why_and_is_not_kept() {
+    let mut config = ServerConfig::default();
+    config.max_head_bytes = 2000;
+    let server = TestServer::start(config).await;
+    let first = "/echo?X-Atmosphere-tracking-id=0&X-Atmosphere-Transport=";
+    let long = "a".repeat(3000);
+    for (asked, status) in [
+        (get(&format!("{first}jsonp")), 501),
+        (get(&format!("{first}sse")).header("origin", "https://evil.example"), 403),
+        (get(&format!("{first}sse")).header("x-long", &long), 431),
+        (get(&format!("{first}sse")).method("PUT"), 405),
+        (get(&format!("{first}sse").replace("echo", "refused")), 403),
+        (post(&format!("{first}polling")), 400),
+    ] {
+        let answer = send(server.addr, asked, "").await;
+        assert_eq!(answer.status, status);
+        assert!(answer.header("x-atmosphere-error").is_some_and(|why| !why.is_empty()), "{status}");
+        for (name, value) in NO_CACHE {
+            assert_eq!(answer.header(name), Some(value), "{status}");
+        }
+    }
+}
+
+/// SPEC ATM-7: the image of any page is a GET without `Origin`, and brings the cookies along.
+#[tokio::test]
+async fn no_other_site_sends_a_message_by_an_image() {
+    const PAGE: &str = "https://app.example";
+    let listed = OriginPolicy::same_origin().allow(PAGE).unwrap();
+    let mut server = TestServer::with(ServerConfig::default(), Serving::Auto, |builder| builder.origins(listed)).await;
+    let push = format!("/quiet?X-Atmosphere-tracking-id={ID}&X-Atmosphere-Transport=polling&X-Atmosphere-Post-Body=a");
+    for site in ["cross-site", "same-site"] {
+        let answer = send(server.addr, get(&push).header("sec-fetch-site", site), "").await;
+        assert_eq!((answer.status, answer.header("nosphere-error")), (403, Some("origin")), "{site}");
+    }
+    assert!(server.log.rest().is_empty());
+    for asked in [
+        get(&push),
+        get(&push).header("sec-fetch-site", "same-origin"),
+        get(&push).header("sec-fetch-site", "cross-site").header("origin", PAGE),
+    ] {
+        assert_eq!(send(server.addr, asked, "").await.status, 200);
     }
 }
