@@ -113,7 +113,7 @@ impl Form {
             }
             (Protocol::SocketIo, _) => {
                 let unit = format!("42[\"{event}\",\"{letters}\"]");
-                (6 + event.len(), vec![(1, unit.into_bytes())])
+                (7 + event.len(), vec![(1, unit.into_bytes())])
             }
         };
         let mut frames = vec![];
@@ -238,6 +238,13 @@ mod tests {
                         at = payload.end;
                     }
                     assert_eq!(digits(&last, form.offset), Some((42, 1234567)), "{protocol:?} {kind:?} {size}");
+                    // The digits have overwritten nothing but digits.
+                    let json = match (protocol, kind) {
+                        (Protocol::Json, _) | (Protocol::Plain, Kind::Json) => &last[..],
+                        (Protocol::SocketIo, Kind::Text | Kind::Json) => &last[2..],
+                        _ => continue,
+                    };
+                    serde_json::from_slice::<serde_json::Value>(json).unwrap();
                 }
             }
         }

@@ -12,12 +12,18 @@
 //!
 //! conformance/bench/README.md has the options of each.
 
+mod back;
 mod client;
 mod form;
+mod h2;
+mod handshake;
+mod http;
+mod idle;
 mod latency;
 mod meter;
 mod net;
 mod options;
+mod push;
 mod talk;
 mod traffic;
 
@@ -43,6 +49,11 @@ fn run() -> Result<Value, Error> {
     let options = Options::read()?;
     match options.command.as_str() {
         "traffic" => traffic::run(&options),
+        "handshake" => handshake::run(&options),
+        "idle" => idle::run(&options),
+        "return" => back::run(&options),
+        "sse" | "poll" => push::run(&options),
+        "h2" => h2::run(&options),
         "probe" => Ok(json!({ "hardware": meter::probe() })),
         command => Err(format!("no command {command}").into()),
     }

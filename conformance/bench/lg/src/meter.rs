@@ -14,7 +14,8 @@ use crate::options::{Error, Options};
 enum Counting {
     /// The processor's counters: user and kernel, of every thread.
     Hardware(Vec<(Counter, Counter)>),
-    /// The server runs under callgrind, which writes its profiles to this path and a number. User instructions only.
+    /// The server runs under callgrind, which writes its profiles to this path and a number, and hears commands by pipes
+    /// beside them, `vgdb-…`. User instructions only.
     Callgrind(PathBuf),
     Nothing,
 }
@@ -47,7 +48,7 @@ impl Meter {
     pub(crate) fn start(&mut self) -> Result<(), Error> {
         match &mut self.counting {
             Counting::Hardware(counters) => *counters = hardware(self.pid)?,
-            Counting::Callgrind(_) => callgrind(self.pid, "zero")?,
+            Counting::Callgrind(path) => callgrind(self.pid, path, "zero")?,
             Counting::Nothing => {}
         }
         self.start = Some(self.snapshot()?);
@@ -72,7 +73,7 @@ impl Meter {
                 (Some(each(sums.0)), Some(each(sums.1)))
             }
             Counting::Callgrind(path) => {
-                callgrind(self.pid, "dump")?;
+                callgrind(self.pid, path, "dump")?;
                 (Some(each(totals(path)?)), None)
             }
             Counting::Nothing => (None, None),
@@ -156,8 +157,9 @@ fn hardware(pid: u32) -> Result<Vec<(Counter, Counter)>, Error> {
     Ok(counters)
 }
 
-fn callgrind(pid: u32, what: &str) -> Result<(), Error> {
-    let said = Command::new("vgdb").arg(format!("--pid={pid}")).arg(what).output()?;
+fn callgrind(pid: u32, path: &Path, what: &str) -> Result<(), Error> {
+    let prefix = format!("--vgdb-prefix={}", path.with_file_name("vgdb").display());
+    let said = Command::new("vgdb").arg(prefix).arg(format!("--pid={pid}")).arg(what).output()?;
     if said.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&said.stderr).into_owned().into()) }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Whatever goes wrong ends the program with one line, and the driver reports it.
 pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
-const FLAGS: [&str; 5] = ["batch", "cut", "hold", "tls", "touch"];
+const FLAGS: [&str; 5] = ["batch", "cut", "hold", "tls", "unordered"];
 
 pub(crate) struct Options {
     pub(crate) command: String,

@@ -79,12 +79,6 @@ impl Talk {
         }
     }
 
-    /// The session is lost; the next connection begins another one.
-    pub(crate) fn forget(&mut self) {
-        let form = Arc::clone(&self.form);
-        *self = Self::new(&form);
-    }
-
     /// Appends messages.
     pub(crate) fn publish(&mut self, publisher: u8, count: u32, out: &mut Vec<u8>) {
         for _ in 0..count {

@@ -53,6 +53,8 @@ pub(crate) struct Traffic {
     publishing: Vec<Option<usize>>,
     window: u32,
     batch: bool,
+    /// The server does not keep the order.
+    unordered: bool,
     latencies: Latencies,
     total: u64,
     resumed: u32,
@@ -81,7 +83,7 @@ pub(crate) fn run(options: &Options) -> Result<Value, Error> {
     set("max_us", traffic.latencies.max().into());
     set("resumed", traffic.resumed.into());
     set("replayed", traffic.replayed.into());
-    set("in_sequence", json!(traffic.form.protocol != Protocol::Raw));
+    set("in_sequence", json!(traffic.form.protocol != Protocol::Raw && !traffic.unordered));
     set("rss_before", before.into());
     set("rss_connected", connected.into());
     Ok(result)
@@ -122,6 +124,7 @@ impl Traffic {
             publishers: vec![],
             window: options.get("window", 1)?,
             batch: options.flag("batch"),
+            unordered: options.flag("unordered"),
             latencies: Latencies::new(),
             total: 0,
             resumed: 0,
@@ -243,7 +246,7 @@ impl Traffic {
     }
 
     fn take(&mut self, id: usize, buffer: &mut [u8]) -> Result<(), Error> {
-        let Self { clients, group_of, groups, publishers, publishing, seen, latencies, total, .. } = self;
+        let Self { clients, group_of, groups, publishers, publishing, seen, latencies, total, unordered, .. } = self;
         let client = &mut clients[id];
         let seen = seen[id].as_mut().ok_or("does not read")?;
         let (mut wrong, mut resumed, now) = (None, None, Instant::now());
@@ -251,7 +254,7 @@ impl Traffic {
         let going_on = client.read(buffer, &mut |heard| match heard {
             Heard::Message { publisher, number } => {
                 let last = &mut seen[usize::from(publisher)];
-                if last.is_some_and(|last| last + 1 != number) {
+                if !*unordered && last.is_some_and(|last| last + 1 != number) {
                     wrong = Some(format!("{number} of publisher {publisher} after {}", last.unwrap_or(0)));
                 }
                 *last = Some(number);

@@ -1,5 +1,6 @@
 //! The same by tokio. A broadcast is written by the task that got it: no task is woken for a recipient.
 
+use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::{Arc, RwLock};
@@ -29,10 +30,11 @@ pub(crate) async fn run(addr: SocketAddr, fan: bool) -> std::io::Result<()> {
     }
 }
 
-/// The buffer is on the stack while there is something to read, so an idle client has none.
+thread_local!(static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; 64 << 10]));
+
+/// The buffer is the thread's, so an idle client has none.
 fn read(stream: &TcpStream, use_it: impl FnOnce(&[u8])) -> std::io::Result<bool> {
-    let mut buffer = [0; 32 << 10];
-    match stream.try_read(&mut buffer) {
+    BUFFER.with_borrow_mut(|buffer| match stream.try_read(buffer) {
         Ok(0) => Ok(false),
         Ok(count) => {
             use_it(&buffer[..count]);
@@ -40,7 +42,7 @@ fn read(stream: &TcpStream, use_it: impl FnOnce(&[u8])) -> std::io::Result<bool>
         }
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(true),
         Err(error) => Err(error),
-    }
+    })
 }
 
 async fn echo(stream: &TcpStream) -> std::io::Result<()> {

@@ -61,7 +61,11 @@ impl Loop {
     fn run(mut self, serve: impl Fn(&mut Self, usize, usize)) -> std::io::Result<()> {
         let mut events: Vec<Event> = Vec::with_capacity(1024);
         loop {
-            epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), None)?;
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), None) {
+                // Callgrind interrupts it.
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
             for event in events.drain(..) {
                 if event.data.u64() == LISTENER {
                     self.accept()?;

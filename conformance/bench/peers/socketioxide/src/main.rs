@@ -6,6 +6,7 @@ use socketioxide::SocketIo;
 use socketioxide::extract::{Data, SocketRef};
 
 async fn connect(socket: SocketRef) {
+    // Handlers are futures, each of which is a task: the order of messages is not kept.
     socket.on("e", async |socket: SocketRef, Data::<String>(text)| {
         let _ = socket.emit("e", &text);
     });
