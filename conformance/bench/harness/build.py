@@ -52,9 +52,10 @@ def uwebsockets():
 
 
 def cargo(*arguments, capture=False):
-    # Its own folder, wherever the project's is: the programs are found there.
-    return command('cargo', *arguments, '--locked', '--target-dir', str(TARGET), cwd=BENCH, capture=capture) \
-        if arguments[0] == 'build' else command('cargo', *arguments, '--locked', cwd=BENCH, capture=capture)
+    # Not --locked: the lock file holds the peers where they are, and what the project has begun to need since is added. Its own
+    # target folder, wherever the project's is: the programs are found there.
+    target = ['--target-dir', str(TARGET)] if arguments[0] == 'build' else []
+    return command('cargo', *arguments, *target, cwd=BENCH, capture=capture)
 
 
 def command(*arguments, cwd, capture=False):

@@ -25,14 +25,12 @@ def main(words):
         counting = 'hardware' if process.hardware() else 'callgrind'
     results = load(options)
     results['machine'] = machine(counting)
-    try:
-        if options.what == 'scale':
-            failed = scale.run(options.only, counting, options.quick, results.setdefault('scale', {}))
-        else:
-            failed = rows(options, counting, results.setdefault('rows', {}))
-    finally:
-        # What was measured before an interruption is not lost.
-        save(results)
+    if options.what == 'scale':
+        keep = lambda: save(results)
+        failed = scale.run(options.only, counting, options.quick, results.setdefault('scale', {}), keep)
+    else:
+        failed = rows(options, counting, results)
+    save(results)
     print(report.markdown(results))
     print(f'written: {ARTEFACTS.relative_to(ROOT)}/index.html, results.md, results.json', file=sys.stderr)
     return 1 if failed else 0
@@ -54,6 +52,10 @@ def read(words):
     for name in options.only:
         if name not in known:
             parser.error(f'no {name} to measure: {", ".join(known)}')
+    columns = {name for row in ROWS for name in row.only} | set(COLUMNS[2:])
+    for name in options.peers:
+        if name not in columns:
+            parser.error(f'no {name} to measure: {", ".join(sorted(columns))}')
     return options
 
 
@@ -71,7 +73,8 @@ def rows(options, counting, results):
             if 'error' in cell:
                 failed = True
                 say(f'  {column} failed: {cell["error"]}\n')
-        results.setdefault(row.id, {}).update(cells)
+        results.setdefault('rows', {}).setdefault(row.id, {}).update(cells)
+        save(results)
     return failed
 
 

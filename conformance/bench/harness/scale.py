@@ -17,8 +17,8 @@ MANY = 100_000
 AT_MOST = 14_500
 
 
-def run(only, counting, quick, results):
-    """Whether something failed."""
+def run(only, counting, quick, results, keep):
+    """Whether something failed. Each part is kept when it is there."""
     failed = False
     for part, measure in (('delivery', delivery), ('idle', idle), ('many', many), ('return', returns)):
         if only and part not in only:
@@ -34,6 +34,7 @@ def run(only, counting, quick, results):
         else:
             failed |= not results[part].get('kept', True)
         say(f' {time.monotonic() - started:.0f} s\n')
+        keep()
     return failed
 
 

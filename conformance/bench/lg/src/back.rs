@@ -196,12 +196,10 @@ impl Returns {
         if going_on {
             going_on = client.write().is_ok();
         }
-        if !going_on {
-            if let Some(client) = returning.client.take() {
-                returning.talk = client.talk;
-                returning.talk.cut();
-                returning.retry = Some(Instant::now() + RETRY);
-            }
+        if !going_on && let Some(client) = returning.client.take() {
+            returning.talk = client.talk;
+            returning.talk.cut();
+            returning.retry = Some(Instant::now() + RETRY);
         }
         Ok(())
     }

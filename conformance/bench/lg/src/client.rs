@@ -43,8 +43,7 @@ impl Client {
 
     /// Reads what there is. `false` at the end of the connection.
     pub(crate) fn read(&mut self, buffer: &mut [u8], heard: &mut impl FnMut(Heard)) -> Result<bool, Error> {
-        loop {
-            let Some(count) = self.link.read(buffer)? else { break };
+        while let Some(count) = self.link.read(buffer)? {
             if count == 0 {
                 return Ok(false);
             }

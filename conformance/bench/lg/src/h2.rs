@@ -230,7 +230,7 @@ impl Stream {
             latencies.0.add(published.elapsed());
             drop(latencies);
             let delivered = self.shared.delivered.fetch_add(count, Relaxed) + count;
-            if self.shared.fan && delivered % self.shared.members == 0 {
+            if self.shared.fan && delivered.is_multiple_of(self.shared.members) {
                 // Whoever publishes is to go on.
                 self.shared.changed.notify_waiters();
             }

@@ -54,12 +54,12 @@ impl Handshakes {
         loop {
             let over = started.elapsed() >= time || begun >= limit;
             if !over {
-                for id in 0..clients.len() {
-                    if clients[id].is_none() && begun < limit {
+                for (id, slot) in clients.iter_mut().enumerate() {
+                    if slot.is_none() && begun < limit {
                         let at = Instant::now();
                         let client = Client::connect(&self.target, &self.path, &self.form)?;
                         self.poller.add(&client.link, id)?;
-                        clients[id] = Some((client, at));
+                        *slot = Some((client, at));
                         begun += 1;
                     }
                 }

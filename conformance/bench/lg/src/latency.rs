@@ -30,7 +30,7 @@ impl Latencies {
         for (index, count) in self.buckets.iter().enumerate() {
             seen += count;
             if seen > rank {
-                return middle(index as u64) / 1e3;
+                return (middle(index as u64) / 1e3).min(self.max());
             }
         }
         0.0

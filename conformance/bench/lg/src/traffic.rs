@@ -308,6 +308,13 @@ impl Traffic {
     }
 
     fn cut(&mut self, id: usize) -> Result<(), Error> {
+        if let Some(publisher) = self.publishing[id] {
+            let publisher = &mut self.publishers[publisher];
+            let client = &mut self.clients[id];
+            // One that is lost with the connection, so that something has to be sent again.
+            client.talk.publish(publisher.number, 1, &mut client.out);
+            publisher.times[client.talk.sent as usize % TIMES] = Instant::now();
+        }
         let path = path_of(&self.path, self.group_of[id]);
         self.clients[id].cut(&self.target, &path, self.form.protocol)?;
         self.poller.add(&self.clients[id].link, id)

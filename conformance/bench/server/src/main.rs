@@ -101,7 +101,7 @@ async fn main() -> Result<(), Error> {
         .endpoint("/echo", |_head| Echo)
         .endpoint("/broadcast", |_head| Broadcast)
         .endpoint("/rooms/{room}", |_head| Broadcast)
-        .endpoint("/tagged", |head| Tagged(head.query("group").and_then(|tag| Tag::new(&*tag).ok()).expect("a group")))
+        .endpoint("/tagged", |head| Tagged(head.query("group").and_then(|tag| Tag::new(&tag).ok()).expect("a group")))
         .endpoint("/matching", |head| {
             Matching(Group(head.query("group").and_then(|group| group.parse().ok()).expect("a group")))
         })
