@@ -190,7 +190,7 @@ impl Connection {
     /// Whether a link that a client [asks for](Attach) would begin an attachment, and not be the next poll of a run. Who begins
     /// one has to be admitted (SES-7).
     pub fn begins(&self, transport: Transport, attachment: Option<u64>) -> bool {
-        attachment.map_or(!self.is_next_of_run(transport), |number| number != self.attachment)
+        attachment.map_or_else(|| !self.is_next_of_run(transport), |number| number != self.attachment)
     }
 
     fn is_next_of_run(&self, transport: Transport) -> bool {
