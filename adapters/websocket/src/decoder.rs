@@ -126,6 +126,11 @@ impl Decoder {
         self.check(kind, length)?;
         let length = usize::try_from(length).map_err(|_| self.too_large())?;
         let (payload, rest) = input.split_at_mut(length.min(input.len()));
+        if kind == Kind::Binary && last && length >= LONG && payload.len() == length {
+            // It gets memory of its own anyway.
+            batch.push(Item::Binary(Bytes::from(mask::copy(payload, key))))?;
+            return Ok(rest);
+        }
         mask::apply(payload, key);
         let payload = &*payload;
         if payload.len() == length {
@@ -295,6 +300,9 @@ impl PartialHeader {
         }))
     }
 }
+
+/// A binary message of this length is unmasked while it is copied.
+const LONG: usize = 1024;
 
 /// Two bytes and a key.
 const SMALL_HEADER: usize = 6;

@@ -68,6 +68,7 @@
 pub mod handshake;
 
 mod batch;
+mod block;
 mod close;
 mod decoder;
 mod error;

@@ -24,6 +24,24 @@ pub(crate) fn apply(bytes: &mut [u8], key: [u8; 4]) {
     }
 }
 
+/// A copy of `bytes` with a masking key applied: one pass over what is long.
+pub(crate) fn copy(bytes: &[u8], key: [u8; 4]) -> Vec<u8> {
+    let word = repeat(key);
+    let mut copy = Vec::with_capacity(bytes.len());
+    let (blocks, rest) = bytes.as_chunks::<128>();
+    for block in blocks {
+        let mut block = *block;
+        for part in block.as_chunks_mut::<8>().0 {
+            *part = (u64::from_le_bytes(*part) ^ word).to_le_bytes();
+        }
+        copy.extend_from_slice(&block);
+    }
+    let done = copy.len();
+    copy.extend_from_slice(rest);
+    apply(&mut copy[done..], key);
+    copy
+}
+
 /// The key as it applies to what follows the first `length` bytes.
 pub(crate) fn advance(key: [u8; 4], length: usize) -> [u8; 4] {
     u32::from_le_bytes(key).rotate_right(8 * (length % 4) as u32).to_le_bytes()
@@ -49,6 +67,10 @@ mod tests {
                 let expected: Vec<u8> = (0..length).map(|i| 0x55 ^ key[i % 4]).collect();
                 assert_eq!(bytes, expected, "{length} bytes cut at {cut}");
             }
+        }
+        for length in [0, 1, 127, 128, 129, 200, 256, 400] {
+            let expected: Vec<u8> = (0..length).map(|i| 0x55 ^ key[i % 4]).collect();
+            assert_eq!(copy(&vec![0x55; length], key), expected, "a copy of {length} bytes");
         }
     }
 }

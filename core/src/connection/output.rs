@@ -15,6 +15,31 @@ impl Connection {
     /// client that moves to another link, as soon as the server has granted that one.
     #[must_use]
     pub fn poll_transmit(&mut self, link: LinkId, format: &dyn WireFormat, now: Time) -> Option<Action> {
+        if self.has_only_messages(link) {
+            let (unit, number) = self.next_message(format)?;
+            return Some(Action::Send { unit, number: Some(number) });
+        }
+        self.poll_any(link, format, now)
+    }
+
+    /// Whether there may be something to transmit: quick, and never wrong with a no.
+    pub fn wants_transmit(&self) -> bool {
+        let linked = self.link.as_ref().is_some_and(|link| link.greeting == FirstWords::None && !link.finish);
+        !linked || self.state != State::Open || self.due.any() || !self.session.outbox.is_flushed()
+    }
+
+    /// Whether messages are all that there may be to say on a link. Nearly always.
+    #[inline]
+    fn has_only_messages(&mut self, id: LinkId) -> bool {
+        let Some(link) = self.link.as_mut().filter(|link| link.id == id) else { return false };
+        let open = self.state == State::Open && self.transport == Transport::WebSocket;
+        let only = open && link.greeting == FirstWords::None && !self.due.any();
+        link.blocked &= !only;
+        only
+    }
+
+    /// Whatever there is to do.
+    fn poll_any(&mut self, link: LinkId, format: &dyn WireFormat, now: Time) -> Option<Action> {
         if let Some(candidate) = self.candidate.as_mut().filter(|candidate| candidate.link == link) {
             let first = !std::mem::replace(&mut candidate.pinged, true);
             return first.then(|| self.control(Frame::Ping { received: 0 }, format)).flatten();
@@ -102,12 +127,18 @@ impl Connection {
     }
 
     /// The next message that the link can carry, with its number; what it cannot becomes an error event.
+    #[inline]
     pub(super) fn next_message(&mut self, format: &dyn WireFormat) -> Option<(Encoded, u64)> {
+        if self.session.outbox.is_flushed() {
+            return None;
+        }
         let rules = self.rules();
         loop {
             match self.session.outbox.next(format, &rules, self.config.retained)? {
                 Next::Message { unit, number } => {
-                    self.notice_room();
+                    if self.session.awaits_room {
+                        self.notice_room();
+                    }
                     return Some((unit, number));
                 }
                 Next::Undeliverable(cause) => {

@@ -87,13 +87,16 @@ impl Outbox {
         self.peer
     }
 
+    /// Queues a message without marks that [fits](Self::fits).
+    #[inline]
+    pub(crate) fn append(&mut self, message: Message) {
+        debug_assert!(!message.is_marked());
+        self.queued += message.payload().len();
+        self.entries.push_back(Entry { message, unit: 0, key: NO_KEY });
+    }
+
     /// Queues a message. `linked`: there is a link that it may go out on.
     pub(crate) fn push(&mut self, message: Message, linked: bool, delivery: Delivery, config: &Config) -> Pushed {
-        if !message.is_marked() && self.fits(message.payload().len(), config) {
-            // Nearly always.
-            self.append(Entry { message, unit: 0, key: NO_KEY });
-            return Pushed::Queued;
-        }
         let volatile = message.is_volatile();
         if volatile && !(linked && self.takes_volatile(delivery, config)) {
             return Pushed::Dropped;
@@ -123,7 +126,7 @@ impl Outbox {
             };
             place = place.filter(|&at| at != removed).map(|at| at - usize::from(removed < at));
         }
-        self.append(Entry { message, unit: 0, key });
+        self.push_back(Entry { message, unit: 0, key });
         let Some(older) = place.and_then(|at| self.entries.swap_remove_back(at)) else { return Pushed::Queued };
         self.forget(&older);
         Pushed::Replaced
@@ -194,7 +197,9 @@ impl Outbox {
                 && is_little(self.entries.len() - self.transmitted, self.queued.saturating_sub(self.in_flight))
     }
 
-    fn fits(&self, bytes: usize, config: &Config) -> bool {
+    /// Whether there is room for a message of this length without anything making room.
+    #[inline]
+    pub(crate) fn fits(&self, bytes: usize, config: &Config) -> bool {
         self.entries.len() < config.max_queued_messages
             && (self.queued + bytes <= config.max_queued_bytes || self.entries.is_empty())
     }
@@ -205,6 +210,7 @@ impl Outbox {
     }
 
     /// The next message for the link, if the peer's window has room for it (DLV-2).
+    #[inline]
     pub(crate) fn next(&mut self, format: &dyn WireFormat, rules: &Rules, retained: usize) -> Option<Next> {
         let windowed = rules.delivery == Delivery::Acknowledged;
         let limit = self.peer.bytes as usize;
@@ -341,7 +347,7 @@ impl Outbox {
         entry.message
     }
 
-    fn append(&mut self, entry: Entry) {
+    fn push_back(&mut self, entry: Entry) {
         self.queued += entry.message.payload().len();
         if entry.message.is_marked() {
             self.volatile += usize::from(entry.message.is_volatile());
