@@ -4,6 +4,8 @@
 use std::cell::{Cell as Slot, RefCell};
 use std::sync::Arc;
 
+use nosphere_core::Time;
+
 use crate::contain::caught;
 use crate::session::Cell;
 
@@ -20,8 +22,8 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
-    pub(crate) fn enter(cell: &Arc<Cell>) -> Self {
-        Self { outer: CURRENT.replace(Arc::as_ptr(cell) as usize) }
+    pub(crate) fn enter(session: usize) -> Self {
+        Self { outer: CURRENT.replace(session) }
     }
 }
 
@@ -34,6 +36,11 @@ impl Drop for Scope {
 /// Whether the session's task is being polled on this thread right now, so that waking it would be idle work.
 pub(crate) fn is_current(cell: &Cell) -> bool {
     CURRENT.get() == std::ptr::from_ref(cell) as usize
+}
+
+/// What tells a session in a [`Scope`].
+pub(crate) fn address(cell: &Arc<Cell>) -> usize {
+    Arc::as_ptr(cell) as usize
 }
 
 /// Puts a session on the list. The caller has marked it as dirty, so that it is there once.
@@ -50,21 +57,40 @@ pub(crate) fn flush_outside() {
 
 /// Writes out everything on the list.
 pub(crate) fn flush() {
+    if LIST.with_borrow(Vec::is_empty) {
+        return;
+    }
     // Taken out while it is used: a flush may put sessions on the list.
     let mut list = LIST.take();
-    for cell in list.drain(..) {
+    if let Some(first) = list.first() {
+        let (now, mut rest) = (first.now(), list.iter());
         // A wire format of the application may panic; the others on the list have nothing to do with that.
-        if caught(|| cell.flush()).is_err() {
-            tracing::error!(session = %cell.id(), "a wire format panicked; the link is cut");
+        while let Err(cell) = flush_all(&mut rest, now) {
             cell.cut();
         }
     }
+    list.clear();
     LIST.with_borrow_mut(|newer| {
         if newer.is_empty() {
             list.shrink_to(KEPT);
             *newer = list;
         }
     });
+}
+
+/// Writes out one after the other. Gives the one at which a panic came.
+fn flush_all<'a>(rest: &mut std::slice::Iter<'a, Arc<Cell>>, now: Time) -> Result<(), &'a Arc<Cell>> {
+    let mut at = None;
+    let flushed = caught(|| {
+        for cell in rest {
+            at = Some(cell);
+            cell.flush(now);
+        }
+    });
+    match at {
+        Some(cell) if flushed.is_err() => Err(cell),
+        _ => Ok(()),
+    }
 }
 
 /// How much room the list keeps between flushes.

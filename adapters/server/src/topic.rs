@@ -69,7 +69,7 @@ impl Topic {
         self.in_order(|| {
             let members = self.members();
             let recipients = members.iter().filter(|(session, _)| left_out != Some(**session));
-            recipients.filter(|(_, cell)| cell.append(message)).count()
+            recipients.map(|(_, cell)| usize::from(cell.append(message))).sum()
         })
     }
 

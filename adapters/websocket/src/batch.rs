@@ -3,7 +3,7 @@ use std::cell::Cell;
 use bytes::Bytes;
 use nosphere_core::Text;
 
-use crate::{Item, ProtocolError, block};
+use crate::{Item, ProtocolError};
 
 /// The most messages that share one allocation.
 pub(crate) const MAX_SHARED: usize = 16;
@@ -129,12 +129,11 @@ impl<'i, 'o> Batch<'i, 'o> {
     }
 
     fn copy(&mut self, payload: &[u8]) -> Result<(), ProtocolError> {
-        let invalid = ProtocolError::InvalidUtf8;
-        self.out.push(match (self.text, block::copy(payload)) {
-            (true, Some(bytes)) => Item::Text(Text::from_utf8(bytes).map_err(|_| invalid)?),
-            (true, None) => Item::Text(Text::from(simdutf8::basic::from_utf8(payload).map_err(|_| invalid)?)),
-            (false, Some(bytes)) => Item::Binary(bytes),
-            (false, None) => Item::Binary(Bytes::copy_from_slice(payload)),
+        self.out.push(if self.text {
+            let text = simdutf8::basic::from_utf8(payload).map_err(|_| ProtocolError::InvalidUtf8)?;
+            Item::Text(Text::from(text))
+        } else {
+            Item::Binary(Bytes::copy_from_slice(payload))
         });
         Ok(())
     }

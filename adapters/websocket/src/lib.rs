@@ -68,7 +68,6 @@
 pub mod handshake;
 
 mod batch;
-mod block;
 mod close;
 mod decoder;
 mod error;

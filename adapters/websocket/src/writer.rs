@@ -6,6 +6,7 @@ use std::{fmt, mem};
 
 use arrayvec::ArrayVec;
 use bytes::Bytes;
+use nosphere_core::Encoded;
 use tokio::io::AsyncWrite;
 
 use crate::outgoing::Frame;
@@ -91,6 +92,19 @@ impl Writer {
         };
         ready!(self.drive(write, next))?;
         io.poll_flush(cx)
+    }
+
+    /// Whether nothing comes before what is written next: no rest, no pong, no close.
+    pub fn is_idle(&self) -> bool {
+        !self.wants_write() && self.closing.state() == CloseState::Open
+    }
+
+    /// A message of which the beginning was written elsewhere, while the writer was [idle](Self::is_idle): the rest goes out
+    /// before anything else. For a server, whose frames have their [headers](Encoded::frame).
+    pub fn resume(&mut self, unit: Encoded, written: usize) {
+        debug_assert!(self.is_idle() && self.mask.is_none() && unit.frame().is_some_and(|frame| written < frame.len()));
+        self.rest.push(Frame::data(unit, None));
+        self.written = written;
     }
 
     /// Queues the answer to a ping. Of many that wait, the latest are sent (RFC 6455 §5.5.3 asks for one).

@@ -17,12 +17,21 @@ impl Connection {
     ///
     /// The message comes back, with the reason, when it cannot be taken.
     pub fn send(&mut self, message: impl Into<Message>, now: Time) -> Result<Sent, SendError> {
-        let message = message.into();
+        self.send_at(message.into(), || now)
+    }
+
+    /// [`send`](Self::send), where to know the time costs something: nearly always it does not matter.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    #[inline]
+    pub fn send_at(&mut self, message: Message, now: impl FnOnce() -> Time) -> Result<Sent, SendError> {
         if self.takes(&message) {
             self.session.outbox.append(message);
             return Ok(Sent::Queued);
         }
-        self.try_send(message, now)
+        self.try_send(message, now())
     }
 
     fn try_send(&mut self, message: Message, now: Time) -> Result<Sent, SendError> {

@@ -5,7 +5,7 @@ use crate::rules::Heartbeat;
 use crate::session::Arrived;
 use crate::timers::Timer;
 use crate::{
-    Close, DecodeError, Event, Frame, LinkId, MAX_COUNT, Reason, Reply, Request, SessionError, State, Time, Transport,
+    Close, DecodeError, Event, Frame, Lent, LinkId, MAX_COUNT, Reason, Reply, Request, SessionError, State, Time, Transport,
     Unit, WireFormat,
 };
 
@@ -22,6 +22,18 @@ impl Connection {
         let length = unit.len();
         let frame = format.decode(unit);
         self.handle_frame(frame, length, now);
+    }
+
+    /// [`handle_unit`](Self::handle_unit) for a unit that is only lent.
+    pub fn handle_lent(&mut self, link: LinkId, unit: Lent<'_>, format: &dyn WireFormat, now: Time) {
+        if self.role == Role::Client {
+            return self.handle_unit(link, unit.to_unit(), format, now);
+        }
+        if self.link_is(link) && self.state != State::Closed {
+            self.heard(now);
+            let frame = format.decode_lent(unit);
+            self.handle_frame(frame, unit.len(), now);
+        }
     }
 
     /// The carrier showed that the peer is there: a WebSocket pong, for one.

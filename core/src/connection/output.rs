@@ -1,7 +1,7 @@
 //! What goes out over a link, in either role.
 
 use super::{Action, Connection, FirstWords, Role};
-use crate::rules::Heartbeat;
+use crate::rules::{Delivery, Heartbeat};
 use crate::session::Next;
 use crate::timers::Timer;
 use crate::{Close, Encoded, Frame, LinkId, Opened, Reason, State, Text, Time, Transport, WireFormat};
@@ -16,10 +16,34 @@ impl Connection {
     #[must_use]
     pub fn poll_transmit(&mut self, link: LinkId, format: &dyn WireFormat, now: Time) -> Option<Action> {
         if self.has_only_messages(link) {
+            if let Some(link) = &mut self.link {
+                link.blocked = false;
+            }
             let (unit, number) = self.next_message(format)?;
             return Some(Action::Send { unit, number: Some(number) });
         }
         self.poll_any(link, format, now)
+    }
+
+    /// What [`poll_transmit`](Self::poll_transmit) would give next for a WebSocket, as far as these are messages that are
+    /// [prepared](Encoded::frame) for many recipients: they can be written from where all have them. Then say how many of
+    /// them were handed to the link: [`transmit_prepared`](Self::transmit_prepared).
+    #[inline]
+    pub fn prepared<'a>(&'a self, link: LinkId, format: &'a dyn WireFormat) -> impl Iterator<Item = &'a Encoded> {
+        let only = self.has_only_messages(link) && self.rules.delivery != Delivery::Retained;
+        self.session.outbox.prepared(format, self.rules.delivery).take(if only { usize::MAX } else { 0 })
+    }
+
+    /// The first of those that were [prepared](Self::prepared) were handed to the link.
+    #[inline]
+    pub fn transmit_prepared(&mut self, count: usize, format: &dyn WireFormat) {
+        self.session.outbox.transmit_prepared(count, format, self.rules.delivery);
+        if let Some(link) = &mut self.link {
+            link.blocked = false;
+        }
+        if self.session.awaits_room {
+            self.notice_room();
+        }
     }
 
     /// Whether there may be something to transmit: quick, and never wrong with a no.
@@ -30,12 +54,9 @@ impl Connection {
 
     /// Whether messages are all that there may be to say on a link. Nearly always.
     #[inline]
-    fn has_only_messages(&mut self, id: LinkId) -> bool {
-        let Some(link) = self.link.as_mut().filter(|link| link.id == id) else { return false };
-        let open = self.state == State::Open && self.transport == Transport::WebSocket;
-        let only = open && link.greeting == FirstWords::None && !self.due.any();
-        link.blocked &= !only;
-        only
+    fn has_only_messages(&self, id: LinkId) -> bool {
+        let plain = self.link.as_ref().is_some_and(|link| link.id == id && link.greeting == FirstWords::None);
+        plain && self.state == State::Open && self.transport == Transport::WebSocket && !self.due.any()
     }
 
     /// Whatever there is to do.

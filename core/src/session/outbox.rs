@@ -153,8 +153,13 @@ impl Outbox {
     }
 
     fn is_window_closed(&self, delivery: Delivery) -> bool {
+        self.is_window_full(delivery, self.transmitted, self.in_flight)
+    }
+
+    #[inline]
+    fn is_window_full(&self, delivery: Delivery, messages: usize, bytes: usize) -> bool {
         let windowed = delivery == Delivery::Acknowledged;
-        windowed && (self.transmitted >= self.peer.messages as usize || self.in_flight >= self.peer.bytes as usize)
+        windowed && (messages >= self.peer.messages as usize || bytes >= self.peer.bytes as usize)
     }
 
     /// The message of a key that waits, and may still be replaced. After a resume there may be older ones before it.
@@ -212,6 +217,9 @@ impl Outbox {
     /// The next message for the link, if the peer's window has room for it (DLV-2).
     #[inline]
     pub(crate) fn next(&mut self, format: &dyn WireFormat, rules: &Rules, retained: usize) -> Option<Next> {
+        if rules.delivery == Delivery::Written && !rules.no_carriage_return && self.transmitted == 0 {
+            return self.next_written(format);
+        }
         let windowed = rules.delivery == Delivery::Acknowledged;
         let limit = self.peer.bytes as usize;
         if self.is_window_closed(rules.delivery) {
@@ -243,6 +251,58 @@ impl Outbox {
             self.pop();
         }
         Some(Next::Message { unit, number })
+    }
+
+    /// [`next`](Self::next), where nothing is kept of what was handed to a link.
+    fn next_written(&mut self, format: &dyn WireFormat) -> Option<Next> {
+        let entry = self.entries.pop_front()?;
+        self.forget(&entry);
+        let Entry { message, unit, key } = entry;
+        match message.encode_last(format) {
+            Ok(unit) => {
+                self.numbered = self.numbered.saturating_sub(1);
+                self.acknowledged += 1;
+                Some(Next::Message { unit, number: self.acknowledged })
+            }
+            Err((message, error)) => {
+                self.push_back(Entry { message, unit, key });
+                self.entries.rotate_right(1);
+                Some(Next::Undeliverable(error.into()))
+            }
+        }
+    }
+
+    /// What [`next`](Self::next) would give one after the other, as far as it is prepared for many recipients.
+    #[inline]
+    pub(crate) fn prepared<'a>(
+        &'a self,
+        format: &'a dyn WireFormat,
+        delivery: Delivery,
+    ) -> impl Iterator<Item = &'a Encoded> {
+        let (mut messages, mut bytes) = (self.transmitted, self.in_flight);
+        self.entries.range(self.transmitted..).map_while(move |entry| {
+            let unit = entry.message.prepared(format).filter(|_| !self.is_window_full(delivery, messages, bytes))?;
+            let length = unit.payload().len();
+            messages += 1;
+            bytes += length;
+            let fits = delivery != Delivery::Acknowledged || length <= self.peer.bytes as usize;
+            fits.then_some(unit)
+        })
+    }
+
+    /// As many of those were transmitted.
+    #[inline]
+    pub(crate) fn transmit_prepared(&mut self, count: usize, format: &dyn WireFormat, delivery: Delivery) {
+        if delivery == Delivery::Written {
+            return (0..count).for_each(|_| self.pop());
+        }
+        for entry in self.entries.range_mut(self.transmitted..).take(count) {
+            let length = entry.message.prepared(format).map_or(0, |unit| unit.payload().len());
+            entry.unit = length as u32;
+            self.in_flight += length;
+        }
+        self.transmitted += count;
+        self.numbered = self.numbered.max(self.transmitted);
     }
 
     /// Removes the message that [`next`](Self::next) found undeliverable.

@@ -1,9 +1,11 @@
 use std::collections::BTreeMap;
+use std::io::IoSlice;
 use std::sync::Arc;
 use std::task::Waker;
 
+use arrayvec::ArrayVec;
 use bytes::Bytes;
-use nosphere_core::{Action, Connection, Event, LinkId, Reason, RequestId, State, Text, Time, WireFormat};
+use nosphere_core::{Action, Connection, Encoded, Event, LinkId, Reason, RequestId, State, Text, Time, WireFormat};
 use nosphere_websocket::{Close, CloseState, Flush, Outgoing, Writer};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
@@ -33,7 +35,7 @@ pub(crate) struct Live {
     /// The earliest time at which the deadlines will call.
     pub(super) scheduled: Time,
     /// On some thread's list of sessions to flush.
-    pub(super) dirty: bool,
+    pub(crate) dirty: bool,
     pub(super) ended: bool,
     /// Connected, with more than half of its queue used.
     pub(crate) congested: bool,
@@ -75,6 +77,9 @@ pub(crate) enum Outlet {
     None,
 }
 
+/// The most frames that one write takes from where all have them.
+const MAX_SLICES: usize = 64;
+
 /// There is no deadline.
 pub(super) const NEVER: Time = Time(u64::MAX);
 
@@ -92,8 +97,19 @@ impl Live {
         self.events += 1;
     }
 
+    /// Whether there may be something to write to a WebSocket.
+    pub(crate) fn wants_write(&self) -> bool {
+        let Outlet::Direct { writer, .. } = &self.outlet else { return true };
+        self.connection.wants_transmit() || writer.wants_write()
+    }
+
     /// Writes as much as the socket takes, or wakes whoever carries the link.
     pub(crate) fn write(&mut self, now: Time) {
+        self.write_prepared(now);
+        if !self.wants_write() {
+            self.blocked = false;
+            return;
+        }
         let Self { connection, format, outlet, .. } = self;
         match outlet {
             Outlet::Direct { link, half, writer } => {
@@ -112,6 +128,23 @@ impl Live {
             }
             Outlet::Carrier => self.wake_carrier(),
             Outlet::Task(_) | Outlet::None => {}
+        }
+    }
+
+    /// Writes what is prepared for many recipients, from where all have it. What the socket does not take is left.
+    #[inline]
+    fn write_prepared(&mut self, now: Time) {
+        let Outlet::Direct { link, half, writer } = &mut self.outlet else { return };
+        while writer.is_idle() {
+            let frames = self.connection.prepared(*link, self.format).map_while(Encoded::frame);
+            // Whatever is wrong shows again where it is dealt with.
+            let Some((count, rest)) = write_some(half, frames) else { return };
+            self.connection.transmit_prepared(count, self.format);
+            if rest > 0
+                && let Some(Outgoing::Data(unit)) = outgoing(&mut self.connection, *link, self.format, now)
+            {
+                writer.resume(unit, rest);
+            }
         }
     }
 
@@ -165,6 +198,19 @@ impl Live {
         self.blocked = false;
         self.wake_carrier();
     }
+}
+
+/// Writes as many frames as one write takes. How many were written whole, and how much of the next one; or nothing was.
+#[inline]
+fn write_some<'a>(half: &OwnedWriteHalf, frames: impl Iterator<Item = &'a Bytes>) -> Option<(usize, usize)> {
+    let slices: ArrayVec<_, MAX_SLICES> = frames.take(MAX_SLICES).map(|frame| IoSlice::new(frame)).collect();
+    if slices.is_empty() {
+        return None;
+    }
+    let mut rest = half.try_write_vectored(&slices).ok()?;
+    let whole = |slice: &&IoSlice<'_>| rest.checked_sub(slice.len()).inspect(|left| rest = *left).is_some();
+    let count = slices.iter().take_while(whole).count();
+    (count + rest > 0).then_some((count, rest))
 }
 
 /// The next thing to write to a WebSocket.

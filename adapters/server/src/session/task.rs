@@ -1,15 +1,15 @@
 use std::cell::Cell as Slot;
-use std::future::Future as _;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use nosphere_core::{Cause, Event, Reason, SendError, SessionError, State, Unit};
+use nosphere_core::{Cause, Event, Lent, Reason, SendError, SessionError, State, Time, Unit};
+use pin_project_lite::pin_project;
 use nosphere_websocket::{Close, CloseState, Item, Outgoing, ProtocolError, ReadOutcome, Writer};
 
 use super::live::{Activity, Live, close_frame, outgoing};
 use super::{Cell, Link, LinkIo, Outlet};
-use crate::contain::contain;
+use crate::contain::{caught, contain};
 use crate::dirty::{self, Scope};
 use crate::presence::Merge;
 use crate::websocket::WebSocket;
@@ -17,9 +17,43 @@ use crate::{Client, Handler};
 
 /// The task of a session: gives events to its handler, one after the other, and reads the session's WebSocket, if it has
 /// one, meanwhile too.
-pub(crate) async fn run<H: Handler>(cell: Arc<Cell>, mut handler: H, link: Option<Link>) {
+pub(crate) fn run<H: Handler>(
+    cell: Arc<Cell>,
+    handler: H,
+    link: Option<Link>,
+) -> impl Future<Output = ()> + Send + 'static {
+    Task { session: dirty::address(&cell), task: drive(cell, handler, link) }
+}
+
+pin_project! {
+    /// Whatever a session's task does is done in the session's scope.
+    struct Task<F> {
+        session: usize,
+        #[pin]
+        task: F,
+    }
+}
+
+impl<F: Future> Future for Task<F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let _scope = Scope::enter(*this.session);
+        let polled = this.task.poll(cx);
+        // What a handler's end has sent to others.
+        dirty::flush();
+        polled
+    }
+}
+
+async fn drive<H: Handler>(cell: Arc<Cell>, handler: H, link: Option<Link>) {
     let client = Client::new(Arc::clone(&cell));
-    let mut driver = Driver { cell, link, end: None, merge: Merge::default(), took: 0, waker: None };
+    let mut driver =
+        Driver { cell, link, end: None, merge: Merge::default(), took: 0, waker: None, rested: false };
+    // Dropped before the driver, whatever happens: that one writes out what is left.
+    let mut handler = handler;
     let mut failed = false;
     loop {
         let event = std::future::poll_fn(|cx| driver.poll_event(cx)).await;
@@ -42,6 +76,9 @@ pub(crate) async fn run<H: Handler>(cell: Arc<Cell>, mut handler: H, link: Optio
             break;
         }
     }
+    // What its end sends to others goes out with the last words.
+    drop(handler);
+    drop(client);
     driver.finish();
 }
 
@@ -61,6 +98,8 @@ struct Driver {
     took: u32,
     /// The waker that the session knows.
     waker: Option<Waker>,
+    /// Nothing was left to do but to read, and the link may be read: when the task is woken, most likely there is something.
+    rested: bool,
 }
 
 enum End {
@@ -75,7 +114,6 @@ impl Driver {
         // Within a block of its own, so that what `receive` does before it gives its future may panic too.
         let mut future = pin!(contain(async { handler.receive(client, event).await }));
         let result = std::future::poll_fn(|cx| {
-            let _scope = Scope::enter(&self.cell);
             let result = future.as_mut().poll(cx);
             if result.is_pending() {
                 self.poll_background(cx);
@@ -107,6 +145,7 @@ impl Driver {
         if self.took < YIELD_AFTER {
             return Poll::Ready(());
         }
+        self.took = 0;
         self.flush();
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -114,15 +153,16 @@ impl Driver {
 
     /// The next event. Everything that handling the one before has sent is written first.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        let cell = Arc::clone(&self.cell);
-        let _scope = Scope::enter(&cell);
-        self.register(cx);
         ready!(self.poll_turn(cx));
+        if std::mem::take(&mut self.rested) {
+            // If there is nothing, what woke the task is found below.
+            let _: Poll<()> = self.poll_read(cx);
+        }
         loop {
-            let event = self.merge.next(&cell);
+            let event = self.merge.next(&self.cell, &mut self.cell.lock());
             if let Some(Event::Reply(reply)) = event {
                 self.took += 1;
-                cell.take_reply(reply);
+                self.cell.take_reply(reply);
                 ready!(self.poll_turn(cx));
                 continue;
             }
@@ -130,40 +170,40 @@ impl Driver {
                 self.took += 1;
                 if self.took.is_multiple_of(FLUSH_EVERY) {
                     // A burst must not fill the queues of those who read well.
-                    cell.touch();
-                    dirty::flush();
+                    self.flush();
                 }
                 if matches!(event, Event::Disconnected { .. }) {
-                    cell.end();
+                    self.cell.end();
                 }
                 return Poll::Ready(event);
             }
-            self.flush();
-            if self.poll_io(cx).is_pending() {
-                self.flush();
-                // A flush may have brought an event, and does not wake the task that it runs in.
-                let mut live = cell.lock();
-                if !self.merge.has_next(&cell, &live) {
-                    cell.rest(&mut live, Activity::Idle);
-                    return Poll::Pending;
-                }
-            }
+            self.took = 0;
+            self.register(cx);
+            dirty::flush();
+            ready!(self.poll_io(cx, Activity::Idle));
         }
     }
 
     /// Writes out what the handler has sent, and the acknowledgements of what it took.
     fn flush(&mut self) {
-        if std::mem::take(&mut self.took) > 0 {
-            self.cell.touch();
-        }
+        let now = self.cell.now();
+        self.flush_own(&mut self.cell.lock(), now);
         dirty::flush();
+    }
+
+    /// The same for this session alone.
+    fn flush_own(&self, live: &mut Live, now: Time) {
+        if (live.dirty || live.wants_write()) && caught(|| self.cell.flush_live(live, now)).is_err() {
+            self.cell.cut_live(live, now);
+        }
     }
 
     /// Reads and writes while the handler waits.
     fn poll_background(&mut self, cx: &mut Context<'_>) {
+        self.took = 0;
         self.register(cx);
-        self.flush();
-        while self.poll_io(cx).is_ready() {}
+        dirty::flush();
+        while self.poll_io(cx, Activity::Busy).is_ready() {}
         self.take_replies();
         self.flush();
     }
@@ -183,9 +223,13 @@ impl Driver {
         self.cell.rest(&mut live, Activity::Waiting);
     }
 
-    /// One step on the WebSocket. Ready if it got on.
-    fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Writes, and takes one step on the WebSocket. Ready if it got on.
+    ///
+    /// If that is all there is to do, the handler comes to rest: it is done with what it was given, or waits.
+    fn poll_io(&mut self, cx: &mut Context<'_>, rest: Activity) -> Poll<()> {
         let mut live = self.cell.lock();
+        let now = self.cell.now();
+        self.flush_own(&mut live, now);
         if let Some(link) = live.arrived.take() {
             if let Some(mut old) = self.link.replace(link)
                 && let LinkIo::Queued(queued) = &mut old.io
@@ -195,9 +239,9 @@ impl Driver {
             }
             self.end = None;
         }
-        let Some(link) = &mut self.link else { return Poll::Pending };
-        let now = self.cell.shared().clock.now();
-        // Out.
+        let Some(link) = &mut self.link else {
+            return if self.comes_to_rest(&mut live, rest) { Poll::Pending } else { Poll::Ready(()) };
+        };
         let mut closing = live.is_closing_socket();
         match &mut link.io {
             LinkIo::Direct(_) => {
@@ -247,9 +291,28 @@ impl Driver {
             self.retire(Vec::new());
             return Poll::Ready(());
         }
+        if !self.comes_to_rest(&mut live, rest) {
+            return Poll::Ready(());
+        }
         let wants_read = live.connection.wants_read();
         drop(live);
-        if wants_read { self.poll_read(cx) } else { Poll::Pending }
+        if !wants_read {
+            return Poll::Pending;
+        }
+        let read = self.poll_read(cx);
+        self.rested = read.is_pending() && rest == Activity::Idle;
+        read
+    }
+
+    /// Whether there is no event. What this task does itself does not wake it.
+    fn comes_to_rest(&self, live: &mut Live, rest: Activity) -> bool {
+        if rest == Activity::Idle {
+            if self.merge.has_next(&self.cell, live) {
+                return false;
+            }
+            self.cell.rest(live, rest);
+        }
+        true
     }
 
     /// One read, and what it brought.
@@ -261,14 +324,29 @@ impl Driver {
             items.append(&mut early);
             Ok(outcome)
         } else {
+            let (cell, id, mut lent) = (&self.cell, link.id, false);
+            let take = |unit: Lent<'_>| {
+                lent = true;
+                let (mut live, now) = (cell.lock(), cell.now());
+                let format = live.format;
+                live.connection.handle_lent(id, unit, format, now);
+                if live.wants_write() {
+                    live.write(now);
+                }
+                cell.settle(&mut live);
+            };
             let outcome = match &mut link.io {
-                LinkIo::Direct(half) => link.reader.poll_read_items(Pin::new(half), cx, &mut items),
-                LinkIo::Queued(queued) => link.reader.poll_read_items(Pin::new(&mut queued.0), cx, &mut items),
+                LinkIo::Direct(half) => link.reader.poll_read_lent(Pin::new(half), cx, &mut items, take),
+                LinkIo::Queued(queued) => link.reader.poll_read_lent(Pin::new(&mut queued.0), cx, &mut items, take),
             };
             let Poll::Ready(outcome) = outcome else {
                 ITEMS.set(items);
                 return Poll::Pending;
             };
+            if lent {
+                ITEMS.set(items);
+                return Poll::Ready(());
+            }
             partial = items.is_empty();
             outcome
         };
@@ -278,7 +356,7 @@ impl Driver {
             Ok(ReadOutcome::Error(error)) => Some(End::Fault(error)),
         };
         let mut live = self.cell.lock();
-        let now = self.cell.shared().clock.now();
+        let now = self.cell.now();
         if partial && self.end.is_none() {
             // A long message that is not whole yet is a sign of life, too (SPEC HB-3).
             live.connection.handle_alive(link.id, now);
@@ -307,7 +385,9 @@ impl Driver {
             live.connection.handle_unit(link.id, unit, format, now);
         }
         ITEMS.set(items);
-        live.write(now);
+        if live.wants_write() {
+            live.write(now);
+        }
         self.cell.settle(&mut live);
         Poll::Ready(())
     }
@@ -316,7 +396,7 @@ impl Driver {
     fn finish_link(&mut self, end: &End) {
         let Some(link) = &mut self.link else { return };
         let mut live = self.cell.lock();
-        let now = self.cell.shared().clock.now();
+        let now = self.cell.now();
         // What was sent before goes out before the answer to the close.
         live.write(now);
         let writer = writer(&mut live.outlet, link);
@@ -360,7 +440,7 @@ impl Driver {
         } else {
             Outlet::None
         };
-        let now = self.cell.shared().clock.now();
+        let now = self.cell.now();
         live.connection.handle_detach(link.id, Reason::Lost, now);
         self.cell.settle(&mut live);
         drop(live);
@@ -377,9 +457,9 @@ impl Driver {
     /// The handler is done: the last words go out, and the socket is closed.
     fn finish(mut self) {
         let cell = Arc::clone(&self.cell);
-        let _scope = Scope::enter(&cell);
-        let now = cell.shared().clock.now();
+        let now = cell.now();
         let mut live = cell.lock();
+        live.dirty = false;
         if let Some(link) = live.arrived.take() {
             self.link = Some(link);
         }
@@ -400,7 +480,10 @@ impl Drop for Driver {
     /// Whatever ended the task, a panic of a format or the end of the runtime: nobody takes the session's events any more.
     fn drop(&mut self) {
         self.cell.abandon();
-        self.cell.rest(&mut self.cell.lock(), Activity::Idle);
+        let mut live = self.cell.lock();
+        self.cell.rest(&mut live, Activity::Idle);
+        self.flush_own(&mut live, self.cell.now());
+        drop(live);
         self.cell.clear();
     }
 }
