@@ -187,9 +187,10 @@ impl Shared {
     }
 
     fn any_encoding(&self, name: &'static str, format: &dyn WireFormat) -> Option<&Result<Encoded, EncodeError>> {
-        let encodings = self.encodings.iter().map(|slot| {
-            slot.get_or_init(|| (name, self.encode(format).map(|unit| Encoded::shared(&unit))))
-        });
+        let encodings = self
+            .encodings
+            .iter()
+            .map(|slot| slot.get_or_init(|| (name, self.encode(format).map(|unit| Encoded::shared(&unit)))));
         encodings.into_iter().find(|(known, _)| *known == name).map(|(_, encoding)| encoding)
     }
 

@@ -8,9 +8,17 @@ use nosphere_core::Time;
 
 use crate::contain::caught;
 use crate::session::Cell;
+use crate::topic::Roster;
+
+/// Who is to be flushed.
+enum Listed {
+    /// Those of a whole topic who are marked.
+    All(Arc<Roster>),
+    One(Arc<Cell>),
+}
 
 thread_local! {
-    static LIST: RefCell<Vec<Arc<Cell>>> = const { RefCell::new(Vec::new()) };
+    static LIST: RefCell<Vec<Listed>> = const { RefCell::new(Vec::new()) };
     /// The session whose task is being polled on this thread, by its address.
     static CURRENT: Slot<usize> = const { Slot::new(0) };
 }
@@ -45,7 +53,17 @@ pub(crate) fn address(cell: &Arc<Cell>) -> usize {
 
 /// Puts a session on the list. The caller has marked it as dirty, so that it is there once.
 pub(crate) fn push(cell: &Arc<Cell>) {
-    LIST.with_borrow_mut(|list| list.push(Arc::clone(cell)));
+    LIST.with_borrow_mut(|list| list.push(Listed::One(Arc::clone(cell))));
+}
+
+/// Puts all sessions of a topic on the list, of which the caller has marked some, or will before the next flush.
+pub(crate) fn push_all(roster: &Arc<Roster>) {
+    LIST.with_borrow_mut(|list| {
+        let known = matches!(list.last(), Some(Listed::All(last)) if Arc::ptr_eq(last, roster));
+        if !known {
+            list.push(Listed::All(Arc::clone(roster)));
+        }
+    });
 }
 
 /// Writes out everything on the list, unless a scope will.
@@ -62,14 +80,12 @@ pub(crate) fn flush() {
     }
     // Taken out while it is used: a flush may put sessions on the list.
     let mut list = LIST.take();
-    if let Some(first) = list.first() {
-        let (now, mut rest) = (first.now(), list.iter());
-        // A wire format of the application may panic; the others on the list have nothing to do with that.
-        while let Err(cell) = flush_all(&mut rest, now) {
-            cell.cut();
+    for listed in list.drain(..) {
+        match listed {
+            Listed::All(roster) => flush_all(roster.values()),
+            Listed::One(cell) => flush_all(std::iter::once(&cell)),
         }
     }
-    list.clear();
     LIST.with_borrow_mut(|newer| {
         if newer.is_empty() {
             list.shrink_to(KEPT);
@@ -78,18 +94,23 @@ pub(crate) fn flush() {
     });
 }
 
-/// Writes out one after the other. Gives the one at which a panic came.
-fn flush_all<'a>(rest: &mut std::slice::Iter<'a, Arc<Cell>>, now: Time) -> Result<(), &'a Arc<Cell>> {
-    let mut at = None;
-    let flushed = caught(|| {
-        for cell in rest {
-            at = Some(cell);
-            cell.flush(now);
-        }
-    });
-    match at {
-        Some(cell) if flushed.is_err() => Err(cell),
-        _ => Ok(()),
+/// Writes out one after the other.
+fn flush_all<'a>(mut cells: impl Iterator<Item = &'a Arc<Cell>>) {
+    let Some(mut at) = cells.next() else { return };
+    let now = at.now();
+    // A wire format of the application may panic; the others on the list have nothing to do with that.
+    while caught(|| flush_from(&mut at, &mut cells, now)).is_err() {
+        at.cut();
+        let Some(next) = cells.next() else { return };
+        at = next;
+    }
+}
+
+fn flush_from<'a>(at: &mut &'a Arc<Cell>, cells: &mut impl Iterator<Item = &'a Arc<Cell>>, now: Time) {
+    at.flush(now);
+    for cell in cells {
+        *at = cell;
+        cell.flush(now);
     }
 }
 

@@ -125,6 +125,11 @@ impl Merge {
         Some(event)
     }
 
+    /// An event came past the connection's queue.
+    pub(crate) fn passed(&mut self) {
+        self.change_next = true;
+    }
+
     #[inline]
     fn change(&self, cell: &Cell, live: &mut Live) -> Option<Event> {
         let event = self.changes(cell)?.take()?;

@@ -56,11 +56,11 @@ impl Reader {
     /// # Errors
     ///
     /// If the stream is broken.
-    pub fn poll_read_lent(
+    pub fn poll_read_lent<'o>(
         &mut self,
         io: Pin<&mut (impl AsyncRead + ?Sized)>,
         cx: &mut Context<'_>,
-        out: &mut Vec<Item>,
+        out: impl FnOnce() -> &'o mut Vec<Item>,
         take: impl FnOnce(Lent<'_>),
     ) -> Poll<io::Result<ReadOutcome>> {
         self.poll_read(io, cx, |decoder, bytes| match decoder.lend(bytes) {
@@ -69,7 +69,7 @@ impl Reader {
                 ReadOutcome::Items
             }
             Some(Err(error)) => ReadOutcome::Error(error),
-            None => decode(decoder, bytes, out),
+            None => decode(decoder, bytes, out()),
         })
     }
 

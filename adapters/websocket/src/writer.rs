@@ -58,11 +58,7 @@ impl Writer {
     ///
     /// If the stream is broken.
     pub fn flush(&mut self, io: &impl TryWrite, next: impl FnMut() -> Option<Outgoing>) -> io::Result<Flush> {
-        let write = |slices: &[IoSlice<'_>]| match io.try_write_vectored(slices) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
-            result => Poll::Ready(result),
-        };
-        match self.drive(write, next) {
+        match self.drive(try_write(io), next) {
             Poll::Ready(result) => result.map(|()| Flush::Done),
             Poll::Pending => Ok(Flush::Blocked),
         }
@@ -92,6 +88,21 @@ impl Writer {
         };
         ready!(self.drive(write, next))?;
         io.poll_flush(cx)
+    }
+
+    /// Writes one message, while the writer is [idle](Self::is_idle).
+    ///
+    /// # Errors
+    ///
+    /// If the stream is broken.
+    #[inline]
+    pub fn flush_one(&mut self, io: &impl TryWrite, unit: Encoded) -> io::Result<Flush> {
+        debug_assert!(self.is_idle());
+        let frame = Frame::data(unit, self.key());
+        match self.drive_one(frame, &mut try_write(io), &mut || None) {
+            Poll::Ready(result) => result.map(|()| Flush::Done),
+            Poll::Pending => Ok(Flush::Blocked),
+        }
     }
 
     /// Whether nothing comes before what is written next: no rest, no pong, no close.
@@ -325,6 +336,13 @@ impl fmt::Debug for Writer {
             .field("rest", &self.rest.len())
             .field("masked", &self.mask.is_some())
             .finish_non_exhaustive()
+    }
+}
+
+fn try_write(io: &impl TryWrite) -> impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    |slices| match io.try_write_vectored(slices) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+        result => Poll::Ready(result),
     }
 }
 

@@ -46,6 +46,18 @@ impl Connection {
         }
     }
 
+    /// What [`poll_transmit`](Self::poll_transmit) would give for a WebSocket, if that is one message and nothing else.
+    #[inline]
+    pub fn transmit_last(&mut self, link: LinkId, format: &dyn WireFormat) -> Option<Encoded> {
+        if !self.has_only_messages(link) || self.session.outbox.waiting_for_link() != 1 {
+            return None;
+        }
+        if let Some(link) = &mut self.link {
+            link.blocked = false;
+        }
+        self.next_message(format).map(|(unit, _)| unit)
+    }
+
     /// Whether there may be something to transmit: quick, and never wrong with a no.
     pub fn wants_transmit(&self) -> bool {
         let linked = self.link.as_ref().is_some_and(|link| link.greeting == FirstWords::None && !link.finish);

@@ -367,6 +367,12 @@ impl Outbox {
         self.acknowledged + self.numbered as u64
     }
 
+    /// How many messages were not handed to the link.
+    #[inline]
+    pub(crate) fn waiting_for_link(&self) -> usize {
+        self.entries.len() - self.transmitted
+    }
+
     /// Whether everything was handed to the link.
     pub(crate) fn is_flushed(&self) -> bool {
         self.transmitted == self.entries.len()

@@ -3,8 +3,8 @@ mod encode;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use encode::push_string;
 use decode::Source;
+pub(crate) use encode::push_string;
 use nosphere_core::{DecodeError, EncodeError, Frame, Lent, Payload, Unit, WireFormat};
 
 const NAME: &str = "json";

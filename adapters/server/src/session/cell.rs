@@ -169,16 +169,21 @@ impl Cell {
     }
 
     /// Appends a broadcast. Whether it was queued. The caller flushes.
-    #[inline]
     pub(crate) fn append(self: &Arc<Self>, message: &Message) -> bool {
+        matches!(self.append_or_refuse(message), Ok(Sent::Queued | Sent::Replaced))
+    }
+
+    /// The same for one of many, who are [on the list](dirty::push_all) together.
+    #[inline]
+    pub(crate) fn append_listed(self: &Arc<Self>, message: &Message) -> bool {
         let mut live = self.lock();
         if live.connection.append(message) {
             self.note_room(&mut live);
-            self.mark(&mut live);
+            live.dirty = true;
             return true;
         }
         drop(live);
-        matches!(self.append_or_refuse(message), Ok(Sent::Queued | Sent::Replaced))
+        self.append(message)
     }
 
     pub(crate) fn append_or_refuse(self: &Arc<Self>, message: &Message) -> Result<Sent, SendError> {

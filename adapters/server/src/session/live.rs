@@ -97,16 +97,17 @@ impl Live {
         self.events += 1;
     }
 
-    /// Whether there may be something to write to a WebSocket.
-    pub(crate) fn wants_write(&self) -> bool {
-        let Outlet::Direct { writer, .. } = &self.outlet else { return true };
+    /// Whether there may be something to write; where others write, whether they are to look, which is for the caller to say.
+    #[inline]
+    pub(crate) fn wants_write(&self, others: bool) -> bool {
+        let Outlet::Direct { writer, .. } = &self.outlet else { return others };
         self.connection.wants_transmit() || writer.wants_write()
     }
 
     /// Writes as much as the socket takes, or wakes whoever carries the link.
     pub(crate) fn write(&mut self, now: Time) {
         self.write_prepared(now);
-        if !self.wants_write() {
+        if !self.wants_write(true) {
             self.blocked = false;
             return;
         }
@@ -114,7 +115,12 @@ impl Live {
         match outlet {
             Outlet::Direct { link, half, writer } => {
                 let link = *link;
-                match writer.flush(half, || outgoing(connection, link, *format, now)) {
+                let only = if writer.is_idle() { connection.transmit_last(link, *format) } else { None };
+                let flushed = match only {
+                    Some(unit) => writer.flush_one(half, unit),
+                    None => writer.flush(half, || outgoing(connection, link, *format, now)),
+                };
+                match flushed {
                     Ok(Flush::Done) => self.blocked = false,
                     Ok(Flush::Blocked) => {
                         self.blocked = true;
@@ -135,11 +141,13 @@ impl Live {
     #[inline]
     fn write_prepared(&mut self, now: Time) {
         let Outlet::Direct { link, half, writer } = &mut self.outlet else { return };
-        while writer.is_idle() {
+        let mut more = writer.is_idle();
+        while more {
             let frames = self.connection.prepared(*link, self.format).map_while(Encoded::frame);
             // Whatever is wrong shows again where it is dealt with.
             let Some((count, rest)) = write_some(half, frames) else { return };
             self.connection.transmit_prepared(count, self.format);
+            more = count == MAX_SLICES;
             if rest > 0
                 && let Some(Outgoing::Data(unit)) = outgoing(&mut self.connection, *link, self.format, now)
             {
@@ -202,10 +210,15 @@ impl Live {
 
 /// Writes as many frames as one write takes. How many were written whole, and how much of the next one; or nothing was.
 #[inline]
-fn write_some<'a>(half: &OwnedWriteHalf, frames: impl Iterator<Item = &'a Bytes>) -> Option<(usize, usize)> {
-    let slices: ArrayVec<_, MAX_SLICES> = frames.take(MAX_SLICES).map(|frame| IoSlice::new(frame)).collect();
-    if slices.is_empty() {
-        return None;
+fn write_some<'a>(half: &OwnedWriteHalf, mut frames: impl Iterator<Item = &'a Bytes>) -> Option<(usize, usize)> {
+    let first = frames.next()?;
+    let Some(second) = frames.next() else {
+        let written = half.try_write(first).ok()?;
+        return Some(if written == first.len() { (1, 0) } else { (0, written) });
+    };
+    let mut slices = ArrayVec::<IoSlice<'_>, MAX_SLICES>::new();
+    for frame in [first, second].into_iter().chain(frames.take(MAX_SLICES - 2)) {
+        slices.push(IoSlice::new(frame));
     }
     let mut rest = half.try_write_vectored(&slices).ok()?;
     let whole = |slice: &&IoSlice<'_>| rest.checked_sub(slice.len()).inspect(|left| rest = *left).is_some();

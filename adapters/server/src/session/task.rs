@@ -3,9 +3,9 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use nosphere_core::{Cause, Event, Lent, Reason, SendError, SessionError, State, Time, Unit};
-use pin_project_lite::pin_project;
+use nosphere_core::{Cause, Event, Lent, LinkId, Reason, SendError, SessionError, State, Time, Unit};
 use nosphere_websocket::{Close, CloseState, Item, Outgoing, ProtocolError, ReadOutcome, Writer};
+use pin_project_lite::pin_project;
 
 use super::live::{Activity, Live, close_frame, outgoing};
 use super::{Cell, Link, LinkIo, Outlet};
@@ -50,8 +50,16 @@ impl<F: Future> Future for Task<F> {
 
 async fn drive<H: Handler>(cell: Arc<Cell>, handler: H, link: Option<Link>) {
     let client = Client::new(Arc::clone(&cell));
-    let mut driver =
-        Driver { cell, link, end: None, merge: Merge::default(), took: 0, waker: None, rested: false };
+    let mut driver = Driver {
+        cell,
+        link,
+        items: Vec::new(),
+        end: None,
+        merge: Merge::default(),
+        took: 0,
+        waker: None,
+        rested: false,
+    };
     // Dropped before the driver, whatever happens: that one writes out what is left.
     let mut handler = handler;
     let mut failed = false;
@@ -90,6 +98,8 @@ fn is_message(event: &Event) -> bool {
 struct Driver {
     cell: Arc<Cell>,
     link: Option<Link>,
+    /// What a read of the link brought and is not handled yet, the last first. It does not outlast a turn of the task.
+    items: Vec<Item>,
     /// The WebSocket has ended, in whatever way; what came before it is handled first.
     end: Option<End>,
     /// The connection's events, and changes of what the session watches.
@@ -145,8 +155,9 @@ impl Driver {
         if self.took < YIELD_AFTER {
             return Poll::Ready(());
         }
-        self.took = 0;
+        self.queue_items();
         self.flush();
+        self.took = 0;
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -154,12 +165,26 @@ impl Driver {
     /// The next event. Everything that handling the one before has sent is written first.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         ready!(self.poll_turn(cx));
-        if std::mem::take(&mut self.rested) {
-            // If there is nothing, what woke the task is found below.
-            let _: Poll<()> = self.poll_read(cx);
+        // If there is nothing to read, what woke the task is found below.
+        if std::mem::take(&mut self.rested)
+            && let Poll::Ready(Some(event)) = self.poll_read(cx, true)
+        {
+            self.took += 1;
+            return Poll::Ready(event);
         }
         loop {
-            let event = self.merge.next(&self.cell, &mut self.cell.lock());
+            let mut live = self.cell.lock();
+            let mut event = self.merge.next(&self.cell, &mut live);
+            if event.is_none()
+                && let Some(link) = self.link.as_mut().filter(|_| !self.items.is_empty())
+            {
+                event = handle_items(&self.cell, &mut live, link, &mut self.items, &mut self.end, true);
+                if event.is_none() {
+                    continue;
+                }
+                self.merge.passed();
+            }
+            drop(live);
             if let Some(Event::Reply(reply)) = event {
                 self.took += 1;
                 self.cell.take_reply(reply);
@@ -177,35 +202,30 @@ impl Driver {
                 }
                 return Poll::Ready(event);
             }
-            self.took = 0;
             self.register(cx);
             dirty::flush();
-            ready!(self.poll_io(cx, Activity::Idle));
+            if let Some(event) = ready!(self.poll_io(cx, Activity::Idle)) {
+                self.took += 1;
+                return Poll::Ready(event);
+            }
         }
     }
 
     /// Writes out what the handler has sent, and the acknowledgements of what it took.
-    fn flush(&mut self) {
-        let now = self.cell.now();
-        self.flush_own(&mut self.cell.lock(), now);
+    fn flush(&self) {
+        flush_own(&self.cell, &mut self.cell.lock(), self.cell.now(), self.took > 0);
         dirty::flush();
-    }
-
-    /// The same for this session alone.
-    fn flush_own(&self, live: &mut Live, now: Time) {
-        if (live.dirty || live.wants_write()) && caught(|| self.cell.flush_live(live, now)).is_err() {
-            self.cell.cut_live(live, now);
-        }
     }
 
     /// Reads and writes while the handler waits.
     fn poll_background(&mut self, cx: &mut Context<'_>) {
-        self.took = 0;
+        self.queue_items();
         self.register(cx);
         dirty::flush();
         while self.poll_io(cx, Activity::Busy).is_ready() {}
         self.take_replies();
         self.flush();
+        self.took = 0;
     }
 
     /// The handler waits. What it waits for may be behind events that wait for the handler.
@@ -226,10 +246,10 @@ impl Driver {
     /// Writes, and takes one step on the WebSocket. Ready if it got on.
     ///
     /// If that is all there is to do, the handler comes to rest: it is done with what it was given, or waits.
-    fn poll_io(&mut self, cx: &mut Context<'_>, rest: Activity) -> Poll<()> {
+    fn poll_io(&mut self, cx: &mut Context<'_>, rest: Activity) -> Poll<Option<Event>> {
         let mut live = self.cell.lock();
         let now = self.cell.now();
-        self.flush_own(&mut live, now);
+        flush_own(&self.cell, &mut live, now, std::mem::take(&mut self.took) > 0);
         if let Some(link) = live.arrived.take() {
             if let Some(mut old) = self.link.replace(link)
                 && let LinkIo::Queued(queued) = &mut old.io
@@ -240,7 +260,7 @@ impl Driver {
             self.end = None;
         }
         let Some(link) = &mut self.link else {
-            return if self.comes_to_rest(&mut live, rest) { Poll::Pending } else { Poll::Ready(()) };
+            return if self.comes_to_rest(&mut live, rest) { Poll::Pending } else { Poll::Ready(None) };
         };
         let mut closing = live.is_closing_socket();
         match &mut link.io {
@@ -284,22 +304,22 @@ impl Driver {
         if let Some(end) = self.end.take() {
             drop(live);
             self.finish_link(&end);
-            return Poll::Ready(());
+            return Poll::Ready(None);
         }
         if closing {
             drop(live);
             self.retire(Vec::new());
-            return Poll::Ready(());
+            return Poll::Ready(None);
         }
         if !self.comes_to_rest(&mut live, rest) {
-            return Poll::Ready(());
+            return Poll::Ready(None);
         }
         let wants_read = live.connection.wants_read();
         drop(live);
         if !wants_read {
             return Poll::Pending;
         }
-        let read = self.poll_read(cx);
+        let read = self.poll_read(cx, rest == Activity::Idle);
         self.rested = read.is_pending() && rest == Activity::Idle;
         read
     }
@@ -315,81 +335,59 @@ impl Driver {
         true
     }
 
-    /// One read, and what it brought.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(link) = &mut self.link else { return Poll::Pending };
-        let mut items = ITEMS.take();
-        let mut partial = false;
-        let outcome = if let Some((mut early, outcome)) = link.early.take() {
-            items.append(&mut early);
+    /// One read. Ready if it got on. `awaited`: the handler waits for events, so a message that nothing waits before is given
+    /// at once.
+    fn poll_read(&mut self, cx: &mut Context<'_>, awaited: bool) -> Poll<Option<Event>> {
+        let Self { cell, link: Some(link), items, .. } = self else { return Poll::Pending };
+        let (mut event, mut lent, mut early) = (None, false, false);
+        let outcome = if let Some((mut arrived, outcome)) = link.early.take() {
+            early = true;
+            items.append(&mut arrived);
             Ok(outcome)
         } else {
-            let (cell, id, mut lent) = (&self.cell, link.id, false);
+            let id = link.id;
             let take = |unit: Lent<'_>| {
                 lent = true;
-                let (mut live, now) = (cell.lock(), cell.now());
-                let format = live.format;
-                live.connection.handle_lent(id, unit, format, now);
-                if live.wants_write() {
-                    live.write(now);
-                }
-                cell.settle(&mut live);
+                event = take_lent(cell, id, unit, awaited);
             };
-            let outcome = match &mut link.io {
-                LinkIo::Direct(half) => link.reader.poll_read_lent(Pin::new(half), cx, &mut items, take),
-                LinkIo::Queued(queued) => link.reader.poll_read_lent(Pin::new(&mut queued.0), cx, &mut items, take),
+            let out = || {
+                *items = ITEMS.take();
+                items
             };
-            let Poll::Ready(outcome) = outcome else {
-                ITEMS.set(items);
-                return Poll::Pending;
-            };
-            if lent {
-                ITEMS.set(items);
-                return Poll::Ready(());
-            }
-            partial = items.is_empty();
-            outcome
+            ready!(match &mut link.io {
+                LinkIo::Direct(half) => link.reader.poll_read_lent(Pin::new(half), cx, out, take),
+                LinkIo::Queued(queued) => link.reader.poll_read_lent(Pin::new(&mut queued.0), cx, out, take),
+            })
         };
+        if lent {
+            if event.is_some() {
+                self.merge.passed();
+            }
+            return Poll::Ready(event);
+        }
         self.end = match outcome {
             Ok(ReadOutcome::Items) => None,
             Ok(ReadOutcome::End) | Err(_) => Some(End::Lost),
             Ok(ReadOutcome::Error(error)) => Some(End::Fault(error)),
         };
         let mut live = self.cell.lock();
-        let now = self.cell.now();
-        if partial && self.end.is_none() {
+        if !early && self.items.is_empty() && self.end.is_none() {
             // A long message that is not whole yet is a sign of life, too (SPEC HB-3).
-            live.connection.handle_alive(link.id, now);
+            live.connection.handle_alive(link.id, self.cell.now());
         }
-        for item in items.drain(..) {
-            let unit = match item {
-                Item::Text(text) => Unit::Text(text),
-                Item::Binary(bytes) => Unit::Binary(bytes),
-                Item::Close(close) => {
-                    self.end = Some(End::Close(close));
-                    break;
-                }
-                Item::Ping(payload) => {
-                    if let Some(writer) = writer(&mut live.outlet, link) {
-                        writer.pong(payload);
-                    }
-                    live.connection.handle_alive(link.id, now);
-                    continue;
-                }
-                Item::Pong(_) => {
-                    live.connection.handle_alive(link.id, now);
-                    continue;
-                }
-            };
-            let format = live.format;
-            live.connection.handle_unit(link.id, unit, format, now);
+        self.items.reverse();
+        let event = handle_items(&self.cell, &mut live, link, &mut self.items, &mut self.end, awaited);
+        if event.is_some() {
+            self.merge.passed();
         }
-        ITEMS.set(items);
-        if live.wants_write() {
-            live.write(now);
+        Poll::Ready(event)
+    }
+
+    /// The handler does not take what was read now.
+    fn queue_items(&mut self) {
+        if let Some(link) = self.link.as_mut().filter(|_| !self.items.is_empty()) {
+            handle_items(&self.cell, &mut self.cell.lock(), link, &mut self.items, &mut self.end, false);
         }
-        self.cell.settle(&mut live);
-        Poll::Ready(())
     }
 
     /// The WebSocket has ended: the connection learns it, and the peer gets its answer.
@@ -482,10 +480,88 @@ impl Drop for Driver {
         self.cell.abandon();
         let mut live = self.cell.lock();
         self.cell.rest(&mut live, Activity::Idle);
-        self.flush_own(&mut live, self.cell.now());
+        flush_own(&self.cell, &mut live, self.cell.now(), true);
         drop(live);
         self.cell.clear();
     }
+}
+
+/// Writes out what a session has to say, if it has. `took`: what was taken since then may have to be acknowledged.
+#[inline]
+fn flush_own(cell: &Arc<Cell>, live: &mut Live, now: Time, took: bool) {
+    let wants = live.dirty || live.wants_write(took);
+    if wants && caught(|| cell.flush_live(live, now)).is_err() {
+        cell.cut_live(live, now);
+    }
+}
+
+/// A message that was read by itself.
+fn take_lent(cell: &Arc<Cell>, link: LinkId, unit: Lent<'_>, awaited: bool) -> Option<Event> {
+    let mut live = cell.lock();
+    let format = live.format;
+    if awaited {
+        let event = live.connection.receive_lent(link, unit, format, || cell.now());
+        if event.is_some() {
+            // What it leads to is written out, and seen to, when the handler is done or waits.
+            live.note_event();
+            return event;
+        }
+    } else {
+        live.connection.handle_lent(link, unit, format, cell.now());
+    }
+    settle_read(cell, &mut live);
+    None
+}
+
+/// Handles what was read; until there is a message for a handler that waits for one, or to the end.
+fn handle_items(
+    cell: &Arc<Cell>,
+    live: &mut Live,
+    link: &mut Link,
+    items: &mut Vec<Item>,
+    end: &mut Option<End>,
+    awaited: bool,
+) -> Option<Event> {
+    let format = live.format;
+    while let Some(item) = items.pop() {
+        let unit = match item {
+            Item::Text(text) => Unit::Text(text),
+            Item::Binary(bytes) => Unit::Binary(bytes),
+            Item::Close(close) => {
+                *end = Some(End::Close(close));
+                break;
+            }
+            Item::Ping(payload) => {
+                if let Some(writer) = writer(&mut live.outlet, link) {
+                    writer.pong(payload);
+                }
+                live.connection.handle_alive(link.id, cell.now());
+                continue;
+            }
+            Item::Pong(_) => {
+                live.connection.handle_alive(link.id, cell.now());
+                continue;
+            }
+        };
+        if !awaited {
+            live.connection.handle_unit(link.id, unit, format, cell.now());
+        } else if let Some(event) = live.connection.receive(link.id, unit, format, || cell.now()) {
+            live.note_event();
+            return Some(event);
+        }
+    }
+    items.clear();
+    ITEMS.set(std::mem::take(items));
+    settle_read(cell, live);
+    None
+}
+
+/// What was read may have to be answered at once.
+fn settle_read(cell: &Arc<Cell>, live: &mut Live) {
+    if live.wants_write(true) {
+        live.write(cell.now());
+    }
+    cell.settle(live);
 }
 
 /// A link's writer, unless another link has the session by now.
