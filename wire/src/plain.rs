@@ -100,6 +100,10 @@ fn read_lent(text: &str) -> Payload {
 
 /// What may be JSON by its ends.
 fn json_part(text: &str) -> Option<&str> {
+    if !matches!(text.as_bytes(), [..=b' ' | b'{' | b'[', ..]) {
+        // Most text does not even begin like it.
+        return None;
+    }
     let trimmed = text.trim_matches(|c| c <= ' ');
     (trimmed.starts_with(['{', '[']) && trimmed.ends_with(['}', ']'])).then_some(trimmed)
 }

@@ -97,16 +97,18 @@ pub(crate) fn flush() {
 /// Writes out one after the other.
 fn flush_all<'a>(mut cells: impl Iterator<Item = &'a Arc<Cell>>) {
     let Some(mut at) = cells.next() else { return };
-    let now = at.now();
+    let start = at;
+    let time = std::cell::OnceCell::new();
+    let now = || *time.get_or_init(|| start.now());
     // A wire format of the application may panic; the others on the list have nothing to do with that.
-    while caught(|| flush_from(&mut at, &mut cells, now)).is_err() {
+    while caught(|| flush_from(&mut at, &mut cells, &now)).is_err() {
         at.cut();
         let Some(next) = cells.next() else { return };
         at = next;
     }
 }
 
-fn flush_from<'a>(at: &mut &'a Arc<Cell>, cells: &mut impl Iterator<Item = &'a Arc<Cell>>, now: Time) {
+fn flush_from<'a>(at: &mut &'a Arc<Cell>, cells: &mut impl Iterator<Item = &'a Arc<Cell>>, now: &impl Fn() -> Time) {
     at.flush(now);
     for cell in cells {
         *at = cell;

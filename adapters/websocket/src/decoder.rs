@@ -75,10 +75,10 @@ impl Decoder {
         };
         let header = SMALL_HEADER + if input[1] == 0xfe { 2 } else { 0 };
         let text = input[0] == 0x81;
-        // What is long and binary is copied anyway, and a length that is written too long is an error.
-        let lendable = text || input[0] == 0x82 && length < LONG;
+        // A length that is written too long is an error.
         let short = length < 126 && input[1] == 0xfe;
-        if !lendable || short || length > self.max_message_size || input.len() != header + length {
+        let data = text || input[0] == 0x82;
+        if !data || short || length > self.max_message_size || input.len() != header + length {
             return None;
         }
         let payload = &mut input[header..];
@@ -157,11 +157,6 @@ impl Decoder {
         self.check(kind, length)?;
         let length = usize::try_from(length).map_err(|_| self.too_large())?;
         let (payload, rest) = input.split_at_mut(length.min(input.len()));
-        if kind == Kind::Binary && last && length >= LONG && payload.len() == length {
-            // It gets memory of its own anyway.
-            batch.push(Item::Binary(Bytes::from(mask::copy(payload, key))))?;
-            return Ok(rest);
-        }
         mask::apply(payload, key);
         let payload = &*payload;
         if payload.len() == length {
@@ -331,9 +326,6 @@ impl PartialHeader {
         }))
     }
 }
-
-/// A binary message of this length is unmasked while it is copied.
-const LONG: usize = 1024;
 
 /// Two bytes and a key.
 const SMALL_HEADER: usize = 6;

@@ -133,6 +133,12 @@ impl Connection {
         event
     }
 
+    /// Everything was taken, and the application waits: gives back what memory waiting events needed.
+    #[inline]
+    pub fn release(&mut self) {
+        self.session.inbox.shrink();
+    }
+
     /// The next reply to a request of this side, whatever waits before it.
     ///
     /// For an application that waits for a reply in the middle of something else and takes no events meanwhile. It counts

@@ -46,12 +46,34 @@ impl Connection {
         }
     }
 
-    /// What [`poll_transmit`](Self::poll_transmit) would give for a WebSocket, if that is one message and nothing else.
+    /// Whether one message waits for a WebSocket, and there is nothing else to say on it.
+    #[inline]
+    pub fn has_one_message(&self, link: LinkId) -> bool {
+        self.session.outbox.waiting_for_link() == 1 && self.has_only_messages(link)
+    }
+
+    /// That [one](Self::has_one_message), if it is [prepared](Self::prepared) and the peer has room.
+    #[inline]
+    pub fn prepared_last(&self, format: &dyn WireFormat) -> Option<&Encoded> {
+        self.session.outbox.prepared_last(format, self.rules.delivery)
+    }
+
+    /// That one, with a unit of this length, was handed to the link.
+    #[inline]
+    pub fn transmit_last_prepared(&mut self, length: usize) {
+        self.session.outbox.transmit_last_prepared(length, self.rules.delivery);
+        if let Some(link) = &mut self.link {
+            link.blocked = false;
+        }
+        if self.session.awaits_room {
+            self.notice_room();
+        }
+    }
+
+    /// What [`poll_transmit`](Self::poll_transmit) would give for it.
     #[inline]
     pub fn transmit_last(&mut self, link: LinkId, format: &dyn WireFormat) -> Option<Encoded> {
-        if !self.has_only_messages(link) || self.session.outbox.waiting_for_link() != 1 {
-            return None;
-        }
+        debug_assert!(self.has_one_message(link));
         if let Some(link) = &mut self.link {
             link.blocked = false;
         }

@@ -317,7 +317,7 @@ impl Inbox {
 
     /// Gives back memory that a burst has left.
     pub(crate) fn shrink(&mut self) {
-        if self.waiting.is_empty() {
+        if self.waiting.is_empty() && self.waiting.capacity() > 0 {
             self.waiting = VecDeque::new();
         }
     }

@@ -290,6 +290,32 @@ impl Outbox {
         })
     }
 
+    /// The only one of those, if nothing else waits.
+    #[inline]
+    pub(crate) fn prepared_last(&self, format: &dyn WireFormat, delivery: Delivery) -> Option<&Encoded> {
+        if self.waiting_for_link() != 1 || delivery == Delivery::Retained || self.is_window_closed(delivery) {
+            return None;
+        }
+        let unit = self.entries.back()?.message.prepared(format)?;
+        let limit = self.peer.bytes as usize;
+        let fits = delivery != Delivery::Acknowledged || unit.payload().len() <= limit;
+        fits.then_some(unit)
+    }
+
+    /// That one, with a unit of this length, was transmitted.
+    #[inline]
+    pub(crate) fn transmit_last_prepared(&mut self, length: usize, delivery: Delivery) {
+        if delivery == Delivery::Written {
+            return self.pop();
+        }
+        if let Some(entry) = self.entries.back_mut() {
+            entry.unit = length as u32;
+            self.in_flight += length;
+            self.transmitted += 1;
+            self.numbered = self.numbered.max(self.transmitted);
+        }
+    }
+
     /// As many of those were transmitted.
     #[inline]
     pub(crate) fn transmit_prepared(&mut self, count: usize, format: &dyn WireFormat, delivery: Delivery) {

@@ -253,7 +253,7 @@ impl Cell {
             Ok(()) => {
                 live.replace_outlet(outlet);
                 live.format = format;
-                live.arrived = Some(link);
+                live.arrived = Some(Box::new(link));
                 live.wake_task();
                 Ok(())
             }
@@ -367,7 +367,7 @@ impl Cell {
 
     /// Writes out what the session has to say, or wakes who does, unless somebody has done so since it was marked.
     #[inline]
-    pub(crate) fn flush(self: &Arc<Self>, now: Time) {
+    pub(crate) fn flush(self: &Arc<Self>, now: impl Fn() -> Time) {
         let mut live = self.lock();
         if live.dirty {
             self.flush_live(&mut live, now);
@@ -375,7 +375,7 @@ impl Cell {
     }
 
     /// The same, for one that is locked.
-    pub(crate) fn flush_live(self: &Arc<Self>, live: &mut Live, now: Time) {
+    pub(crate) fn flush_live(self: &Arc<Self>, live: &mut Live, now: impl Fn() -> Time) {
         live.dirty = false;
         live.write(now);
         if live.blocked || matches!(live.outlet, Outlet::Task(_)) || live.is_closing_socket() {

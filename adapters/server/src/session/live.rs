@@ -1,5 +1,6 @@
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -23,7 +24,7 @@ pub(crate) struct Live {
     pub(crate) format: &'static dyn WireFormat,
     pub(crate) outlet: Outlet,
     /// A WebSocket that the task has not seen yet.
-    pub(crate) arrived: Option<Link>,
+    pub(crate) arrived: Option<Box<Link>>,
     /// The socket took no more; the task waits until it does.
     pub(crate) blocked: bool,
     /// The session's task.
@@ -105,7 +106,64 @@ impl Live {
     }
 
     /// Writes as much as the socket takes, or wakes whoever carries the link.
-    pub(crate) fn write(&mut self, now: Time) {
+    ///
+    /// `now` is asked for where it matters, which is seldom.
+    #[inline]
+    pub(crate) fn write(&mut self, now: impl Fn() -> Time) {
+        if !self.write_last(&now) {
+            self.write_any(now);
+        }
+    }
+
+    /// Writes one message that is prepared for many recipients, if it is all there is and the socket takes it.
+    #[inline]
+    fn write_last(&mut self, now: impl Fn() -> Time) -> bool {
+        let Outlet::Direct { link, half, writer } = &mut self.outlet else { return false };
+        if !writer.is_idle() || !self.connection.has_one_message(*link) {
+            return false;
+        }
+        let prepared = self.connection.prepared_last(self.format);
+        let Some((unit, frame)) = prepared.and_then(|unit| Some((unit, unit.frame()?))) else {
+            let link = *link;
+            let unit = self.connection.transmit_last(link, self.format);
+            let Some(flushed) = unit.map(|unit| writer.flush_one(half, unit)) else { return false };
+            self.note_flush(link, &flushed, now);
+            return true;
+        };
+        // Whatever is wrong shows again where it is dealt with; what was written in part is gone on with there.
+        match half.try_write(frame) {
+            Ok(written) if written == frame.len() => {
+                let length = unit.payload().len();
+                self.connection.transmit_last_prepared(length);
+                self.blocked = false;
+                true
+            }
+            Ok(written) if written > 0 => {
+                self.connection.transmit_last(*link, self.format).inspect(|unit| writer.resume(unit.clone(), written));
+                false
+            }
+            Ok(_) | Err(_) => false,
+        }
+    }
+
+    #[inline]
+    fn note_flush(&mut self, link: LinkId, flushed: &io::Result<Flush>, now: impl Fn() -> Time) {
+        match flushed {
+            Ok(Flush::Done) => self.blocked = false,
+            Ok(Flush::Blocked) => {
+                self.blocked = true;
+                self.connection.handle_blocked(link);
+            }
+            Err(_) => {
+                self.connection.handle_detach(link, Reason::Lost, now());
+                self.outlet = Outlet::None;
+            }
+        }
+    }
+
+    fn write_any(&mut self, now: impl Fn() -> Time) {
+        let time = OnceCell::new();
+        let now = || *time.get_or_init(&now);
         self.write_prepared(now);
         if !self.wants_write(true) {
             self.blocked = false;
@@ -115,22 +173,8 @@ impl Live {
         match outlet {
             Outlet::Direct { link, half, writer } => {
                 let link = *link;
-                let only = if writer.is_idle() { connection.transmit_last(link, *format) } else { None };
-                let flushed = match only {
-                    Some(unit) => writer.flush_one(half, unit),
-                    None => writer.flush(half, || outgoing(connection, link, *format, now)),
-                };
-                match flushed {
-                    Ok(Flush::Done) => self.blocked = false,
-                    Ok(Flush::Blocked) => {
-                        self.blocked = true;
-                        connection.handle_blocked(link);
-                    }
-                    Err(_) => {
-                        connection.handle_detach(link, Reason::Lost, now);
-                        self.outlet = Outlet::None;
-                    }
-                }
+                let flushed = writer.flush(half, || outgoing(connection, link, *format, now));
+                self.note_flush(link, &flushed, now);
             }
             Outlet::Carrier => self.wake_carrier(),
             Outlet::Task(_) | Outlet::None => {}
@@ -139,7 +183,7 @@ impl Live {
 
     /// Writes what is prepared for many recipients, from where all have it. What the socket does not take is left.
     #[inline]
-    fn write_prepared(&mut self, now: Time) {
+    fn write_prepared(&mut self, now: impl Fn() -> Time) {
         let Outlet::Direct { link, half, writer } = &mut self.outlet else { return };
         let mut more = writer.is_idle();
         while more {
@@ -149,7 +193,7 @@ impl Live {
             self.connection.transmit_prepared(count, self.format);
             more = count == MAX_SLICES;
             if rest > 0
-                && let Some(Outgoing::Data(unit)) = outgoing(&mut self.connection, *link, self.format, now)
+                && let Some(Outgoing::Data(unit)) = outgoing(&mut self.connection, *link, self.format, &now)
             {
                 writer.resume(unit, rest);
             }
@@ -169,7 +213,7 @@ impl Live {
     /// What is left to say on the link of a closed session.
     pub(crate) fn last_words(&mut self, link: LinkId, format: &dyn WireFormat, now: Time) -> Vec<Outgoing> {
         let mut words = Vec::new();
-        while let Some(next) = outgoing(&mut self.connection, link, format, now) {
+        while let Some(next) = outgoing(&mut self.connection, link, format, || now) {
             let last = matches!(next, Outgoing::Close(_));
             words.push(next);
             if last {
@@ -231,10 +275,10 @@ pub(crate) fn outgoing(
     connection: &mut Connection,
     link: LinkId,
     format: &dyn WireFormat,
-    now: Time,
+    now: impl Fn() -> Time,
 ) -> Option<Outgoing> {
     loop {
-        return Some(match connection.poll_transmit(link, format, now)? {
+        return Some(match connection.poll_transmit(link, format, now())? {
             Action::Send { unit, .. } => Outgoing::Data(unit),
             Action::Ping => Outgoing::Ping(Bytes::new()),
             Action::Close { reason } => Outgoing::Close(close_frame(reason)),

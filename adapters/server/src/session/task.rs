@@ -3,7 +3,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use nosphere_core::{Cause, Event, Lent, LinkId, Reason, SendError, SessionError, State, Time, Unit};
+use nosphere_core::{Cause, Event, Lent, LinkId, Reason, SendError, SessionError, State, Unit};
 use nosphere_websocket::{Close, CloseState, Item, Outgoing, ProtocolError, ReadOutcome, Writer};
 use pin_project_lite::pin_project;
 
@@ -213,7 +213,7 @@ impl Driver {
 
     /// Writes out what the handler has sent, and the acknowledgements of what it took.
     fn flush(&self) {
-        flush_own(&self.cell, &mut self.cell.lock(), self.cell.now(), self.took > 0);
+        flush_own(&self.cell, &mut self.cell.lock(), self.took > 0);
         dirty::flush();
     }
 
@@ -248,10 +248,9 @@ impl Driver {
     /// If that is all there is to do, the handler comes to rest: it is done with what it was given, or waits.
     fn poll_io(&mut self, cx: &mut Context<'_>, rest: Activity) -> Poll<Option<Event>> {
         let mut live = self.cell.lock();
-        let now = self.cell.now();
-        flush_own(&self.cell, &mut live, now, std::mem::take(&mut self.took) > 0);
+        flush_own(&self.cell, &mut live, std::mem::take(&mut self.took) > 0);
         if let Some(link) = live.arrived.take() {
-            if let Some(mut old) = self.link.replace(link)
+            if let Some(mut old) = self.link.replace(*link)
                 && let LinkIo::Queued(queued) = &mut old.io
             {
                 queued.1.close(close_frame(Reason::Fenced));
@@ -269,7 +268,7 @@ impl Driver {
                     && live.blocked
                     && half.as_ref().poll_write_ready(cx).is_ready()
                 {
-                    live.write(now);
+                    live.write(|| self.cell.now());
                     if live.blocked {
                         // Readiness was stale, and is clear now: this registers for the next.
                         if let Outlet::Direct { half, .. } = &live.outlet
@@ -284,10 +283,11 @@ impl Driver {
             }
             LinkIo::Queued(queued) => {
                 let (io, writer) = &mut **queued;
+                let now = self.cell.now();
                 let Live { connection, format, outlet, .. } = &mut *live;
                 // Another link may have the session by now.
                 let current = matches!(outlet, Outlet::Task(id) if *id == link.id);
-                let flushed = writer.poll_flush(Pin::new(io), cx, || outgoing(connection, link.id, *format, now));
+                let flushed = writer.poll_flush(Pin::new(io), cx, || outgoing(connection, link.id, *format, || now));
                 if flushed.is_pending() {
                     connection.handle_blocked(link.id);
                 }
@@ -331,6 +331,7 @@ impl Driver {
                 return false;
             }
             self.cell.rest(live, rest);
+            live.connection.release();
         }
         true
     }
@@ -396,7 +397,7 @@ impl Driver {
         let mut live = self.cell.lock();
         let now = self.cell.now();
         // What was sent before goes out before the answer to the close.
-        live.write(now);
+        live.write(|| now);
         let writer = writer(&mut live.outlet, link);
         let reason = match end {
             End::Close(close) => {
@@ -459,9 +460,9 @@ impl Driver {
         let mut live = cell.lock();
         live.dirty = false;
         if let Some(link) = live.arrived.take() {
-            self.link = Some(link);
+            self.link = Some(*link);
         }
-        live.write(now);
+        live.write(|| now);
         let format = live.format;
         let rest = self.link.as_ref().map(|link| live.last_words(link.id, format, now)).unwrap_or_default();
         // The handler has had its chance; what is remembered of the session holds no messages.
@@ -480,7 +481,7 @@ impl Drop for Driver {
         self.cell.abandon();
         let mut live = self.cell.lock();
         self.cell.rest(&mut live, Activity::Idle);
-        flush_own(&self.cell, &mut live, self.cell.now(), true);
+        flush_own(&self.cell, &mut live, true);
         drop(live);
         self.cell.clear();
     }
@@ -488,10 +489,10 @@ impl Drop for Driver {
 
 /// Writes out what a session has to say, if it has. `took`: what was taken since then may have to be acknowledged.
 #[inline]
-fn flush_own(cell: &Arc<Cell>, live: &mut Live, now: Time, took: bool) {
+fn flush_own(cell: &Arc<Cell>, live: &mut Live, took: bool) {
     let wants = live.dirty || live.wants_write(took);
-    if wants && caught(|| cell.flush_live(live, now)).is_err() {
-        cell.cut_live(live, now);
+    if wants && caught(|| cell.flush_live(live, || cell.now())).is_err() {
+        cell.cut_live(live, cell.now());
     }
 }
 
@@ -559,7 +560,7 @@ fn handle_items(
 /// What was read may have to be answered at once.
 fn settle_read(cell: &Arc<Cell>, live: &mut Live) {
     if live.wants_write(true) {
-        live.write(cell.now());
+        live.write(|| cell.now());
     }
     cell.settle(live);
 }
