@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::{DecodeError, EncodeError, Payload, Reply, Request, ResumeToken, SessionId, Text, Unit};
+use crate::{DecodeError, EncodeError, Lent, Payload, Reply, Request, ResumeToken, SessionId, Text, Unit};
 
 /// A unit of the protocol (SPEC §2). Only messages are counted and replayed; everything else can be made again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -197,6 +197,34 @@ pub trait WireFormat: std::fmt::Debug + Send + Sync {
     ///
     /// [`DecodeError::Payload`] when the unit is a message with an unreadable payload, else [`DecodeError::Malformed`].
     fn decode(&self, unit: Unit) -> Result<Frame, DecodeError>;
+
+    /// Reads a frame from a unit that is only lent: a format that copies what it keeps, and no more, needs less memory than
+    /// one that is given a copy of the unit.
+    ///
+    /// # Errors
+    ///
+    /// As [`decode`](Self::decode).
+    fn decode_lent(&self, unit: Lent<'_>) -> Result<Frame, DecodeError> {
+        self.decode(unit.to_unit())
+    }
+
+    /// Writes a message that its sender keeps: it may have to be sent again.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode).
+    fn encode_kept(&self, payload: &Payload) -> Result<Unit, EncodeError> {
+        self.encode(Frame::Message(payload.clone()))
+    }
+
+    /// Writes a message that nobody needs any more. It comes back if it cannot be written.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode).
+    fn encode_given(&self, payload: Payload) -> Result<Unit, (Payload, EncodeError)> {
+        self.encode_kept(&payload).map_err(|error| (payload, error))
+    }
 
     /// Whether units are text; otherwise they are binary. By default, a format with a separator is text.
     fn is_text(&self) -> bool {

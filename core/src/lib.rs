@@ -166,4 +166,4 @@ pub use message::{Kind, Message, Payload};
 pub use rules::{Delivery, Greets, Heartbeat, Protocol, Rules};
 pub use tag::{InvalidTag, Tag};
 pub use time::Time;
-pub use unit::{Encoded, Text, Unit, frame_header};
+pub use unit::{Encoded, Lent, Text, Unit, frame_header};

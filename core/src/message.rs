@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use crate::connection::too_deep;
-use crate::{EncodeError, Encoded, Frame, Json, JsonError, Reply, Request, RequestId, Text, WireFormat};
+use crate::{EncodeError, Encoded, Frame, Json, JsonError, Reply, Request, RequestId, Text, Unit, WireFormat};
 
 /// How many wire formats' encodings a shared message remembers; further ones are encoded for each recipient.
 const REMEMBERED_ENCODINGS: usize = 4;
@@ -174,6 +174,41 @@ struct Shared {
     encodings: [OnceLock<(&'static str, Result<Encoded, EncodeError>)>; REMEMBERED_ENCODINGS],
 }
 
+impl Shared {
+    /// What the message is in a format, made when it is first asked for. `None`: there are too many formats.
+    #[inline]
+    fn encoding(&self, format: &dyn WireFormat) -> Option<&Result<Encoded, EncodeError>> {
+        let name = format.name();
+        match self.encodings[0].get() {
+            // The same text at the same place: nearly always.
+            Some((known, encoding)) if std::ptr::eq(*known, name) => Some(encoding),
+            _ => self.any_encoding(name, format),
+        }
+    }
+
+    fn any_encoding(&self, name: &'static str, format: &dyn WireFormat) -> Option<&Result<Encoded, EncodeError>> {
+        let encodings = self
+            .encodings
+            .iter()
+            .map(|slot| slot.get_or_init(|| (name, self.encode(format).map(|unit| Encoded::shared(&unit)))));
+        encodings.into_iter().find(|(known, _)| *known == name).map(|(_, encoding)| encoding)
+    }
+
+    fn encode(&self, format: &dyn WireFormat) -> Result<Unit, EncodeError> {
+        if let Payload::Json(json) = &self.payload
+            && json.is_too_deep()
+        {
+            return Err(too_deep());
+        }
+        let payload = || self.payload.clone();
+        match self.marks.as_ref().and_then(|marks| marks.exchange) {
+            None => format.encode_kept(&self.payload),
+            Some(Exchange::Reply(id)) => format.encode(Frame::Reply(Reply { id, payload: payload() })),
+            Some(Exchange::Request(id)) => format.encode(Frame::Request(Request { id, payload: payload() })),
+        }
+    }
+}
+
 impl Message {
     /// Makes one message for many recipients.
     ///
@@ -307,26 +342,32 @@ impl Message {
         {
             return Err(too_deep());
         }
-        let encode = |payload: &Payload| {
-            let payload = payload.clone();
-            format.encode(match self.exchange() {
-                None => Frame::Message(payload),
-                Some(Exchange::Reply(id)) => Frame::Reply(Reply { id, payload }),
-                Some(Exchange::Request(id)) => Frame::Request(Request { id, payload }),
-            })
-        };
         match &self.0 {
-            Body::Own(payload) => encode(payload).map(Encoded::new),
-            Body::Shared(shared) => {
-                let name = format.name();
-                for slot in &shared.encodings {
-                    let entry = slot.get_or_init(|| (name, encode(&shared.payload).map(|unit| Encoded::shared(&unit))));
-                    if entry.0 == name {
-                        return entry.1.clone();
-                    }
-                }
-                encode(&shared.payload).map(Encoded::new)
+            Body::Own(payload) => format.encode_kept(payload).map(Encoded::new),
+            Body::Shared(shared) => match shared.encoding(format) {
+                Some(encoding) => encoding.clone(),
+                None => shared.encode(format).map(Encoded::new),
+            },
+        }
+    }
+
+    /// [`encode`](Self::encode) for a message that is not needed any more. It comes back if it cannot be encoded.
+    pub(crate) fn encode_last(self, format: &dyn WireFormat) -> Result<Encoded, (Self, EncodeError)> {
+        match self.0 {
+            Body::Own(Payload::Json(json)) if json.is_too_deep() => Err((json.into(), too_deep())),
+            Body::Own(payload) => {
+                format.encode_given(payload).map(Encoded::new).map_err(|(payload, error)| (payload.into(), error))
             }
+            Body::Shared(_) => self.encode(format).map_err(|error| (self, error)),
+        }
+    }
+
+    /// The unit of a message that is shared, from where all its recipients have it.
+    #[inline]
+    pub(crate) fn prepared(&self, format: &dyn WireFormat) -> Option<&Encoded> {
+        match &self.0 {
+            Body::Own(_) => None,
+            Body::Shared(shared) => shared.encoding(format)?.as_ref().ok(),
         }
     }
 }

@@ -28,19 +28,31 @@ const NEVER: u64 = u64::MAX;
 
 /// One deadline for each [`Timer`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Timers([u64; TIMERS]);
+pub(crate) struct Timers {
+    at: [u64; TIMERS],
+    /// The earliest: asked for with every message, and seldom another one.
+    next: u64,
+}
 
 impl Timers {
     pub(crate) fn new() -> Self {
-        Self([NEVER; TIMERS])
+        Self { at: [NEVER; TIMERS], next: NEVER }
     }
 
     pub(crate) fn set(&mut self, timer: Timer, at: Time) {
-        self.0[timer as usize] = at.0;
+        self.change(timer, at.0);
     }
 
+    #[inline]
     pub(crate) fn stop(&mut self, timer: Timer) {
-        self.0[timer as usize] = NEVER;
+        if self.at[timer as usize] != NEVER {
+            self.change(timer, NEVER);
+        }
+    }
+
+    fn change(&mut self, timer: Timer, at: u64) {
+        self.at[timer as usize] = at;
+        self.next = self.at.iter().copied().fold(NEVER, u64::min);
     }
 
     pub(crate) fn stop_all(&mut self) {
@@ -49,7 +61,7 @@ impl Timers {
 
     /// Stops the timer and says so, if it is due.
     pub(crate) fn expire(&mut self, timer: Timer, now: Time) -> bool {
-        let due = self.0[timer as usize] <= now.0;
+        let due = self.at[timer as usize] <= now.0;
         if due {
             self.stop(timer);
         }
@@ -57,11 +69,11 @@ impl Timers {
     }
 
     pub(crate) fn is_set(&self, timer: Timer) -> bool {
-        self.0[timer as usize] != NEVER
+        self.at[timer as usize] != NEVER
     }
 
+    #[inline]
     pub(crate) fn next(&self) -> Option<Time> {
-        let next = self.0.iter().copied().fold(NEVER, u64::min);
-        (next != NEVER).then_some(Time(next))
+        (self.next != NEVER).then_some(Time(self.next))
     }
 }

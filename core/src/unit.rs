@@ -50,6 +50,39 @@ impl Unit {
     }
 }
 
+/// A [`Unit`] that is only lent, by who has read it into a buffer of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "carriers move text or bytes, nothing else")]
+pub enum Lent<'a> {
+    /// Bytes without a known encoding.
+    Binary(&'a [u8]),
+    /// UTF-8 text.
+    Text(&'a str),
+}
+
+impl Lent<'_> {
+    /// The length that windows and size limits count, in bytes.
+    pub fn len(self) -> usize {
+        match self {
+            Self::Binary(bytes) => bytes.len(),
+            Self::Text(text) => text.len(),
+        }
+    }
+
+    /// Whether the unit holds no bytes at all.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// A copy of it.
+    pub fn to_unit(self) -> Unit {
+        match self {
+            Self::Binary(bytes) => Unit::Binary(Bytes::copy_from_slice(bytes)),
+            Self::Text(text) => Unit::Text(text.into()),
+        }
+    }
+}
+
 /// UTF-8 text that shares its bytes: cloning and slicing copy nothing.
 ///
 /// ```

@@ -2,7 +2,7 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use nosphere_core::{
-    DecodeError, EncodeError, Frame, Json, JsonEncoding, Kind, MAX_COUNT, Payload, PayloadError, ResumeToken,
+    DecodeError, EncodeError, Frame, Json, JsonEncoding, Kind, Lent, MAX_COUNT, Payload, PayloadError, ResumeToken,
     SessionId, Text, Unit, WireFormat, json,
 };
 
@@ -67,17 +67,45 @@ impl WireFormat for PlainFormat {
             Unit::Binary(bytes) => Payload::Binary(bytes),
         }))
     }
+
+    fn decode_lent(&self, unit: Lent<'_>) -> Result<Frame, DecodeError> {
+        Ok(Frame::Message(match unit {
+            Lent::Text(text) => read_lent(text),
+            Lent::Binary(bytes) => Payload::Binary(Bytes::copy_from_slice(bytes)),
+        }))
+    }
+
+    fn encode_given(&self, payload: Payload) -> Result<Unit, (Payload, EncodeError)> {
+        match payload {
+            Payload::Text(text) => Ok(Unit::Text(text)),
+            Payload::Json(json) => write_json(&json).map(Unit::Text).map_err(|error| (Payload::Json(json), error)),
+            Payload::Binary(bytes) => Ok(Unit::Binary(bytes)),
+        }
+    }
 }
 
 fn read_text(text: Text) -> Payload {
-    let trimmed = text.trim_matches(|c| c <= ' ');
-    if trimmed.starts_with(['{', '['])
-        && trimmed.ends_with(['}', ']'])
-        && let Ok(json) = Json::from_text(&text.slice_of(trimmed))
-    {
-        return Payload::Json(json);
+    match json_part(&text).map(|part| Json::from_text(&text.slice_of(part))) {
+        Some(Ok(json)) => Payload::Json(json),
+        Some(Err(_)) | None => Payload::Text(text),
     }
-    Payload::Text(text)
+}
+
+fn read_lent(text: &str) -> Payload {
+    match json_part(text).map(|part| Json::from_text(&part.into())) {
+        Some(Ok(json)) => Payload::Json(json),
+        Some(Err(_)) | None => Payload::Text(text.into()),
+    }
+}
+
+/// What may be JSON by its ends.
+fn json_part(text: &str) -> Option<&str> {
+    if !matches!(text.as_bytes(), [..=b' ' | b'{' | b'[', ..]) {
+        // Most text does not even begin like it.
+        return None;
+    }
+    let trimmed = text.trim_matches(|c| c <= ' ');
+    (trimmed.starts_with(['{', '[']) && trimmed.ends_with(['}', ']'])).then_some(trimmed)
 }
 
 fn write_json(json: &Json) -> Result<Text, EncodeError> {

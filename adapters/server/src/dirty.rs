@@ -4,11 +4,21 @@
 use std::cell::{Cell as Slot, RefCell};
 use std::sync::Arc;
 
+use nosphere_core::Time;
+
 use crate::contain::caught;
 use crate::session::Cell;
+use crate::topic::Roster;
+
+/// Who is to be flushed.
+enum Listed {
+    /// Those of a whole topic who are marked.
+    All(Arc<Roster>),
+    One(Arc<Cell>),
+}
 
 thread_local! {
-    static LIST: RefCell<Vec<Arc<Cell>>> = const { RefCell::new(Vec::new()) };
+    static LIST: RefCell<Vec<Listed>> = const { RefCell::new(Vec::new()) };
     /// The session whose task is being polled on this thread, by its address.
     static CURRENT: Slot<usize> = const { Slot::new(0) };
 }
@@ -20,8 +30,8 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
-    pub(crate) fn enter(cell: &Arc<Cell>) -> Self {
-        Self { outer: CURRENT.replace(Arc::as_ptr(cell) as usize) }
+    pub(crate) fn enter(session: usize) -> Self {
+        Self { outer: CURRENT.replace(session) }
     }
 }
 
@@ -36,9 +46,24 @@ pub(crate) fn is_current(cell: &Cell) -> bool {
     CURRENT.get() == std::ptr::from_ref(cell) as usize
 }
 
+/// What tells a session in a [`Scope`].
+pub(crate) fn address(cell: &Arc<Cell>) -> usize {
+    Arc::as_ptr(cell) as usize
+}
+
 /// Puts a session on the list. The caller has marked it as dirty, so that it is there once.
 pub(crate) fn push(cell: &Arc<Cell>) {
-    LIST.with_borrow_mut(|list| list.push(Arc::clone(cell)));
+    LIST.with_borrow_mut(|list| list.push(Listed::One(Arc::clone(cell))));
+}
+
+/// Puts all sessions of a topic on the list, of which the caller has marked some, or will before the next flush.
+pub(crate) fn push_all(roster: &Arc<Roster>) {
+    LIST.with_borrow_mut(|list| {
+        let known = matches!(list.last(), Some(Listed::All(last)) if Arc::ptr_eq(last, roster));
+        if !known {
+            list.push(Listed::All(Arc::clone(roster)));
+        }
+    });
 }
 
 /// Writes out everything on the list, unless a scope will.
@@ -50,13 +75,15 @@ pub(crate) fn flush_outside() {
 
 /// Writes out everything on the list.
 pub(crate) fn flush() {
+    if LIST.with_borrow(Vec::is_empty) {
+        return;
+    }
     // Taken out while it is used: a flush may put sessions on the list.
     let mut list = LIST.take();
-    for cell in list.drain(..) {
-        // A wire format of the application may panic; the others on the list have nothing to do with that.
-        if caught(|| cell.flush()).is_err() {
-            tracing::error!(session = %cell.id(), "a wire format panicked; the link is cut");
-            cell.cut();
+    for listed in list.drain(..) {
+        match listed {
+            Listed::All(roster) => flush_all(roster.values()),
+            Listed::One(cell) => flush_all(std::iter::once(&cell)),
         }
     }
     LIST.with_borrow_mut(|newer| {
@@ -65,6 +92,28 @@ pub(crate) fn flush() {
             *newer = list;
         }
     });
+}
+
+/// Writes out one after the other.
+fn flush_all<'a>(mut cells: impl Iterator<Item = &'a Arc<Cell>>) {
+    let Some(mut at) = cells.next() else { return };
+    let start = at;
+    let time = std::cell::OnceCell::new();
+    let now = || *time.get_or_init(|| start.now());
+    // A wire format of the application may panic; the others on the list have nothing to do with that.
+    while caught(|| flush_from(&mut at, &mut cells, &now)).is_err() {
+        at.cut();
+        let Some(next) = cells.next() else { return };
+        at = next;
+    }
+}
+
+fn flush_from<'a>(at: &mut &'a Arc<Cell>, cells: &mut impl Iterator<Item = &'a Arc<Cell>>, now: &impl Fn() -> Time) {
+    at.flush(now);
+    for cell in cells {
+        *at = cell;
+        cell.flush(now);
+    }
 }
 
 /// How much room the list keeps between flushes.

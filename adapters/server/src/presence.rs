@@ -108,25 +108,32 @@ pub(crate) struct Merge {
 }
 
 impl Merge {
-    pub(crate) fn next(&mut self, cell: &Cell) -> Option<Event> {
-        let change = |merge: &Self| {
-            let event = merge.changes(cell)?.take()?;
-            cell.lock().note_event();
-            Some(event)
-        };
+    #[inline]
+    pub(crate) fn next(&mut self, cell: &Cell, live: &mut Live) -> Option<Event> {
         if std::mem::take(&mut self.change_next)
-            && let Some(event) = change(self)
+            && let Some(event) = self.change(cell, live)
         {
             return Some(event);
         }
-        let event = cell.lock().take_event();
-        let Some(event) = event else { return change(self) };
+        let Some(event) = live.take_event() else { return self.change(cell, live) };
         self.change_next = true;
         if matches!(event, Event::Connected { .. } | Event::Resumed { .. }) {
             self.linked = true;
         } else if matches!(event, Event::Suspended | Event::Disconnected { .. }) {
             self.linked = false;
         }
+        Some(event)
+    }
+
+    /// An event came past the connection's queue.
+    pub(crate) fn passed(&mut self) {
+        self.change_next = true;
+    }
+
+    #[inline]
+    fn change(&self, cell: &Cell, live: &mut Live) -> Option<Event> {
+        let event = self.changes(cell)?.take()?;
+        live.note_event();
         Some(event)
     }
 

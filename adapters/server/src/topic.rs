@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use indexmap::IndexMap;
 use nosphere_core::{Message, SessionId};
 
-use crate::LocalAudience;
 use crate::room::Congestion;
 use crate::selection::View;
 use crate::session::Cell;
 use crate::tags::TagIndex;
+use crate::{LocalAudience, dirty};
 
 /// Sessions by id, in an order that does not depend on the seed of a hash map.
 pub(crate) type Roster = IndexMap<SessionId, Arc<Cell>>;
@@ -68,8 +68,9 @@ impl Topic {
         };
         self.in_order(|| {
             let members = self.members();
+            dirty::push_all(&members);
             let recipients = members.iter().filter(|(session, _)| left_out != Some(**session));
-            recipients.filter(|(_, cell)| cell.append(message)).count()
+            recipients.map(|(_, cell)| usize::from(cell.append_listed(message))).sum()
         })
     }
 

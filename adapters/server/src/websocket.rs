@@ -140,7 +140,7 @@ impl WebSocket {
 
 /// Reads to the end.
 async fn discard(io: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
-    let mut scratch = vec![0; 16 * 1024];
+    let mut scratch = vec![0; 1024];
     loop {
         let mut buffer = ReadBuf::new(&mut scratch);
         std::future::poll_fn(|cx| Pin::new(&mut *io).poll_read(cx, &mut buffer)).await?;

@@ -1,6 +1,7 @@
 use std::mem;
 
 use bytes::Bytes;
+use nosphere_core::Lent;
 
 use crate::batch::Batch;
 use crate::header::{Header, Kind, MAX_CONTROL, MAX_HEADER};
@@ -58,6 +59,36 @@ impl Decoder {
             self.partial = None;
         }
         result
+    }
+
+    /// The message that `input` is, if it is one and no more: most reads of servers are. It is unmasked in place, and lent.
+    ///
+    /// With `None`, nothing has happened: [`decode`](Self::decode) takes what this does not.
+    pub(crate) fn lend<'i>(&mut self, input: &'i mut [u8]) -> Option<Result<Lent<'i>, ProtocolError>> {
+        if self.role == Role::Client || self.ended || self.partial.is_some() {
+            return None;
+        }
+        let (length, key) = match *input {
+            [_, second @ 0x80..=0xfd, a, b, c, d, ..] => (usize::from(second & 0x7f), [a, b, c, d]),
+            [_, 0xfe, high, low, a, b, c, d, ..] => (usize::from(u16::from_be_bytes([high, low])), [a, b, c, d]),
+            _ => return None,
+        };
+        let header = SMALL_HEADER + if input[1] == 0xfe { 2 } else { 0 };
+        let text = input[0] == 0x81;
+        // A length that is written too long is an error.
+        let short = length < 126 && input[1] == 0xfe;
+        let data = text || input[0] == 0x82;
+        if !data || short || length > self.max_message_size || input.len() != header + length {
+            return None;
+        }
+        let payload = &mut input[header..];
+        mask::apply(payload, key);
+        if !text {
+            return Some(Ok(Lent::Binary(payload)));
+        }
+        let text = simdutf8::basic::from_utf8(payload).map_err(|_| ProtocolError::InvalidUtf8);
+        self.ended = text.is_err();
+        Some(text.map(Lent::Text))
     }
 
     /// Whether a close or an error ended the stream.

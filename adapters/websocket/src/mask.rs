@@ -1,3 +1,5 @@
+use pulp::Arch;
+
 /// Applies a masking key (RFC 6455 §5.3); doing it twice undoes it.
 pub(crate) fn apply(bytes: &mut [u8], key: [u8; 4]) {
     let word = repeat(key);
@@ -8,13 +10,16 @@ pub(crate) fn apply(bytes: &mut [u8], key: [u8; 4]) {
         }
         return;
     };
-    // A block's length is constant, so that it compiles to the widest registers there are.
-    let (blocks, rest) = bytes.as_chunks_mut::<32>();
-    for block in blocks {
-        for part in block.as_chunks_mut::<8>().0 {
-            *part = (u64::from_le_bytes(*part) ^ word).to_le_bytes();
-        }
-    }
+    let rest = if length >= LONG {
+        let (blocks, rest) = bytes.split_at_mut(length - length % 128);
+        // Compiled once for each kind of processor, and chosen by the one that this is.
+        Arch::new().dispatch(|| apply_blocks::<128>(blocks, word));
+        rest
+    } else {
+        let (blocks, rest) = bytes.split_at_mut(length - length % 32);
+        apply_blocks::<32>(blocks, word);
+        rest
+    };
     for part in rest.as_chunks_mut::<8>().0 {
         *part = (u64::from_le_bytes(*part) ^ word).to_le_bytes();
     }
@@ -23,6 +28,19 @@ pub(crate) fn apply(bytes: &mut [u8], key: [u8; 4]) {
         *end = (last ^ repeat(advance(key, length))).to_le_bytes();
     }
 }
+
+/// Masks whole blocks. A block's length is constant, so that it compiles to the widest registers.
+#[inline(always)]
+fn apply_blocks<const N: usize>(bytes: &mut [u8], word: u64) {
+    for block in bytes.as_chunks_mut::<N>().0 {
+        for part in block.as_chunks_mut::<8>().0 {
+            *part = (u64::from_le_bytes(*part) ^ word).to_le_bytes();
+        }
+    }
+}
+
+/// From this length on it is worth finding out which processor this is.
+const LONG: usize = 512;
 
 /// The key as it applies to what follows the first `length` bytes.
 pub(crate) fn advance(key: [u8; 4], length: usize) -> [u8; 4] {
@@ -49,6 +67,12 @@ mod tests {
                 let expected: Vec<u8> = (0..length).map(|i| 0x55 ^ key[i % 4]).collect();
                 assert_eq!(bytes, expected, "{length} bytes cut at {cut}");
             }
+        }
+        for length in [511, 512, 513, 1000, 4096, 4099] {
+            let mut bytes = vec![0x55; length];
+            apply(&mut bytes, key);
+            let expected: Vec<u8> = (0..length).map(|i| 0x55 ^ key[i % 4]).collect();
+            assert_eq!(bytes, expected, "{length} bytes");
         }
     }
 }

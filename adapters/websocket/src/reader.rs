@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use nosphere_core::Lent;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::{Decoder, Item, ProtocolError};
@@ -46,12 +47,45 @@ impl Reader {
         cx: &mut Context<'_>,
         out: &mut Vec<Item>,
     ) -> Poll<io::Result<ReadOutcome>> {
+        self.poll_read(io, cx, |decoder, bytes| decode(decoder, bytes, out))
+    }
+
+    /// [`poll_read_items`](Self::poll_read_items), where a read that is one whole message is lent instead: there is no item
+    /// then.
+    ///
+    /// # Errors
+    ///
+    /// If the stream is broken.
+    pub fn poll_read_lent<'o>(
+        &mut self,
+        io: Pin<&mut (impl AsyncRead + ?Sized)>,
+        cx: &mut Context<'_>,
+        out: impl FnOnce() -> &'o mut Vec<Item>,
+        take: impl FnOnce(Lent<'_>),
+    ) -> Poll<io::Result<ReadOutcome>> {
+        self.poll_read(io, cx, |decoder, bytes| match decoder.lend(bytes) {
+            Some(Ok(message)) => {
+                take(message);
+                ReadOutcome::Items
+            }
+            Some(Err(error)) => ReadOutcome::Error(error),
+            None => decode(decoder, bytes, out()),
+        })
+    }
+
+    #[inline]
+    fn poll_read(
+        &mut self,
+        io: Pin<&mut (impl AsyncRead + ?Sized)>,
+        cx: &mut Context<'_>,
+        decode: impl FnOnce(&mut Decoder, &mut [u8]) -> ReadOutcome,
+    ) -> Poll<io::Result<ReadOutcome>> {
         if self.decoder.is_ended() {
             return Poll::Ready(Ok(ReadOutcome::End));
         }
         if !self.leftover.is_empty() {
             let mut leftover = std::mem::take(&mut self.leftover).to_vec();
-            return Poll::Ready(Ok(self.decode(&mut leftover, out)));
+            return Poll::Ready(Ok(decode(&mut self.decoder, &mut leftover)));
         }
         let mut buffer = BUFFER.take();
         // Zeroed once per thread.
@@ -59,7 +93,7 @@ impl Reader {
         let mut filled = ReadBuf::new(&mut buffer);
         let result = io.poll_read(cx, &mut filled).map_ok(|()| match filled.filled_mut() {
             [] => ReadOutcome::End,
-            bytes => self.decode(bytes, out),
+            bytes => decode(&mut self.decoder, bytes),
         });
         BUFFER.set(buffer);
         result
@@ -82,12 +116,12 @@ impl Reader {
     pub fn decoder(&self) -> &Decoder {
         &self.decoder
     }
+}
 
-    fn decode(&mut self, bytes: &mut [u8], out: &mut Vec<Item>) -> ReadOutcome {
-        match self.decoder.decode(bytes, out) {
-            Ok(()) => ReadOutcome::Items,
-            Err(error) => ReadOutcome::Error(error),
-        }
+fn decode(decoder: &mut Decoder, bytes: &mut [u8], out: &mut Vec<Item>) -> ReadOutcome {
+    match decoder.decode(bytes, out) {
+        Ok(()) => ReadOutcome::Items,
+        Err(error) => ReadOutcome::Error(error),
     }
 }
 

@@ -4,7 +4,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::{fmt, mem};
 
+use arrayvec::ArrayVec;
 use bytes::Bytes;
+use nosphere_core::Encoded;
 use tokio::io::AsyncWrite;
 
 use crate::outgoing::Frame;
@@ -56,11 +58,7 @@ impl Writer {
     ///
     /// If the stream is broken.
     pub fn flush(&mut self, io: &impl TryWrite, next: impl FnMut() -> Option<Outgoing>) -> io::Result<Flush> {
-        let write = |slices: &[IoSlice<'_>]| match io.try_write_vectored(slices) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
-            result => Poll::Ready(result),
-        };
-        match self.drive(write, next) {
+        match self.drive(try_write(io), next) {
             Poll::Ready(result) => result.map(|()| Flush::Done),
             Poll::Pending => Ok(Flush::Blocked),
         }
@@ -90,6 +88,34 @@ impl Writer {
         };
         ready!(self.drive(write, next))?;
         io.poll_flush(cx)
+    }
+
+    /// Writes one message, while the writer is [idle](Self::is_idle).
+    ///
+    /// # Errors
+    ///
+    /// If the stream is broken.
+    #[inline]
+    pub fn flush_one(&mut self, io: &impl TryWrite, unit: Encoded) -> io::Result<Flush> {
+        debug_assert!(self.is_idle());
+        let frame = Frame::data(unit, self.key());
+        match self.drive_one(frame, &mut try_write(io), &mut || None) {
+            Poll::Ready(result) => result.map(|()| Flush::Done),
+            Poll::Pending => Ok(Flush::Blocked),
+        }
+    }
+
+    /// Whether nothing comes before what is written next: no rest, no pong, no close.
+    pub fn is_idle(&self) -> bool {
+        !self.wants_write() && self.closing.state() == CloseState::Open
+    }
+
+    /// A message of which the beginning was written elsewhere, while the writer was [idle](Self::is_idle): the rest goes out
+    /// before anything else. For a server, whose frames have their [headers](Encoded::frame).
+    pub fn resume(&mut self, unit: Encoded, written: usize) {
+        debug_assert!(self.is_idle() && self.mask.is_none() && unit.frame().is_some_and(|frame| written < frame.len()));
+        self.rest.push(Frame::data(unit, None));
+        self.written = written;
     }
 
     /// Queues the answer to a ping. Of many that wait, the latest are sent (RFC 6455 §5.5.3 asks for one).
@@ -151,13 +177,59 @@ impl Writer {
         mut write: impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
         mut next: impl FnMut() -> Option<Outgoing>,
     ) -> Poll<io::Result<()>> {
+        if self.wants_write() || self.closing.state() != CloseState::Open {
+            return self.drive_many(&mut write, &mut next);
+        }
+        // Nearly always there is nothing to write, or one message, and the stream takes it.
+        let Some(first) = next() else { return Poll::Ready(Ok(())) };
+        let mut ahead = (Some(first), next());
+        if let (Some(Outgoing::Data(_)), None) = ahead
+            && let Some(Outgoing::Data(unit)) = ahead.0.take()
+        {
+            let frame = Frame::data(unit, self.key());
+            return self.drive_one(frame, &mut write, &mut next);
+        }
+        self.drive_many(&mut write, &mut || ahead.0.take().or_else(|| ahead.1.take()).or_else(&mut next))
+    }
+
+    fn drive_one(
+        &mut self,
+        frame: Frame,
+        write: &mut impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+        next: &mut impl FnMut() -> Option<Outgoing>,
+    ) -> Poll<io::Result<()>> {
+        let [header, body] = frame.parts().map(IoSlice::new);
+        let result = if header.is_empty() { write(&[body]) } else { write(&[header, body]) };
+        match result {
+            Poll::Ready(Ok(count)) if count == frame.len() => Poll::Ready(Ok(())),
+            Poll::Ready(Ok(count)) if count > 0 => {
+                self.rest.push(frame);
+                self.written = count;
+                self.drive_many(write, next)
+            }
+            Poll::Ready(result) => {
+                self.fail();
+                Poll::Ready(Err(result.err().unwrap_or_else(|| io::ErrorKind::WriteZero.into())))
+            }
+            Poll::Pending => {
+                self.rest.push(frame);
+                Poll::Pending
+            }
+        }
+    }
+
+    fn drive_many(
+        &mut self,
+        write: &mut impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+        next: &mut impl FnMut() -> Option<Outgoing>,
+    ) -> Poll<io::Result<()>> {
         let mut frames = match mem::take(&mut self.rest) {
             rest if rest.is_empty() => FRAMES.take(),
             rest => rest,
         };
         let result = loop {
-            let more = !frames.is_empty() || self.gather(&mut frames, &mut next);
-            let result = self.write_all(&mut frames, &mut write);
+            let more = !frames.is_empty() || self.gather(&mut frames, next);
+            let result = self.write_all(&mut frames, write);
             if !more || !matches!(result, Poll::Ready(Ok(()))) {
                 break result;
             }
@@ -215,13 +287,7 @@ impl Writer {
         write: &mut impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<()>> {
         while !frames.is_empty() {
-            // Few slices for few frames: the array is filled anew each time.
-            let written = match frames.len() {
-                1 => write_once::<2>(frames, self.written, write),
-                2..=8 => write_once::<16>(frames, self.written, write),
-                _ => write_once::<{ 2 * MAX_FRAMES }>(frames, self.written, write),
-            };
-            match ready!(written)? {
+            match ready!(write_once(frames, self.written, write))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 count => self.advance(frames, count),
             }
@@ -273,26 +339,31 @@ impl fmt::Debug for Writer {
     }
 }
 
-fn write_once<const SLICES: usize>(
+fn try_write(io: &impl TryWrite) -> impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    |slices| match io.try_write_vectored(slices) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+        result => Poll::Ready(result),
+    }
+}
+
+fn write_once(
     frames: &[Frame],
     written: usize,
     write: &mut impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
 ) -> Poll<io::Result<usize>> {
-    let mut slices = [IoSlice::new(&[]); SLICES];
-    let mut count = 0;
+    let mut slices = ArrayVec::<IoSlice<'_>, { 2 * MAX_FRAMES }>::new();
     let mut skip = written;
     for frame in frames {
         for part in frame.parts() {
             if part.len() <= skip {
                 skip -= part.len();
             } else {
-                slices[count] = IoSlice::new(&part[skip..]);
-                count += 1;
+                slices.push(IoSlice::new(&part[skip..]));
                 skip = 0;
             }
         }
     }
-    write(&slices[..count])
+    write(&slices)
 }
 
 /// Copies what comes first into `joined`, up to the size of one write.

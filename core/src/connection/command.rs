@@ -17,7 +17,24 @@ impl Connection {
     ///
     /// The message comes back, with the reason, when it cannot be taken.
     pub fn send(&mut self, message: impl Into<Message>, now: Time) -> Result<Sent, SendError> {
-        let message = message.into();
+        self.send_at(message.into(), || now)
+    }
+
+    /// [`send`](Self::send), where to know the time costs something: nearly always it does not matter.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    #[inline]
+    pub fn send_at(&mut self, message: Message, now: impl FnOnce() -> Time) -> Result<Sent, SendError> {
+        if self.takes(&message) {
+            self.session.outbox.append(message);
+            return Ok(Sent::Queued);
+        }
+        self.try_send(message, now())
+    }
+
+    fn try_send(&mut self, message: Message, now: Time) -> Result<Sent, SendError> {
         if !matches!(self.state, State::Connecting | State::Open | State::Suspended) {
             return Err(SendError::Closed(message));
         }
@@ -58,6 +75,33 @@ impl Connection {
         }
     }
 
+    /// [`send`](Self::send) for a message of many recipients, if that needs neither a decision nor the time: it is queued, or
+    /// nothing happens.
+    #[inline]
+    pub fn append(&mut self, message: &Message) -> bool {
+        let easy = self.takes(message);
+        if easy {
+            self.session.outbox.append(message.clone());
+        }
+        easy
+    }
+
+    /// Whether a message can be queued as it is. Nearly always.
+    #[inline]
+    fn takes(&self, message: &Message) -> bool {
+        let length = message.payload().len();
+        let simple = match message.payload() {
+            Payload::Binary(_) => !self.rules.text_only,
+            Payload::Json(json) => !json.is_too_deep(),
+            Payload::Text(_) => !self.rules.no_carriage_return,
+        };
+        simple
+            && self.state == State::Open
+            && !message.is_marked()
+            && length <= self.session.outbox.peer().bytes as usize
+            && self.session.outbox.fits(length, &self.config)
+    }
+
     /// Ends the session: flushes what is queued, within the close timeout, then says `close`. Later calls do nothing.
     ///
     /// Messages that wait to be taken, or come later, are not delivered; the peer learns which.
@@ -81,10 +125,21 @@ impl Connection {
     ///
     /// Taking may make an acknowledgement due, or let a client's held poll go: ask for transmits afterwards.
     #[must_use]
+    #[inline]
     pub fn poll_event(&mut self) -> Option<Event> {
+        if self.session.inbox.is_empty() { None } else { self.take_event() }
+    }
+
+    fn take_event(&mut self) -> Option<Event> {
         let event = self.session.inbox.pop();
         self.due.ack |= self.session.inbox.is_report_due() && self.rules().frames;
         event
+    }
+
+    /// Everything was taken, and the application waits: gives back what memory waiting events needed.
+    #[inline]
+    pub fn release(&mut self) {
+        self.session.inbox.shrink();
     }
 
     /// The next reply to a request of this side, whatever waits before it.

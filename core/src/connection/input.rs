@@ -4,8 +4,8 @@ use super::{Connection, FirstWords, Role};
 use crate::session::Arrived;
 use crate::timers::Timer;
 use crate::{
-    Close, DecodeError, Event, Frame, LinkId, MAX_COUNT, Reason, Reply, Request, SessionError, State, Time, Transport,
-    Unit, WireFormat,
+    Close, DecodeError, Event, Frame, Lent, LinkId, MAX_COUNT, Reason, Reply, Request, SessionError, State, Time,
+    Transport, Unit, WireFormat,
 };
 
 impl Connection {
@@ -21,6 +21,74 @@ impl Connection {
         let length = unit.len();
         let frame = format.decode(unit);
         self.handle_frame(frame, length, now);
+    }
+
+    /// [`handle_unit`](Self::handle_unit) for a unit that is only lent.
+    pub fn handle_lent(&mut self, link: LinkId, unit: Lent<'_>, format: &dyn WireFormat, now: Time) {
+        if self.role == Role::Client {
+            return self.handle_unit(link, unit.to_unit(), format, now);
+        }
+        if self.link_is(link) && self.state != State::Closed {
+            self.heard(now);
+            let frame = format.decode_lent(unit);
+            self.handle_frame(frame, unit.len(), now);
+        }
+    }
+
+    /// Server: [`handle_unit`](Self::handle_unit) and [`poll_event`](Self::poll_event) in one, for an application that
+    /// waits for events: a message that nothing waits before is given at once, and counts as received.
+    ///
+    /// Other events may wait when this gives none.
+    #[inline]
+    pub fn receive(
+        &mut self,
+        link: LinkId,
+        unit: Unit,
+        format: &dyn WireFormat,
+        now: impl FnOnce() -> Time,
+    ) -> Option<Event> {
+        let length = unit.len();
+        self.listens(link).then(|| self.receive_frame(format.decode(unit), length, now))?
+    }
+
+    /// [`receive`](Self::receive) for a unit that is only lent.
+    #[inline]
+    pub fn receive_lent(
+        &mut self,
+        link: LinkId,
+        unit: Lent<'_>,
+        format: &dyn WireFormat,
+        now: impl FnOnce() -> Time,
+    ) -> Option<Event> {
+        self.listens(link).then(|| self.receive_frame(format.decode_lent(unit), unit.len(), now))?
+    }
+
+    fn listens(&self, link: LinkId) -> bool {
+        debug_assert_eq!(self.role, Role::Server);
+        self.link_is(link) && self.state != State::Closed
+    }
+
+    #[inline]
+    fn receive_frame(
+        &mut self,
+        frame: Result<Frame, DecodeError>,
+        length: usize,
+        now: impl FnOnce() -> Time,
+    ) -> Option<Event> {
+        self.timers.stop(Timer::Liveness);
+        self.prove();
+        match frame {
+            Ok(Frame::Message(payload))
+                if self.state == State::Open && self.session.inbox.pass(length, self.rules.frames) =>
+            {
+                self.due.ack |= self.rules.frames && self.session.inbox.is_report_due();
+                Some(payload.detached(length).into())
+            }
+            frame => {
+                self.handle_frame(frame, length, now());
+                None
+            }
+        }
     }
 
     /// The carrier showed that the peer is there: a WebSocket pong, for one.

@@ -39,6 +39,8 @@ pub use server::{Attach, Batch, BatchAnswer, Fault, Opening};
 pub struct Connection {
     role: Role,
     protocol: Protocol,
+    /// Those of the protocol on the current transport.
+    rules: Rules,
     state: State,
     config: Arc<Config>,
     session: Session,
@@ -117,6 +119,12 @@ struct Due {
     probe: bool,
 }
 
+impl Due {
+    fn any(self) -> bool {
+        self.ack | self.ping | self.pong | self.probe
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Closing {
     by: Side,
@@ -129,7 +137,7 @@ struct Closing {
 
 impl Connection {
     fn rules(&self) -> Rules {
-        self.protocol.rules(self.transport)
+        self.rules
     }
 
     fn own_side(&self) -> Side {
@@ -263,6 +271,7 @@ impl Connection {
             self.ended_link = Some((old.id, Reason::Fenced));
         }
         self.transport = transport;
+        self.rules = self.protocol.rules(transport);
         self.link = Some(Link {
             id,
             greeting,
@@ -291,6 +300,7 @@ impl Connection {
         Self {
             role,
             protocol,
+            rules: protocol.rules(transport),
             state: State::Connecting,
             session: Session {
                 key: None,

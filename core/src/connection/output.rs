@@ -1,7 +1,7 @@
 //! What goes out over a link, in either role.
 
 use super::{Action, Connection, FirstWords, Role};
-use crate::rules::{Greets, Heartbeat};
+use crate::rules::{Delivery, Greets, Heartbeat};
 use crate::session::Next;
 use crate::timers::Timer;
 use crate::{Close, Encoded, Frame, LinkId, Opened, Reason, State, Text, Time, Transport, WireFormat};
@@ -15,6 +15,86 @@ impl Connection {
     /// client that moves to another link, as soon as the server has granted that one.
     #[must_use]
     pub fn poll_transmit(&mut self, link: LinkId, format: &dyn WireFormat, now: Time) -> Option<Action> {
+        if self.has_only_messages(link) {
+            if let Some(link) = &mut self.link {
+                link.blocked = false;
+            }
+            let (unit, number) = self.next_message(format)?;
+            return Some(Action::Send { unit, number: Some(number) });
+        }
+        self.poll_any(link, format, now)
+    }
+
+    /// What [`poll_transmit`](Self::poll_transmit) would give next for a WebSocket, as far as these are messages that are
+    /// [prepared](Encoded::frame) for many recipients: they can be written from where all have them. Then say how many of
+    /// them were handed to the link: [`transmit_prepared`](Self::transmit_prepared).
+    #[inline]
+    pub fn prepared<'a>(&'a self, link: LinkId, format: &'a dyn WireFormat) -> impl Iterator<Item = &'a Encoded> {
+        let only = self.has_only_messages(link) && self.rules.delivery != Delivery::Retained;
+        self.session.outbox.prepared(format, self.rules.delivery).take(if only { usize::MAX } else { 0 })
+    }
+
+    /// The first of those that were [prepared](Self::prepared) were handed to the link.
+    #[inline]
+    pub fn transmit_prepared(&mut self, count: usize, format: &dyn WireFormat) {
+        self.session.outbox.transmit_prepared(count, format, self.rules.delivery);
+        if let Some(link) = &mut self.link {
+            link.blocked = false;
+        }
+        if self.session.awaits_room {
+            self.notice_room();
+        }
+    }
+
+    /// Whether one message waits for a WebSocket, and there is nothing else to say on it.
+    #[inline]
+    pub fn has_one_message(&self, link: LinkId) -> bool {
+        self.session.outbox.waiting_for_link() == 1 && self.has_only_messages(link)
+    }
+
+    /// That [one](Self::has_one_message), if it is [prepared](Self::prepared) and the peer has room.
+    #[inline]
+    pub fn prepared_last(&self, format: &dyn WireFormat) -> Option<&Encoded> {
+        self.session.outbox.prepared_last(format, self.rules.delivery)
+    }
+
+    /// That one, with a unit of this length, was handed to the link.
+    #[inline]
+    pub fn transmit_last_prepared(&mut self, length: usize) {
+        self.session.outbox.transmit_last_prepared(length, self.rules.delivery);
+        if let Some(link) = &mut self.link {
+            link.blocked = false;
+        }
+        if self.session.awaits_room {
+            self.notice_room();
+        }
+    }
+
+    /// What [`poll_transmit`](Self::poll_transmit) would give for it.
+    #[inline]
+    pub fn transmit_last(&mut self, link: LinkId, format: &dyn WireFormat) -> Option<Encoded> {
+        debug_assert!(self.has_one_message(link));
+        if let Some(link) = &mut self.link {
+            link.blocked = false;
+        }
+        self.next_message(format).map(|(unit, _)| unit)
+    }
+
+    /// Whether there may be something to transmit: quick, and never wrong with a no.
+    pub fn wants_transmit(&self) -> bool {
+        let linked = self.link.as_ref().is_some_and(|link| link.greeting == FirstWords::None && !link.finish);
+        !linked || self.state != State::Open || self.due.any() || !self.session.outbox.is_flushed()
+    }
+
+    /// Whether messages are all that there may be to say on a link. Nearly always.
+    #[inline]
+    fn has_only_messages(&self, id: LinkId) -> bool {
+        let plain = self.link.as_ref().is_some_and(|link| link.id == id && link.greeting == FirstWords::None);
+        plain && self.state == State::Open && self.transport == Transport::WebSocket && !self.due.any()
+    }
+
+    /// Whatever there is to do.
+    fn poll_any(&mut self, link: LinkId, format: &dyn WireFormat, now: Time) -> Option<Action> {
         if let Some(candidate) = self.candidate.as_mut().filter(|candidate| candidate.link == link) {
             let first = !std::mem::replace(&mut candidate.pinged, true);
             return first.then(|| self.control(Frame::Ping { received: 0 }, format)).flatten();
@@ -106,12 +186,18 @@ impl Connection {
     }
 
     /// The next message that the link can carry, with its number; what it cannot becomes an error event.
+    #[inline]
     pub(super) fn next_message(&mut self, format: &dyn WireFormat) -> Option<(Encoded, u64)> {
+        if self.session.outbox.is_flushed() {
+            return None;
+        }
         let rules = self.rules();
         loop {
             match self.session.outbox.next(format, &rules, self.config.retained)? {
                 Next::Message { unit, number } => {
-                    self.notice_room();
+                    if self.session.awaits_room {
+                        self.notice_room();
+                    }
                     return Some((unit, number));
                 }
                 Next::Undeliverable(cause) => {

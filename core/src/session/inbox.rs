@@ -113,6 +113,24 @@ impl Inbox {
         Arrived::Accepted
     }
 
+    /// The next message of the current attachment arrived, and is taken at once: nothing waits before it. False, and nothing
+    /// has happened, if anything about it has to be looked at.
+    #[inline]
+    pub(crate) fn pass(&mut self, unit: usize, windowed: bool) -> bool {
+        let simple = self.waiting.is_empty() && self.position == self.accepted && self.anticipated.is_empty();
+        let fits = unit <= self.window.bytes as usize;
+        let beyond = windowed && self.exceeds(self.accepted - self.told, self.untold_bytes);
+        let passes = simple && fits && !beyond;
+        if passes {
+            self.position += 1;
+            self.accepted += 1;
+            self.taken += 1;
+            self.untold_bytes += unit;
+            self.unreported_bytes += unit;
+        }
+        passes
+    }
+
     fn hold(&mut self, event: Event) -> Held {
         if let Event::Reply(Reply { id, .. }) = &event {
             if let Some(at) = self.anticipated.iter().position(|known| known == id) {
@@ -299,7 +317,7 @@ impl Inbox {
 
     /// Gives back memory that a burst has left.
     pub(crate) fn shrink(&mut self) {
-        if self.waiting.is_empty() {
+        if self.waiting.is_empty() && self.waiting.capacity() > 0 {
             self.waiting = VecDeque::new();
         }
     }

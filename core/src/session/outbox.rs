@@ -87,13 +87,16 @@ impl Outbox {
         self.peer
     }
 
+    /// Queues a message without marks that [fits](Self::fits).
+    #[inline]
+    pub(crate) fn append(&mut self, message: Message) {
+        debug_assert!(!message.is_marked());
+        self.queued += message.payload().len();
+        self.entries.push_back(Entry { message, unit: 0, key: NO_KEY });
+    }
+
     /// Queues a message. `linked`: there is a link that it may go out on.
     pub(crate) fn push(&mut self, message: Message, linked: bool, delivery: Delivery, config: &Config) -> Pushed {
-        if !message.is_marked() && self.fits(message.payload().len(), config) {
-            // Nearly always.
-            self.append(Entry { message, unit: 0, key: NO_KEY });
-            return Pushed::Queued;
-        }
         let volatile = message.is_volatile();
         if volatile && !(linked && self.takes_volatile(delivery, config)) {
             return Pushed::Dropped;
@@ -123,7 +126,7 @@ impl Outbox {
             };
             place = place.filter(|&at| at != removed).map(|at| at - usize::from(removed < at));
         }
-        self.append(Entry { message, unit: 0, key });
+        self.push_back(Entry { message, unit: 0, key });
         let Some(older) = place.and_then(|at| self.entries.swap_remove_back(at)) else { return Pushed::Queued };
         self.forget(&older);
         Pushed::Replaced
@@ -150,8 +153,13 @@ impl Outbox {
     }
 
     fn is_window_closed(&self, delivery: Delivery) -> bool {
+        self.is_window_full(delivery, self.transmitted, self.in_flight)
+    }
+
+    #[inline]
+    fn is_window_full(&self, delivery: Delivery, messages: usize, bytes: usize) -> bool {
         let windowed = delivery == Delivery::Acknowledged;
-        windowed && (self.transmitted >= self.peer.messages as usize || self.in_flight >= self.peer.bytes as usize)
+        windowed && (messages >= self.peer.messages as usize || bytes >= self.peer.bytes as usize)
     }
 
     /// The message of a key that waits, and may still be replaced. After a resume there may be older ones before it.
@@ -194,7 +202,9 @@ impl Outbox {
                 && is_little(self.entries.len() - self.transmitted, self.queued.saturating_sub(self.in_flight))
     }
 
-    fn fits(&self, bytes: usize, config: &Config) -> bool {
+    /// Whether there is room for a message of this length without anything making room.
+    #[inline]
+    pub(crate) fn fits(&self, bytes: usize, config: &Config) -> bool {
         self.entries.len() < config.max_queued_messages
             && (self.queued + bytes <= config.max_queued_bytes || self.entries.is_empty())
     }
@@ -205,7 +215,11 @@ impl Outbox {
     }
 
     /// The next message for the link, if the peer's window has room for it (DLV-2).
+    #[inline]
     pub(crate) fn next(&mut self, format: &dyn WireFormat, rules: &Rules, retained: usize) -> Option<Next> {
+        if rules.delivery == Delivery::Written && !rules.no_carriage_return && self.transmitted == 0 {
+            return self.next_written(format);
+        }
         let windowed = rules.delivery == Delivery::Acknowledged;
         let limit = self.peer.bytes as usize;
         if self.is_window_closed(rules.delivery) {
@@ -240,6 +254,84 @@ impl Outbox {
             self.pop();
         }
         Some(Next::Message { unit, number })
+    }
+
+    /// [`next`](Self::next), where nothing is kept of what was handed to a link.
+    fn next_written(&mut self, format: &dyn WireFormat) -> Option<Next> {
+        let entry = self.entries.pop_front()?;
+        self.forget(&entry);
+        let Entry { message, unit, key } = entry;
+        match message.encode_last(format) {
+            Ok(unit) => {
+                self.numbered = self.numbered.saturating_sub(1);
+                self.acknowledged += 1;
+                Some(Next::Message { unit, number: self.acknowledged })
+            }
+            Err((message, error)) => {
+                self.push_back(Entry { message, unit, key });
+                self.entries.rotate_right(1);
+                Some(Next::Undeliverable(error.into()))
+            }
+        }
+    }
+
+    /// What [`next`](Self::next) would give one after the other, as far as it is prepared for many recipients.
+    #[inline]
+    pub(crate) fn prepared<'a>(
+        &'a self,
+        format: &'a dyn WireFormat,
+        delivery: Delivery,
+    ) -> impl Iterator<Item = &'a Encoded> {
+        let (mut messages, mut bytes) = (self.transmitted, self.in_flight);
+        self.entries.range(self.transmitted..).map_while(move |entry| {
+            let unit = entry.message.prepared(format).filter(|_| !self.is_window_full(delivery, messages, bytes))?;
+            let length = unit.payload().len();
+            messages += 1;
+            bytes += length;
+            let fits = delivery != Delivery::Acknowledged || length <= self.peer.bytes as usize;
+            fits.then_some(unit)
+        })
+    }
+
+    /// The only one of those, if nothing else waits.
+    #[inline]
+    pub(crate) fn prepared_last(&self, format: &dyn WireFormat, delivery: Delivery) -> Option<&Encoded> {
+        if self.waiting_for_link() != 1 || delivery == Delivery::Retained || self.is_window_closed(delivery) {
+            return None;
+        }
+        let unit = self.entries.back()?.message.prepared(format)?;
+        let limit = self.peer.bytes as usize;
+        let fits = delivery != Delivery::Acknowledged || unit.payload().len() <= limit;
+        fits.then_some(unit)
+    }
+
+    /// That one, with a unit of this length, was transmitted.
+    #[inline]
+    pub(crate) fn transmit_last_prepared(&mut self, length: usize, delivery: Delivery) {
+        if delivery == Delivery::Written {
+            return self.pop();
+        }
+        if let Some(entry) = self.entries.back_mut() {
+            entry.unit = length as u32;
+            self.in_flight += length;
+            self.transmitted += 1;
+            self.numbered = self.numbered.max(self.transmitted);
+        }
+    }
+
+    /// As many of those were transmitted.
+    #[inline]
+    pub(crate) fn transmit_prepared(&mut self, count: usize, format: &dyn WireFormat, delivery: Delivery) {
+        if delivery == Delivery::Written {
+            return (0..count).for_each(|_| self.pop());
+        }
+        for entry in self.entries.range_mut(self.transmitted..).take(count) {
+            let length = entry.message.prepared(format).map_or(0, |unit| unit.payload().len());
+            entry.unit = length as u32;
+            self.in_flight += length;
+        }
+        self.transmitted += count;
+        self.numbered = self.numbered.max(self.transmitted);
     }
 
     /// Removes the message that [`next`](Self::next) found undeliverable.
@@ -304,6 +396,12 @@ impl Outbox {
         self.acknowledged + self.numbered as u64
     }
 
+    /// How many messages were not handed to the link.
+    #[inline]
+    pub(crate) fn waiting_for_link(&self) -> usize {
+        self.entries.len() - self.transmitted
+    }
+
     /// Whether everything was handed to the link.
     pub(crate) fn is_flushed(&self) -> bool {
         self.transmitted == self.entries.len()
@@ -344,7 +442,7 @@ impl Outbox {
         entry.message
     }
 
-    fn append(&mut self, entry: Entry) {
+    fn push_back(&mut self, entry: Entry) {
         self.queued += entry.message.payload().len();
         if entry.message.is_marked() {
             self.volatile += usize::from(entry.message.is_volatile());

@@ -15,9 +15,34 @@ use super::is_plain;
 use crate::rules;
 use crate::transcode::literal_length;
 
+/// A unit, and how parts of it are kept.
+#[derive(Clone, Copy)]
+pub(super) enum Source<'a> {
+    /// Copied.
+    Lent(&'a str),
+    /// Shared.
+    Shared(&'a Text),
+}
+
+impl<'a> Source<'a> {
+    fn text(self) -> &'a str {
+        match self {
+            Self::Lent(text) => text,
+            Self::Shared(text) => text,
+        }
+    }
+
+    fn keep(self, part: &str) -> Text {
+        match self {
+            Self::Lent(_) => part.into(),
+            Self::Shared(text) => text.slice_of(part),
+        }
+    }
+}
+
 /// Reads a unit.
-pub(super) fn frame(unit: &Text) -> Result<Frame, DecodeError> {
-    let (name, body) = split(unit).ok_or(DecodeError::Malformed("no envelope of one member"))?;
+pub(super) fn frame(unit: Source<'_>) -> Result<Frame, DecodeError> {
+    let (name, body) = split(unit.text()).ok_or(DecodeError::Malformed("no envelope of one member"))?;
     let frame = match name {
         Name::Kind(kind) => return payload(unit, kind, body).map(Frame::Message),
         Name::Other(name) => match &*name {
@@ -67,7 +92,7 @@ fn member(body: &str) -> Option<(Name<'_>, &str)> {
 }
 
 /// A request's or a reply's number, and the message that follows.
-fn exchange(unit: &Text, body: &str) -> Result<(RequestId, Payload), DecodeError> {
+fn exchange(unit: Source<'_>, body: &str) -> Result<(RequestId, Payload), DecodeError> {
     const NO_MESSAGE: DecodeError = DecodeError::Malformed("a request or reply without a message");
     let (id, message) = body.split_once(',').ok_or(NO_MESSAGE)?;
     let id = rules::request(count(trim(id))?)?;
@@ -75,7 +100,7 @@ fn exchange(unit: &Text, body: &str) -> Result<(RequestId, Payload), DecodeError
     Ok((id, payload(unit, kind, body)?))
 }
 
-fn payload(unit: &Text, kind: Kind, body: &str) -> Result<Payload, DecodeError> {
+fn payload(unit: Source<'_>, kind: Kind, body: &str) -> Result<Payload, DecodeError> {
     match kind {
         Kind::Binary => binary(body),
         Kind::Json => json_value(unit, body).map(Payload::Json),
@@ -104,20 +129,20 @@ fn string(literal: &str) -> serde_json::Result<Cow<'_, str>> {
     }
 }
 
-fn shared_string(unit: &Text, literal: &str) -> serde_json::Result<Text> {
+fn shared_string(unit: Source<'_>, literal: &str) -> serde_json::Result<Text> {
     string(literal).map(|text| match text {
-        Cow::Borrowed(plain) => unit.slice_of(plain),
+        Cow::Borrowed(plain) => unit.keep(plain),
         Cow::Owned(text) => text.into(),
     })
 }
 
-fn text(unit: &Text, payload: &str) -> Result<Text, DecodeError> {
+fn text(unit: Source<'_>, payload: &str) -> Result<Text, DecodeError> {
     shared_string(unit, payload).map_err(|error| PayloadError::new(Kind::Text, error.to_string()).into())
 }
 
-fn json_value(unit: &Text, payload: &str) -> Result<Json, DecodeError> {
+fn json_value(unit: Source<'_>, payload: &str) -> Result<Json, DecodeError> {
     let checked = json::check(payload.as_bytes()).map_err(|error| PayloadError::new(Kind::Json, error.to_string()))?;
-    let bytes = if checked.breaks { json::compact(payload).into() } else { unit.bytes().slice_ref(payload.as_bytes()) };
+    let bytes = if checked.breaks { json::compact(payload).into() } else { unit.keep(payload).into_bytes() };
     Ok(Json::from_checked(bytes, JsonEncoding::Text))
 }
 
@@ -128,7 +153,7 @@ fn binary(payload: &str) -> Result<Payload, DecodeError> {
     Ok(Payload::Binary(bytes.into()))
 }
 
-fn control(unit: &Text, name: &str, body: &str) -> Result<Frame, DecodeError> {
+fn control(unit: Source<'_>, name: &str, body: &str) -> Result<Frame, DecodeError> {
     Ok(match name {
         "open" => {
             let OpenBody { attachment, window } = object(body)?;

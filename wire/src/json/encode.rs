@@ -54,7 +54,7 @@ pub(crate) fn push_string(out: &mut String, text: &str) {
 }
 
 /// A message that begins with what stands before the name of its kind.
-fn message(open: &str, payload: &Payload) -> Result<String, EncodeError> {
+pub(super) fn message(open: &str, payload: &Payload) -> Result<String, EncodeError> {
     match payload {
         Payload::Text(text) => Ok(string_frame(open, "text", text)),
         Payload::Json(json) => json_message(open, json),

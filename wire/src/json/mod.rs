@@ -3,8 +3,9 @@ mod encode;
 #[cfg(test)]
 mod tests;
 
+use decode::Source;
 pub(crate) use encode::push_string;
-use nosphere_core::{DecodeError, EncodeError, Frame, Unit, WireFormat};
+use nosphere_core::{DecodeError, EncodeError, Frame, Lent, Payload, Unit, WireFormat};
 
 const NAME: &str = "json";
 
@@ -30,15 +31,28 @@ impl WireFormat for JsonFormat {
 
     fn decode(&self, unit: Unit) -> Result<Frame, DecodeError> {
         match unit {
-            Unit::Text(text) => decode::frame(&text),
-            Unit::Binary(_) => Err(DecodeError::Malformed("binary, where the format is text")),
+            Unit::Text(text) => decode::frame(Source::Shared(&text)),
+            Unit::Binary(_) => Err(BINARY),
         }
+    }
+
+    fn decode_lent(&self, unit: Lent<'_>) -> Result<Frame, DecodeError> {
+        match unit {
+            Lent::Text(text) => decode::frame(Source::Lent(text)),
+            Lent::Binary(_) => Err(BINARY),
+        }
+    }
+
+    fn encode_kept(&self, payload: &Payload) -> Result<Unit, EncodeError> {
+        encode::message("{", payload).map(|unit| Unit::Text(unit.into()))
     }
 
     fn separator(&self) -> Option<u8> {
         Some(b'\n')
     }
 }
+
+const BINARY: DecodeError = DecodeError::Malformed("binary, where the format is text");
 
 /// Whether a JSON string literal of these characters needs no escapes, and has none.
 fn is_plain(text: &[u8]) -> bool {

@@ -8,9 +8,34 @@ use super::read::{Problem, Reader, Value};
 use super::{kind, walk};
 use crate::rules;
 
+/// A unit, and how parts of it are kept.
+#[derive(Clone, Copy)]
+pub(super) enum Source<'a> {
+    /// Copied.
+    Lent(&'a [u8]),
+    /// Shared.
+    Shared(&'a Bytes),
+}
+
+impl<'a> Source<'a> {
+    fn bytes(self) -> &'a [u8] {
+        match self {
+            Self::Lent(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+
+    fn keep(self, part: &[u8]) -> Bytes {
+        match self {
+            Self::Lent(_) => Bytes::copy_from_slice(part),
+            Self::Shared(bytes) => bytes.slice_ref(part),
+        }
+    }
+}
+
 /// Reads a unit.
-pub(super) fn frame(unit: &Bytes) -> Result<Frame, DecodeError> {
-    let mut reader = Reader::new(unit);
+pub(super) fn frame(unit: Source<'_>) -> Result<Frame, DecodeError> {
+    let mut reader = Reader::new(unit.bytes());
     let Ok(Value::Array(length)) = reader.value() else {
         return Err(DecodeError::Malformed("not an array"));
     };
@@ -34,26 +59,26 @@ pub(super) fn frame(unit: &Bytes) -> Result<Frame, DecodeError> {
     }
 }
 
-fn text(unit: &Bytes, reader: &mut Reader<'_>) -> Result<Payload, Problem> {
+fn text(unit: Source<'_>, reader: &mut Reader<'_>) -> Result<Payload, Problem> {
     let Value::Str(text) = reader.value()? else { return Err("not a string") };
-    Text::from_utf8(unit.slice_ref(text)).map(Payload::Text).map_err(|_| "not UTF-8")
+    Text::from_utf8(unit.keep(text)).map(Payload::Text).map_err(|_| "not UTF-8")
 }
 
-fn json(unit: &Bytes, reader: &mut Reader<'_>) -> Result<Payload, Problem> {
+fn json(unit: Source<'_>, reader: &mut Reader<'_>) -> Result<Payload, Problem> {
     let start = reader.rest();
     walk(reader, &mut ())?;
-    let payload = unit.slice_ref(&start[..start.len() - reader.rest().len()]);
+    let payload = unit.keep(&start[..start.len() - reader.rest().len()]);
     Ok(Payload::Json(Json::from_checked(payload, JsonEncoding::MessagePack)))
 }
 
-fn binary(unit: &Bytes, reader: &mut Reader<'_>) -> Result<Payload, Problem> {
+fn binary(unit: Source<'_>, reader: &mut Reader<'_>) -> Result<Payload, Problem> {
     let Value::Bin(bytes) = reader.value()? else { return Err("not bin") };
-    Ok(Payload::Binary(unit.slice_ref(bytes)))
+    Ok(Payload::Binary(unit.keep(bytes)))
 }
 
 /// The elements of a frame's array that were not read yet.
 struct Fields<'a> {
-    unit: &'a Bytes,
+    unit: Source<'a>,
     reader: Reader<'a>,
     left: u32,
 }
@@ -78,7 +103,7 @@ impl<'a> Fields<'a> {
     fn payload(
         &mut self,
         kind: Kind,
-        read: fn(&Bytes, &mut Reader<'a>) -> Result<Payload, Problem>,
+        read: fn(Source<'_>, &mut Reader<'a>) -> Result<Payload, Problem>,
     ) -> Result<Payload, DecodeError> {
         self.take()?;
         read(self.unit, &mut self.reader).map_err(|problem| PayloadError::new(kind, problem).into())
@@ -148,7 +173,7 @@ impl<'a> Fields<'a> {
     fn string(&mut self) -> Result<Text, DecodeError> {
         const FAULT: DecodeError = DecodeError::Malformed("not a string");
         let Value::Str(text) = self.value()? else { return Err(FAULT) };
-        Text::from_utf8(self.unit.slice_ref(text)).map_err(|_| FAULT)
+        Text::from_utf8(self.unit.keep(text)).map_err(|_| FAULT)
     }
 
     fn value(&mut self) -> Result<Value<'a>, DecodeError> {

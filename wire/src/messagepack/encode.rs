@@ -15,9 +15,9 @@ pub(super) fn frame(frame: &Frame) -> Result<Vec<u8>, EncodeError> {
         return Err(EncodeError::new(NAME, fault));
     }
     match frame {
-        Frame::Message(payload) => message(&[FIXARRAY | 2], payload),
-        Frame::Request(Request { id, payload }) => message(&exchange(kind::REQUEST, *id), payload),
-        Frame::Reply(Reply { id, payload }) => message(&exchange(kind::REPLY, *id), payload),
+        Frame::Message(payload) => message(payload),
+        Frame::Request(Request { id, payload }) => message_behind(&exchange(kind::REQUEST, *id), payload),
+        Frame::Reply(Reply { id, payload }) => message_behind(&exchange(kind::REPLY, *id), payload),
         Frame::Ack { .. }
         | Frame::Close(_)
         | Frame::Open(_)
@@ -47,8 +47,13 @@ fn written(open: &[u8], room: usize, write: impl FnOnce(&mut Vec<u8>) -> Written
     Ok(out)
 }
 
+/// A message.
+pub(super) fn message(payload: &Payload) -> Result<Vec<u8>, EncodeError> {
+    message_behind(&[FIXARRAY | 2], payload)
+}
+
 /// A message that begins with what stands before its kind.
-fn message(open: &[u8], payload: &Payload) -> Result<Vec<u8>, EncodeError> {
+fn message_behind(open: &[u8], payload: &Payload) -> Result<Vec<u8>, EncodeError> {
     match payload {
         Payload::Json(json) => json_message(open, json),
         Payload::Text(text) => written(open, 1 + head_length(text.len()) + text.len(), |out| {

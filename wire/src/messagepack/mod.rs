@@ -5,7 +5,8 @@ mod read;
 mod tests;
 mod walk;
 
-use nosphere_core::{DecodeError, EncodeError, Frame, Unit, WireFormat};
+use decode::Source;
+use nosphere_core::{DecodeError, EncodeError, Frame, Lent, Payload, Unit, WireFormat};
 pub(crate) use read::{Problem, Reader};
 pub(crate) use walk::{Sink, walk};
 
@@ -34,11 +35,24 @@ impl WireFormat for MessagePackFormat {
 
     fn decode(&self, unit: Unit) -> Result<Frame, DecodeError> {
         match unit {
-            Unit::Binary(bytes) => decode::frame(&bytes),
-            Unit::Text(_) => Err(DecodeError::Malformed("text, where the format is binary")),
+            Unit::Binary(bytes) => decode::frame(Source::Shared(&bytes)),
+            Unit::Text(_) => Err(TEXT),
         }
     }
+
+    fn decode_lent(&self, unit: Lent<'_>) -> Result<Frame, DecodeError> {
+        match unit {
+            Lent::Binary(bytes) => decode::frame(Source::Lent(bytes)),
+            Lent::Text(_) => Err(TEXT),
+        }
+    }
+
+    fn encode_kept(&self, payload: &Payload) -> Result<Unit, EncodeError> {
+        encode::message(payload).map(|unit| Unit::Binary(unit.into()))
+    }
 }
+
+const TEXT: DecodeError = DecodeError::Malformed("text, where the format is binary");
 
 /// The kinds of SPEC §3.2.
 mod kind {

@@ -81,6 +81,10 @@ impl Cell {
         Ok(cell)
     }
 
+    pub(crate) fn now(&self) -> Time {
+        self.shared.clock.now()
+    }
+
     pub(crate) fn id(&self) -> SessionId {
         self.id
     }
@@ -185,7 +189,7 @@ impl Cell {
     pub(crate) fn send(self: &Arc<Self>, message: Message) -> Result<Sent, SendError> {
         let result = {
             let mut live = self.lock();
-            let result = live.connection.send(message, self.shared.clock.now());
+            let result = live.connection.send_at(message, || self.shared.clock.now());
             self.note_room(&mut live);
             self.mark(&mut live);
             result
@@ -199,7 +203,19 @@ impl Cell {
         matches!(self.append_or_refuse(message), Ok(Sent::Queued | Sent::Replaced))
     }
 
+    /// The same for one of many, who are [on the list](dirty::push_all) together.
     #[inline]
+    pub(crate) fn append_listed(self: &Arc<Self>, message: &Message) -> bool {
+        let mut live = self.lock();
+        if live.connection.append(message) {
+            self.note_room(&mut live);
+            live.dirty = true;
+            return true;
+        }
+        drop(live);
+        self.append(message)
+    }
+
     pub(crate) fn append_or_refuse(self: &Arc<Self>, message: &Message) -> Result<Sent, SendError> {
         let mut live = self.lock();
         let sent = live.connection.send(message.clone(), self.shared.clock.now());
@@ -278,7 +294,7 @@ impl Cell {
             Ok(()) => {
                 live.replace_outlet(outlet);
                 live.format = format;
-                live.arrived = Some(link);
+                live.arrived = Some(Box::new(link));
                 live.wake_task();
                 Ok(())
             }
@@ -392,33 +408,42 @@ impl Cell {
         }
     }
 
-    /// Writes out what the session has to say, or wakes who does.
-    pub(crate) fn flush(self: &Arc<Self>) {
+    /// Writes out what the session has to say, or wakes who does, unless somebody has done so since it was marked.
+    #[inline]
+    pub(crate) fn flush(self: &Arc<Self>, now: impl Fn() -> Time) {
         let mut live = self.lock();
-        live.dirty = false;
-        live.write(self.shared.clock.now());
-        if live.blocked || matches!(live.outlet, Outlet::Task(_)) || live.is_closing_socket() {
-            self.wake_task(&live);
+        if live.dirty {
+            self.flush_live(&mut live, now);
         }
-        self.settle(&mut live);
     }
 
-    /// There may be something to write, now that events were taken.
-    pub(crate) fn touch(self: &Arc<Self>) {
-        self.mark(&mut self.lock());
+    /// The same, for one that is locked.
+    pub(crate) fn flush_live(self: &Arc<Self>, live: &mut Live, now: impl Fn() -> Time) {
+        live.dirty = false;
+        live.write(now);
+        if live.blocked || matches!(live.outlet, Outlet::Task(_)) || live.is_closing_socket() {
+            self.wake_task(live);
+        }
+        self.settle(live);
     }
 
     /// Takes the link away, after something went wrong while it was written to. The client may resume.
     pub(crate) fn cut(self: &Arc<Self>) {
-        let mut live = self.lock();
+        self.cut_live(&mut self.lock(), self.now());
+    }
+
+    /// The same, for one that is locked.
+    #[cold]
+    pub(crate) fn cut_live(self: &Arc<Self>, live: &mut Live, now: Time) {
+        tracing::error!(session = %self.id, "a wire format panicked; the link is cut");
         live.dirty = false;
         live.outlet = Outlet::None;
         if let Some(link) = live.connection.link() {
-            live.connection.handle_detach(link, Reason::Internal, self.shared.clock.now());
+            live.connection.handle_detach(link, Reason::Internal, now);
         }
         live.wake_carrier();
         live.wake_task();
-        self.settle(&mut live);
+        self.settle(live);
     }
 
     /// Changes the connection, and does what follows from that.
@@ -462,12 +487,14 @@ impl Cell {
 
     /// There may be something to write.
     fn mark(self: &Arc<Self>, live: &mut Live) {
-        if !std::mem::replace(&mut live.dirty, true) {
+        // A task sees to its own session before it gives up the thread.
+        if !std::mem::replace(&mut live.dirty, true) && !dirty::is_current(self) {
             dirty::push(self);
         }
     }
 
     /// Wakes the task if there are events for it, and keeps the deadline.
+    #[inline]
     pub(crate) fn settle(self: &Arc<Self>, live: &mut Live) {
         if live.connection.has_events() {
             self.wake_task(live);
@@ -476,9 +503,14 @@ impl Cell {
         if let Some(at) = live.connection.poll_timeout()
             && at < live.scheduled
         {
-            live.scheduled = at;
-            self.shared.deadlines.schedule(at, self);
+            self.schedule(live, at);
         }
+    }
+
+    #[cold]
+    fn schedule(self: &Arc<Self>, live: &mut Live, at: Time) {
+        live.scheduled = at;
+        self.shared.deadlines.schedule(at, self);
     }
 
     fn wake_task(&self, live: &Live) {

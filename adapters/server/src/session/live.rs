@@ -1,9 +1,12 @@
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::task::Waker;
 
+use arrayvec::ArrayVec;
 use bytes::Bytes;
-use nosphere_core::{Action, Connection, Event, LinkId, Reason, RequestId, State, Text, Time, WireFormat};
+use nosphere_core::{Action, Connection, Encoded, Event, LinkId, Reason, RequestId, State, Text, Time, WireFormat};
 use nosphere_websocket::{Close, CloseState, Flush, Outgoing, Writer};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
@@ -21,7 +24,7 @@ pub(crate) struct Live {
     pub(crate) format: &'static dyn WireFormat,
     pub(crate) outlet: Outlet,
     /// A WebSocket that the task has not seen yet.
-    pub(crate) arrived: Option<Link>,
+    pub(crate) arrived: Option<Box<Link>>,
     /// The socket took no more; the task waits until it does.
     pub(crate) blocked: bool,
     /// The session's task.
@@ -33,7 +36,7 @@ pub(crate) struct Live {
     /// The earliest time at which the deadlines will call.
     pub(super) scheduled: Time,
     /// On some thread's list of sessions to flush.
-    pub(super) dirty: bool,
+    pub(crate) dirty: bool,
     pub(super) ended: bool,
     /// The same, and it has left everything that it was in by its id.
     pub(super) gone: bool,
@@ -81,6 +84,9 @@ pub(crate) enum Outlet {
     None,
 }
 
+/// The most frames that one write takes from where all have them.
+const MAX_SLICES: usize = 64;
+
 /// There is no deadline.
 pub(super) const NEVER: Time = Time(u64::MAX);
 
@@ -106,26 +112,105 @@ impl Live {
         self.events += 1;
     }
 
+    /// Whether there may be something to write; where others write, whether they are to look, which is for the caller to say.
+    #[inline]
+    pub(crate) fn wants_write(&self, others: bool) -> bool {
+        let Outlet::Direct { writer, .. } = &self.outlet else { return others };
+        self.connection.wants_transmit() || writer.wants_write()
+    }
+
     /// Writes as much as the socket takes, or wakes whoever carries the link.
-    pub(crate) fn write(&mut self, now: Time) {
+    ///
+    /// `now` is asked for where it matters, which is seldom.
+    #[inline]
+    pub(crate) fn write(&mut self, now: impl Fn() -> Time) {
+        if !self.write_last(&now) {
+            self.write_any(now);
+        }
+    }
+
+    /// Writes one message that is prepared for many recipients, if it is all there is and the socket takes it.
+    #[inline]
+    fn write_last(&mut self, now: impl Fn() -> Time) -> bool {
+        let Outlet::Direct { link, half, writer } = &mut self.outlet else { return false };
+        if !writer.is_idle() || !self.connection.has_one_message(*link) {
+            return false;
+        }
+        let prepared = self.connection.prepared_last(self.format);
+        let Some((unit, frame)) = prepared.and_then(|unit| Some((unit, unit.frame()?))) else {
+            let link = *link;
+            let unit = self.connection.transmit_last(link, self.format);
+            let Some(flushed) = unit.map(|unit| writer.flush_one(half, unit)) else { return false };
+            self.note_flush(link, &flushed, now);
+            return true;
+        };
+        // Whatever is wrong shows again where it is dealt with; what was written in part is gone on with there.
+        match half.try_write(frame) {
+            Ok(written) if written == frame.len() => {
+                let length = unit.payload().len();
+                self.connection.transmit_last_prepared(length);
+                self.blocked = false;
+                true
+            }
+            Ok(written) if written > 0 => {
+                self.connection.transmit_last(*link, self.format).inspect(|unit| writer.resume(unit.clone(), written));
+                false
+            }
+            Ok(_) | Err(_) => false,
+        }
+    }
+
+    #[inline]
+    fn note_flush(&mut self, link: LinkId, flushed: &io::Result<Flush>, now: impl Fn() -> Time) {
+        match flushed {
+            Ok(Flush::Done) => self.blocked = false,
+            Ok(Flush::Blocked) => {
+                self.blocked = true;
+                self.connection.handle_blocked(link);
+            }
+            Err(_) => {
+                self.connection.handle_detach(link, Reason::Lost, now());
+                self.outlet = Outlet::None;
+            }
+        }
+    }
+
+    fn write_any(&mut self, now: impl Fn() -> Time) {
+        let time = OnceCell::new();
+        let now = || *time.get_or_init(&now);
+        self.write_prepared(now);
+        if !self.wants_write(true) {
+            self.blocked = false;
+            return;
+        }
         let Self { connection, format, outlet, .. } = self;
         match outlet {
             Outlet::Direct { link, half, writer } => {
                 let link = *link;
-                match writer.flush(half, || outgoing(connection, link, *format, now)) {
-                    Ok(Flush::Done) => self.blocked = false,
-                    Ok(Flush::Blocked) => {
-                        self.blocked = true;
-                        connection.handle_blocked(link);
-                    }
-                    Err(_) => {
-                        connection.handle_detach(link, Reason::Lost, now);
-                        self.outlet = Outlet::None;
-                    }
-                }
+                let flushed = writer.flush(half, || outgoing(connection, link, *format, now));
+                self.note_flush(link, &flushed, now);
             }
             Outlet::Carrier => self.wake_carrier(),
             Outlet::Task(_) | Outlet::None => {}
+        }
+    }
+
+    /// Writes what is prepared for many recipients, from where all have it. What the socket does not take is left.
+    #[inline]
+    fn write_prepared(&mut self, now: impl Fn() -> Time) {
+        let Outlet::Direct { link, half, writer } = &mut self.outlet else { return };
+        let mut more = writer.is_idle();
+        while more {
+            let frames = self.connection.prepared(*link, self.format).map_while(Encoded::frame);
+            // Whatever is wrong shows again where it is dealt with.
+            let Some((count, rest)) = write_some(half, frames) else { return };
+            self.connection.transmit_prepared(count, self.format);
+            more = count == MAX_SLICES;
+            if rest > 0
+                && let Some(Outgoing::Data(unit)) = outgoing(&mut self.connection, *link, self.format, &now)
+            {
+                writer.resume(unit, rest);
+            }
         }
     }
 
@@ -142,7 +227,7 @@ impl Live {
     /// What is left to say on the link of a closed session.
     pub(crate) fn last_words(&mut self, link: LinkId, format: &dyn WireFormat, now: Time) -> Vec<Outgoing> {
         let mut words = Vec::new();
-        while let Some(next) = outgoing(&mut self.connection, link, format, now) {
+        while let Some(next) = outgoing(&mut self.connection, link, format, || now) {
             let last = matches!(next, Outgoing::Close(_));
             words.push(next);
             if last {
@@ -181,15 +266,33 @@ impl Live {
     }
 }
 
+/// Writes as many frames as one write takes. How many were written whole, and how much of the next one; or nothing was.
+#[inline]
+fn write_some<'a>(half: &OwnedWriteHalf, mut frames: impl Iterator<Item = &'a Bytes>) -> Option<(usize, usize)> {
+    let first = frames.next()?;
+    let Some(second) = frames.next() else {
+        let written = half.try_write(first).ok()?;
+        return Some(if written == first.len() { (1, 0) } else { (0, written) });
+    };
+    let mut slices = ArrayVec::<IoSlice<'_>, MAX_SLICES>::new();
+    for frame in [first, second].into_iter().chain(frames.take(MAX_SLICES - 2)) {
+        slices.push(IoSlice::new(frame));
+    }
+    let mut rest = half.try_write_vectored(&slices).ok()?;
+    let whole = |slice: &&IoSlice<'_>| rest.checked_sub(slice.len()).inspect(|left| rest = *left).is_some();
+    let count = slices.iter().take_while(whole).count();
+    (count + rest > 0).then_some((count, rest))
+}
+
 /// The next thing to write to a WebSocket.
 pub(crate) fn outgoing(
     connection: &mut Connection,
     link: LinkId,
     format: &dyn WireFormat,
-    now: Time,
+    now: impl Fn() -> Time,
 ) -> Option<Outgoing> {
     loop {
-        return Some(match connection.poll_transmit(link, format, now)? {
+        return Some(match connection.poll_transmit(link, format, now())? {
             Action::Send { unit, .. } => Outgoing::Data(unit),
             Action::Ping => Outgoing::Ping(Bytes::new()),
             Action::Close { reason } => Outgoing::Close(close_frame(reason)),

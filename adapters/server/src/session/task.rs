@@ -1,15 +1,15 @@
 use std::cell::Cell as Slot;
-use std::future::Future as _;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use nosphere_core::{Cause, Event, Reason, SendError, SessionError, State, Unit};
+use nosphere_core::{Cause, Event, Lent, LinkId, Reason, SendError, SessionError, State, Unit};
 use nosphere_websocket::{Close, CloseState, Item, Outgoing, ProtocolError, ReadOutcome, Writer};
+use pin_project_lite::pin_project;
 
 use super::live::{Activity, Live, close_frame, outgoing};
 use super::{Cell, Link, LinkIo, Outlet};
-use crate::contain::contain;
+use crate::contain::{caught, contain};
 use crate::dirty::{self, Scope};
 use crate::presence::Merge;
 use crate::websocket::WebSocket;
@@ -17,9 +17,51 @@ use crate::{Client, Handler};
 
 /// The task of a session: gives events to its handler, one after the other, and reads the session's WebSocket, if it has
 /// one, meanwhile too.
-pub(crate) async fn run<H: Handler>(cell: Arc<Cell>, mut handler: H, link: Option<Link>) {
+pub(crate) fn run<H: Handler>(
+    cell: Arc<Cell>,
+    handler: H,
+    link: Option<Link>,
+) -> impl Future<Output = ()> + Send + 'static {
+    Task { session: dirty::address(&cell), task: drive(cell, handler, link) }
+}
+
+pin_project! {
+    /// Whatever a session's task does is done in the session's scope.
+    struct Task<F> {
+        session: usize,
+        #[pin]
+        task: F,
+    }
+}
+
+impl<F: Future> Future for Task<F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let _scope = Scope::enter(*this.session);
+        let polled = this.task.poll(cx);
+        // What a handler's end has sent to others.
+        dirty::flush();
+        polled
+    }
+}
+
+async fn drive<H: Handler>(cell: Arc<Cell>, handler: H, link: Option<Link>) {
     let client = Client::new(Arc::clone(&cell));
-    let mut driver = Driver { cell, link, end: None, merge: Merge::default(), took: 0, waker: None };
+    let mut driver = Driver {
+        cell,
+        link,
+        items: Vec::new(),
+        end: None,
+        merge: Merge::default(),
+        took: 0,
+        waker: None,
+        rested: false,
+    };
+    // Dropped before the driver, whatever happens: that one writes out what is left.
+    let mut handler = handler;
     let mut failed = false;
     loop {
         let event = std::future::poll_fn(|cx| driver.poll_event(cx)).await;
@@ -42,6 +84,9 @@ pub(crate) async fn run<H: Handler>(cell: Arc<Cell>, mut handler: H, link: Optio
             break;
         }
     }
+    // What its end sends to others goes out with the last words.
+    drop(handler);
+    drop(client);
     driver.finish();
 }
 
@@ -53,6 +98,8 @@ fn is_message(event: &Event) -> bool {
 struct Driver {
     cell: Arc<Cell>,
     link: Option<Link>,
+    /// What a read of the link brought and is not handled yet, the last first. It does not outlast a turn of the task.
+    items: Vec<Item>,
     /// The WebSocket has ended, in whatever way; what came before it is handled first.
     end: Option<End>,
     /// The connection's events, and changes of what the session watches.
@@ -61,6 +108,8 @@ struct Driver {
     took: u32,
     /// The waker that the session knows.
     waker: Option<Waker>,
+    /// Nothing was left to do but to read, and the link may be read: when the task is woken, most likely there is something.
+    rested: bool,
 }
 
 enum End {
@@ -75,7 +124,6 @@ impl Driver {
         // Within a block of its own, so that what `receive` does before it gives its future may panic too.
         let mut future = pin!(contain(async { handler.receive(client, event).await }));
         let result = std::future::poll_fn(|cx| {
-            let _scope = Scope::enter(&self.cell);
             let result = future.as_mut().poll(cx);
             if result.is_pending() {
                 self.poll_background(cx);
@@ -107,22 +155,39 @@ impl Driver {
         if self.took < YIELD_AFTER {
             return Poll::Ready(());
         }
+        self.queue_items();
         self.flush();
+        self.took = 0;
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
     /// The next event. Everything that handling the one before has sent is written first.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        let cell = Arc::clone(&self.cell);
-        let _scope = Scope::enter(&cell);
-        self.register(cx);
         ready!(self.poll_turn(cx));
+        // If there is nothing to read, what woke the task is found below.
+        if std::mem::take(&mut self.rested)
+            && let Poll::Ready(Some(event)) = self.poll_read(cx, true)
+        {
+            self.took += 1;
+            return Poll::Ready(event);
+        }
         loop {
-            let event = self.merge.next(&cell);
+            let mut live = self.cell.lock();
+            let mut event = self.merge.next(&self.cell, &mut live);
+            if event.is_none()
+                && let Some(link) = self.link.as_mut().filter(|_| !self.items.is_empty())
+            {
+                event = handle_items(&self.cell, &mut live, link, &mut self.items, &mut self.end, true);
+                if event.is_none() {
+                    continue;
+                }
+                self.merge.passed();
+            }
+            drop(live);
             if let Some(Event::Reply(reply)) = event {
                 self.took += 1;
-                cell.take_reply(reply);
+                self.cell.take_reply(reply);
                 ready!(self.poll_turn(cx));
                 continue;
             }
@@ -130,42 +195,37 @@ impl Driver {
                 self.took += 1;
                 if self.took.is_multiple_of(FLUSH_EVERY) {
                     // A burst must not fill the queues of those who read well.
-                    cell.touch();
-                    dirty::flush();
+                    self.flush();
                 }
                 if matches!(event, Event::Disconnected { .. }) {
-                    cell.end();
+                    self.cell.end();
                 }
                 return Poll::Ready(event);
             }
-            self.flush();
-            if self.poll_io(cx).is_pending() {
-                self.flush();
-                // A flush may have brought an event, and does not wake the task that it runs in.
-                let mut live = cell.lock();
-                if !self.merge.has_next(&cell, &live) {
-                    cell.rest(&mut live, Activity::Idle);
-                    return Poll::Pending;
-                }
+            self.register(cx);
+            dirty::flush();
+            if let Some(event) = ready!(self.poll_io(cx, Activity::Idle)) {
+                self.took += 1;
+                return Poll::Ready(event);
             }
         }
     }
 
     /// Writes out what the handler has sent, and the acknowledgements of what it took.
-    fn flush(&mut self) {
-        if std::mem::take(&mut self.took) > 0 {
-            self.cell.touch();
-        }
+    fn flush(&self) {
+        flush_own(&self.cell, &mut self.cell.lock(), self.took > 0);
         dirty::flush();
     }
 
     /// Reads and writes while the handler waits.
     fn poll_background(&mut self, cx: &mut Context<'_>) {
+        self.queue_items();
         self.register(cx);
-        self.flush();
-        while self.poll_io(cx).is_ready() {}
+        dirty::flush();
+        while self.poll_io(cx, Activity::Busy).is_ready() {}
         self.take_replies();
         self.flush();
+        self.took = 0;
     }
 
     /// The handler waits. What it waits for may be behind events that wait for the handler.
@@ -183,11 +243,14 @@ impl Driver {
         self.cell.rest(&mut live, Activity::Waiting);
     }
 
-    /// One step on the WebSocket. Ready if it got on.
-    fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Writes, and takes one step on the WebSocket. Ready if it got on.
+    ///
+    /// If that is all there is to do, the handler comes to rest: it is done with what it was given, or waits.
+    fn poll_io(&mut self, cx: &mut Context<'_>, rest: Activity) -> Poll<Option<Event>> {
         let mut live = self.cell.lock();
+        flush_own(&self.cell, &mut live, std::mem::take(&mut self.took) > 0);
         if let Some(link) = live.arrived.take() {
-            if let Some(mut old) = self.link.replace(link)
+            if let Some(mut old) = self.link.replace(*link)
                 && let LinkIo::Queued(queued) = &mut old.io
             {
                 queued.1.close(close_frame(Reason::Fenced));
@@ -195,9 +258,9 @@ impl Driver {
             }
             self.end = None;
         }
-        let Some(link) = &mut self.link else { return Poll::Pending };
-        let now = self.cell.shared().clock.now();
-        // Out.
+        let Some(link) = &mut self.link else {
+            return if self.comes_to_rest(&mut live, rest) { Poll::Pending } else { Poll::Ready(None) };
+        };
         let mut closing = live.is_closing_socket();
         match &mut link.io {
             LinkIo::Direct(_) => {
@@ -205,7 +268,7 @@ impl Driver {
                     && live.blocked
                     && half.as_ref().poll_write_ready(cx).is_ready()
                 {
-                    live.write(now);
+                    live.write(|| self.cell.now());
                     if live.blocked {
                         // Readiness was stale, and is clear now: this registers for the next.
                         if let Outlet::Direct { half, .. } = &live.outlet
@@ -220,10 +283,11 @@ impl Driver {
             }
             LinkIo::Queued(queued) => {
                 let (io, writer) = &mut **queued;
+                let now = self.cell.now();
                 let Live { connection, format, outlet, .. } = &mut *live;
                 // Another link may have the session by now.
                 let current = matches!(outlet, Outlet::Task(id) if *id == link.id);
-                let flushed = writer.poll_flush(Pin::new(io), cx, || outgoing(connection, link.id, *format, now));
+                let flushed = writer.poll_flush(Pin::new(io), cx, || outgoing(connection, link.id, *format, || now));
                 if flushed.is_pending() {
                     connection.handle_blocked(link.id);
                 }
@@ -240,85 +304,100 @@ impl Driver {
         if let Some(end) = self.end.take() {
             drop(live);
             self.finish_link(&end);
-            return Poll::Ready(());
+            return Poll::Ready(None);
         }
         if closing {
             drop(live);
             self.retire(Vec::new());
-            return Poll::Ready(());
+            return Poll::Ready(None);
+        }
+        if !self.comes_to_rest(&mut live, rest) {
+            return Poll::Ready(None);
         }
         let wants_read = live.connection.wants_read();
         drop(live);
-        if wants_read { self.poll_read(cx) } else { Poll::Pending }
+        if !wants_read {
+            return Poll::Pending;
+        }
+        let read = self.poll_read(cx, rest == Activity::Idle);
+        self.rested = read.is_pending() && rest == Activity::Idle;
+        read
     }
 
-    /// One read, and what it brought.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(link) = &mut self.link else { return Poll::Pending };
-        let mut items = ITEMS.take();
-        let mut partial = false;
-        let outcome = if let Some((mut early, outcome)) = link.early.take() {
-            items.append(&mut early);
+    /// Whether there is no event. What this task does itself does not wake it.
+    fn comes_to_rest(&self, live: &mut Live, rest: Activity) -> bool {
+        if rest == Activity::Idle {
+            if self.merge.has_next(&self.cell, live) {
+                return false;
+            }
+            self.cell.rest(live, rest);
+            live.connection.release();
+        }
+        true
+    }
+
+    /// One read. Ready if it got on. `awaited`: the handler waits for events, so a message that nothing waits before is given
+    /// at once.
+    fn poll_read(&mut self, cx: &mut Context<'_>, awaited: bool) -> Poll<Option<Event>> {
+        let Self { cell, link: Some(link), items, .. } = self else { return Poll::Pending };
+        let (mut event, mut lent, mut early) = (None, false, false);
+        let outcome = if let Some((mut arrived, outcome)) = link.early.take() {
+            early = true;
+            items.append(&mut arrived);
             Ok(outcome)
         } else {
-            let outcome = match &mut link.io {
-                LinkIo::Direct(half) => link.reader.poll_read_items(Pin::new(half), cx, &mut items),
-                LinkIo::Queued(queued) => link.reader.poll_read_items(Pin::new(&mut queued.0), cx, &mut items),
+            let id = link.id;
+            let take = |unit: Lent<'_>| {
+                lent = true;
+                event = take_lent(cell, id, unit, awaited);
             };
-            let Poll::Ready(outcome) = outcome else {
-                ITEMS.set(items);
-                return Poll::Pending;
+            let out = || {
+                *items = ITEMS.take();
+                items
             };
-            partial = items.is_empty();
-            outcome
+            ready!(match &mut link.io {
+                LinkIo::Direct(half) => link.reader.poll_read_lent(Pin::new(half), cx, out, take),
+                LinkIo::Queued(queued) => link.reader.poll_read_lent(Pin::new(&mut queued.0), cx, out, take),
+            })
         };
+        if lent {
+            if event.is_some() {
+                self.merge.passed();
+            }
+            return Poll::Ready(event);
+        }
         self.end = match outcome {
             Ok(ReadOutcome::Items) => None,
             Ok(ReadOutcome::End) | Err(_) => Some(End::Lost),
             Ok(ReadOutcome::Error(error)) => Some(End::Fault(error)),
         };
         let mut live = self.cell.lock();
-        let now = self.cell.shared().clock.now();
-        if partial && self.end.is_none() {
+        if !early && self.items.is_empty() && self.end.is_none() {
             // A long message that is not whole yet is a sign of life, too (SPEC HB-3).
-            live.connection.handle_alive(link.id, now);
+            live.connection.handle_alive(link.id, self.cell.now());
         }
-        for item in items.drain(..) {
-            let unit = match item {
-                Item::Text(text) => Unit::Text(text),
-                Item::Binary(bytes) => Unit::Binary(bytes),
-                Item::Close(close) => {
-                    self.end = Some(End::Close(close));
-                    break;
-                }
-                Item::Ping(payload) => {
-                    if let Some(writer) = writer(&mut live.outlet, link) {
-                        writer.pong(payload);
-                    }
-                    live.connection.handle_alive(link.id, now);
-                    continue;
-                }
-                Item::Pong(_) => {
-                    live.connection.handle_alive(link.id, now);
-                    continue;
-                }
-            };
-            let format = live.format;
-            live.connection.handle_unit(link.id, unit, format, now);
+        self.items.reverse();
+        let event = handle_items(&self.cell, &mut live, link, &mut self.items, &mut self.end, awaited);
+        if event.is_some() {
+            self.merge.passed();
         }
-        ITEMS.set(items);
-        live.write(now);
-        self.cell.settle(&mut live);
-        Poll::Ready(())
+        Poll::Ready(event)
+    }
+
+    /// The handler does not take what was read now.
+    fn queue_items(&mut self) {
+        if let Some(link) = self.link.as_mut().filter(|_| !self.items.is_empty()) {
+            handle_items(&self.cell, &mut self.cell.lock(), link, &mut self.items, &mut self.end, false);
+        }
     }
 
     /// The WebSocket has ended: the connection learns it, and the peer gets its answer.
     fn finish_link(&mut self, end: &End) {
         let Some(link) = &mut self.link else { return };
         let mut live = self.cell.lock();
-        let now = self.cell.shared().clock.now();
+        let now = self.cell.now();
         // What was sent before goes out before the answer to the close.
-        live.write(now);
+        live.write(|| now);
         let writer = writer(&mut live.outlet, link);
         let reason = match end {
             End::Close(close) => {
@@ -360,7 +439,7 @@ impl Driver {
         } else {
             Outlet::None
         };
-        let now = self.cell.shared().clock.now();
+        let now = self.cell.now();
         live.connection.handle_detach(link.id, Reason::Lost, now);
         self.cell.settle(&mut live);
         drop(live);
@@ -377,13 +456,13 @@ impl Driver {
     /// The handler is done: the last words go out, and the socket is closed.
     fn finish(mut self) {
         let cell = Arc::clone(&self.cell);
-        let _scope = Scope::enter(&cell);
-        let now = cell.shared().clock.now();
+        let now = cell.now();
         let mut live = cell.lock();
+        live.dirty = false;
         if let Some(link) = live.arrived.take() {
-            self.link = Some(link);
+            self.link = Some(*link);
         }
-        live.write(now);
+        live.write(|| now);
         let format = live.format;
         let rest = self.link.as_ref().map(|link| live.last_words(link.id, format, now)).unwrap_or_default();
         // The handler has had its chance; what is remembered of the session holds no messages.
@@ -400,9 +479,90 @@ impl Drop for Driver {
     /// Whatever ended the task, a panic of a format or the end of the runtime: nobody takes the session's events any more.
     fn drop(&mut self) {
         self.cell.abandon();
-        self.cell.rest(&mut self.cell.lock(), Activity::Idle);
+        let mut live = self.cell.lock();
+        self.cell.rest(&mut live, Activity::Idle);
+        flush_own(&self.cell, &mut live, true);
+        drop(live);
         self.cell.clear();
     }
+}
+
+/// Writes out what a session has to say, if it has. `took`: what was taken since then may have to be acknowledged.
+#[inline]
+fn flush_own(cell: &Arc<Cell>, live: &mut Live, took: bool) {
+    let wants = live.dirty || live.wants_write(took);
+    if wants && caught(|| cell.flush_live(live, || cell.now())).is_err() {
+        cell.cut_live(live, cell.now());
+    }
+}
+
+/// A message that was read by itself.
+fn take_lent(cell: &Arc<Cell>, link: LinkId, unit: Lent<'_>, awaited: bool) -> Option<Event> {
+    let mut live = cell.lock();
+    let format = live.format;
+    if awaited {
+        let event = live.connection.receive_lent(link, unit, format, || cell.now());
+        if event.is_some() {
+            // What it leads to is written out, and seen to, when the handler is done or waits.
+            live.note_event();
+            return event;
+        }
+    } else {
+        live.connection.handle_lent(link, unit, format, cell.now());
+    }
+    settle_read(cell, &mut live);
+    None
+}
+
+/// Handles what was read; until there is a message for a handler that waits for one, or to the end.
+fn handle_items(
+    cell: &Arc<Cell>,
+    live: &mut Live,
+    link: &mut Link,
+    items: &mut Vec<Item>,
+    end: &mut Option<End>,
+    awaited: bool,
+) -> Option<Event> {
+    let format = live.format;
+    while let Some(item) = items.pop() {
+        let unit = match item {
+            Item::Text(text) => Unit::Text(text),
+            Item::Binary(bytes) => Unit::Binary(bytes),
+            Item::Close(close) => {
+                *end = Some(End::Close(close));
+                break;
+            }
+            Item::Ping(payload) => {
+                if let Some(writer) = writer(&mut live.outlet, link) {
+                    writer.pong(payload);
+                }
+                live.connection.handle_alive(link.id, cell.now());
+                continue;
+            }
+            Item::Pong(_) => {
+                live.connection.handle_alive(link.id, cell.now());
+                continue;
+            }
+        };
+        if !awaited {
+            live.connection.handle_unit(link.id, unit, format, cell.now());
+        } else if let Some(event) = live.connection.receive(link.id, unit, format, || cell.now()) {
+            live.note_event();
+            return Some(event);
+        }
+    }
+    items.clear();
+    ITEMS.set(std::mem::take(items));
+    settle_read(cell, live);
+    None
+}
+
+/// What was read may have to be answered at once.
+fn settle_read(cell: &Arc<Cell>, live: &mut Live) {
+    if live.wants_write(true) {
+        live.write(|| cell.now());
+    }
+    cell.settle(live);
 }
 
 /// A link's writer, unless another link has the session by now.

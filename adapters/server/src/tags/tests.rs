@@ -130,13 +130,16 @@ fn changes_and_the_connections_events_take_turns() {
     join(a, tag(0)).unwrap();
     join(b, tag(0)).unwrap();
     let joined = |cell: &Cell| Event::Joined { session: cell.id(), tag: tag(0) };
-    assert!(matches!(merge.next(watcher), Some(Event::Connected { .. })), "nothing is told before it");
+    assert!(
+        matches!(merge.next(watcher, &mut watcher.lock()), Some(Event::Connected { .. })),
+        "nothing is told before it"
+    );
     for unit in ["1", "2"] {
         let unit = nosphere_core::Unit::Text(format!(r#"{{"text":"{unit}"}}"#).into());
         let now = watcher.shared().clock.now();
         watcher.lock().connection.handle_unit(LinkId(0), unit, &nosphere_wire::JSON, now);
     }
-    let seen: Vec<_> = std::iter::from_fn(|| merge.next(watcher)).collect();
+    let seen: Vec<_> = std::iter::from_fn(|| merge.next(watcher, &mut watcher.lock())).collect();
     assert_eq!(seen, [joined(a), Event::Text("1".into()), joined(b), Event::Text("2".into())]);
     assert!(!merge.has_next(watcher, &watcher.lock()));
 }
