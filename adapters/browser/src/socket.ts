@@ -167,8 +167,8 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
         emit('transportfailure', { transport, reason });
         if (lasted && code == Code.Timeout) emit('clienttimeout', { transport });
       }
-      if (session.ended) return;
       announce();
+      if (session.ended) return;
       if (!lasted && !local && refused == undefined) {
         if (round.length) return void attempt();
         rounds += 1;
@@ -177,22 +177,20 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     },
 
     over({ by, code, reason, unknown, unsent }) {
-      const { closing, since, grant } = session;
+      const { since, grant } = session;
+      turn += 1;
       if (since && now() - since > STABLE) failures = 0;
       settle(false);
       for (const name of ['retry', 'climb']) stop(name);
       for (let frame; (frame = session.take()); ) backlog.push(frame);
-      const again = grant && (!closing || by == 'server') && REOPENS.includes(code);
+      const again = grant && by != 'client' && REOPENS.includes(code);
       const moved = again ? unsent.filter(({ exchange }) => exchange != 'reply') : []; // nobody has asked that of the next one
       for (const [number, settled] of asked) {
         if (!moved.some(({ id }) => id == number)) settled(new ClosedError(reason || 'the session is over'));
       }
       if (again) {
-        session = createSession(host, format, limits);
-        for (const message of moved) {
-          message.state = 'waiting';
-          session.send(message);
-        }
+        for (const message of moved) message.state = 'waiting';
+        session = createSession(host, format, limits, { queue: moved });
         announce();
         emit('lost', { session: grant.session, code, reason, unknown });
         if (!session.ended) later(reason);

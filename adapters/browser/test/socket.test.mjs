@@ -269,3 +269,17 @@ test('a session that the server ends is told with the session that it was, and r
   assert.deepEqual(saw('lost').map(({ session, code }) => [session, code]), [[GRANT.session, 1001]]);
   assert.equal(socket.state, 'connecting');
 });
+
+test('what the next session may carry less of is moved there all the same, and the socket goes on', async () => {
+  const { socket, saw } = await open({ transports: ['websocket'], queue: { bytes: 64 << 20 } });
+  FakeSocket.last.grants({ window: { messages: 256, bytes: 17 << 20 } });
+  FakeSocket.last.fails();
+  const [large, small] = [socket.send('x'.repeat(2 << 20)), socket.send('small')];
+  await tick(250);
+  FakeSocket.last.opens();
+  FakeSocket.last.brings({ reset: 'unknown session' });
+  assert.deepEqual([saw('lost').length, socket.waiting, large.state, small.state], [1, 2, 'waiting', 'waiting']);
+  await tick(500);
+  FakeSocket.last.grants({ window: { messages: 256, bytes: 17 << 20 } });
+  assert.deepEqual(FakeSocket.last.sent.slice(2).map(({ text }) => text.length), [2 << 20, 5]);
+});
