@@ -76,6 +76,13 @@ export function shallow(value: unknown, room = DEPTH): void {
   }
 }
 
+/** A value as JSON, in which a lone surrogate, which is no Unicode, becomes U+FFFD; throws for what is no value of JSON. */
+export function stringify(value: unknown): string {
+  const text = JSON.stringify(value);
+  if (!text) throw new TypeError('not a JSON value');
+  return text.replace(/\\(ud[89a-f]..|.)/g, (escape, { length }) => (length > 1 ? '\\ufffd' : escape)); // pairs are not escaped
+}
+
 export function toBase64(bytes: Uint8Array): string {
   let binary = '';
   for (const byte of bytes) binary += String.fromCharCode(byte);

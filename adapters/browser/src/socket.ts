@@ -6,7 +6,7 @@ import { json } from './json.js';
 import { outgoing } from './message.js';
 import { createSession } from './session.js';
 import { keep, reclaim, storage } from './storage.js';
-import { TRANSPORTS } from './transports.js';
+import { LATEST, TRANSPORTS } from './transports.js';
 import type { Address, Options, Rung, Socket, State } from './api.js';
 import type { Frame, Kind } from './frames.js';
 import type { Host, Session } from './session.js';
@@ -47,7 +47,11 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     window: { messages: 256, bytes: 1 << 20, ...options.window }, queue: { messages: 4096, bytes: 4 << 20, ...options.queue }, closeTimeout,
   };
   const now = () => Date.now();
-  const absolute = (where: string | URL) => new URL(where, globalThis.location?.href).href;
+  const absolute = (where: string | URL) => {
+    const { href } = new URL(where, globalThis.location?.href);
+    if (!/^(http|ws)s?:/.test(href)) throw new TypeError(`not an address: ${href}`);
+    return href.replace(/^ws/, 'http'); // fetch takes no other
+  };
   let url = typeof address == 'function' ? '' : absolute(address);
 
   const rungs = transports.map((transport): Watched => {
@@ -74,7 +78,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   const wanted: ((frame?: Frame) => void)[] = []; // by who iterates
   const backlog: Frame[] = []; // what a session that is over left to them
   const asked = new Map<number, (error?: unknown, reply?: unknown) => void>();
-  const timers = new Map<string, ReturnType<typeof setTimeout>>();
+  const timers = new Map<string | number, ReturnType<typeof setTimeout>>(); // by their work, or the request that waits
   const gone = new AbortController(); // ends all listeners
   const seen = new Set<string>();
 
@@ -96,17 +100,17 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     if (announced != (announced = state + transport)) emit('statechange', { state, transport });
   };
 
-  const stop = (name: string) => {
+  const stop = (name: string | number) => {
     clearTimeout(timers.get(name));
     return timers.delete(name);
   };
 
-  const after = (name: string, delay: number, work: () => void) => {
+  const after = (name: string | number, delay: number, work: () => void) => {
     stop(name);
     timers.set(name, setTimeout(() => {
       timers.delete(name);
       work();
-    }, Math.min(delay, 2 ** 31 - 1)));
+    }, Math.min(delay, LATEST)));
   };
 
   /** Sends what may be sent, and lets the session know when its deadline comes. */
@@ -196,7 +200,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
         if (!session.ended) later(reason);
       } else {
         gone.abort();
-        channel?.close();
+        channel = channel?.close() as undefined;
         announce();
         emit('close', { by, code, reason, unknown, unsent });
       }
@@ -271,7 +275,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       refused = undefined;
       session.dial(TRANSPORTS[rung.transport](carrier, url, bearer));
     } catch (error) {
-      if (mine == turn) host.down(undefined, `${error}`, 0, 0);
+      if (mine == turn) session.lost(undefined, `${error}`);
     }
   }
 
@@ -348,10 +352,11 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   /** Hands over what came; to who iterates, as fast as they take it. */
   function drain() {
     for (let frame; (frame = ahead()) && (!readers || wanted[0] || frame.exchange || frame.error); ) {
-      backlog.shift() ?? session.take();
+      const asker = backlog.shift() ? undefined : session;
+      asker?.take();
       const { kind, value, exchange, error } = frame;
       if (error) emit('error', { error: new Error(error) });
-      else if (exchange == 'request') void answer(frame);
+      else if (exchange == 'request') void answer(frame, asker);
       else if (!exchange) {
         emit('message', { data: value, kind });
         wanted.shift()?.(frame);
@@ -363,8 +368,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   }
 
   /** What onrequest says goes back to who asked, as long as there is the session in which it did. */
-  async function answer({ kind, value, id }: Frame) {
-    const asker = session;
+  async function answer({ kind, value, id }: Frame, asker?: Session) {
     try {
       const reply = await socket.onrequest?.(value, kind as Kind);
       if (reply !== undefined && session == asker) put(reply, undefined, 'reply', id);
@@ -454,13 +458,16 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
         put(data, as, 'request', id);
         const settled = (error?: unknown, reply?: unknown) => { // [REQ-2]
           asked.delete(id);
-          clearTimeout(timer);
+          stop(id);
           cancel?.removeEventListener('abort', cancelled);
           if (error) reject(error);
           else resolve(reply);
         };
-        const cancelled = () => settled(cancel!.reason);
-        const timer = setTimeout(settled, timeout, new TimeoutError('no reply in time'));
+        const cancelled = () => {
+          reject(cancel!.reason); // which may be nothing
+          settled();
+        };
+        after(id, timeout, () => settled(new TimeoutError('no reply in time')));
         cancel?.addEventListener('abort', cancelled);
         asked.set(id, settled);
       }),

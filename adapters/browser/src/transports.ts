@@ -36,6 +36,7 @@ export interface Carried extends Link {
 export type Open = (carrier: Carrier, url: string, bearer?: string) => Carried;
 
 const LONGEST = 4 << 20; // of one line of an event stream
+export const LATEST = 2 ** 31 - 1; // a timer that is to fire later does so at once
 
 const webSocket: Open = (carrier, url, bearer) => {
   const { format, session } = carrier;
@@ -79,6 +80,7 @@ const webSocket: Open = (carrier, url, bearer) => {
   socket.binaryType = 'arraybuffer';
   socket.onopen = () => (socket.protocol == protocol ? carrier.ready(link) : lose('the server speaks another protocol'));
   socket.onmessage = ({ data }) => carrier.unit(link, typeof data == 'string' ? data : new Uint8Array(data));
+  socket.onerror = () => {}; // close follows; some libraries throw an error that nobody hears
   socket.onclose = ({ code, reason }) => lose(reason || `closed with ${code}`, code);
   return link;
 };
@@ -146,7 +148,7 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
     if (posting || delivering) return;
     for (let batch, repeats = 0; (batch = session.collect(link)); ) {
       const { signal } = (posting = new AbortController());
-      const timer = setTimeout(() => posting!.abort(), session.grant!.timeout);
+      const timer = setTimeout(() => posting!.abort(), Math.min(session.grant!.timeout, LATEST));
       const response = await post(batch, { signal }).catch(() => undefined);
       clearTimeout(timer);
       if (!response || response.status == 502 || response.status == 504) { // of a proxy: no one knows what became of it

@@ -105,3 +105,37 @@ test('who closes in a handler is not connected after that', async () => {
   await turn();
   assert.deepEqual([socket.state, FakeSocket.all.length], ['closed', 1]);
 });
+
+test('a question that waited behind an iterator is not answered into the next session, where it is another one\'s [REQ-1]', async () => {
+  const { socket } = await open({ transports: ['websocket'] });
+  const heard = [];
+  socket.onrequest = (data) => {
+    heard.push(data);
+    return `answer to ${data}`;
+  };
+  FakeSocket.last.grants();
+  const iterator = socket[Symbol.asyncIterator]();
+  const first = iterator.next();
+  FakeSocket.last.brings({ text: 'one' });
+  FakeSocket.last.brings({ text: 'two' });
+  FakeSocket.last.brings({ request: 7, text: 'old' });
+  await first;
+  FakeSocket.last.brings({ close: { code: 1001, reason: '', received: 0 } });
+  await tick(250);
+  FakeSocket.last.grants(OTHER);
+  assert.equal((await iterator.next()).value, 'two');
+  void iterator.next();
+  await turn();
+  assert.deepEqual(heard, ['old']);
+  assert.ok(!FakeSocket.last.sent.some((frame) => 'reply' in frame));
+  FakeSocket.last.brings({ request: 7, text: 'new' });
+  await turn();
+  assert.deepEqual(FakeSocket.last.sent.find((frame) => 'reply' in frame), { reply: 7, text: 'answer to new' });
+});
+
+test('a socket that is closed says nothing to other tabs, and does not throw', async () => {
+  const { socket } = await open({ tabs: true });
+  socket.close();
+  assert.equal(socket.state, 'closed');
+  socket.local('anyone?');
+});
