@@ -200,6 +200,8 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
         if (!session.ended) later(reason);
       } else {
         gone.abort();
+        for (const name of timers.keys()) stop(name);
+        armed = Infinity;
         channel = channel?.close() as undefined;
         announce();
         emit('close', { by, code, reason, unknown, unsent });
@@ -251,9 +253,15 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       return new Promise((resolve) => {
         rested = resolve;
         // The server does not wait for ever for the next poll, and a reply comes by none but that.
-        setTimeout(resolve, session.closing || asked.size ? 300 : STABLE);
+        after('rest', session.closing || asked.size ? 300 : STABLE, resolve as () => void);
       });
     },
+  };
+
+  const identify = async () => {
+    const said = await token?.();
+    if (!/^[!-~]*$/.test(said ?? '')) throw new TypeError('the token is not visible ASCII'); // others would quote it
+    return said;
   };
 
   /** Tries the next transport of the round. */
@@ -266,7 +274,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     flush();
     try {
       const where = typeof address == 'function' ? absolute(await address()) : url;
-      const said = await token?.();
+      const said = await identify();
       if (mine != turn) return;
       bearer = said;
       url = where;
@@ -323,7 +331,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     if (!next) return settle(false);
     after('probe', host.patience(), step);
     try {
-      const said = await token?.();
+      const said = await identify();
       if (climbing != mine) return;
       bearer = said;
       const link = TRANSPORTS[next.transport](carrier, url, bearer);

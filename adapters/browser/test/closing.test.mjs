@@ -1,7 +1,7 @@
 // What is over is over: who closed, and what may still happen then.
 
 import assert from 'node:assert/strict';
-import { beforeEach, test } from 'node:test';
+import { beforeEach, mock, test } from 'node:test';
 import { internals } from './internals.mjs';
 import { FakeSocket, GRANT, clock, open, tick, turn } from './support.mjs';
 
@@ -138,4 +138,32 @@ test('a socket that is closed says nothing to other tabs, and does not throw', a
   socket.close();
   assert.equal(socket.state, 'closed');
   socket.local('anyone?');
+});
+
+test('nothing keeps a program running when the socket is closed, whoever closed', async () => {
+  for (const by of ['server', 'client']) {
+    clock();
+    const timers = new Set();
+    const [set, clear] = [globalThis.setTimeout, globalThis.clearTimeout];
+    mock.method(globalThis, 'setTimeout', (work, ...rest) => {
+      const timer = set(() => {
+        timers.delete(timer);
+        work();
+      }, ...rest);
+      timers.add(timer);
+      return timer;
+    });
+    mock.method(globalThis, 'clearTimeout', (timer) => {
+      timers.delete(timer);
+      clear(timer);
+    });
+    const { socket } = await open({ transports: ['websocket'] });
+    FakeSocket.last.grants();
+    const reply = socket.request('what?');
+    await tick(6000);
+    if (by === 'client') socket.close();
+    FakeSocket.last.brings({ close: { code: 1000, reason: '', received: 1 } });
+    await reply.catch(() => {});
+    assert.deepEqual([socket.state, timers.size], ['closed', 0], by);
+  }
 });

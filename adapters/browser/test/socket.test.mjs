@@ -376,3 +376,14 @@ test('an address is of HTTP or WebSocket, and either serves every transport', as
     }
   }
 });
+
+test('a token that no header can have is refused, without being told to anyone', async () => {
+  for (const secret of ['sec\nret', 'sécret']) {
+    const { socket, events } = await open({ transports: ['websocket', 'long-polling'], token: () => secret });
+    await turn();
+    assert.equal(FakeSocket.all.length, 0);
+    assert.match(events.find(({ type }) => type === 'transportfailure').reason, /token/);
+    const said = JSON.stringify([events.map(({ reason }) => reason), socket.transports]);
+    assert.ok(!said.includes(secret.slice(-3)), said);
+  }
+});
