@@ -6,5 +6,5 @@ export const INTERNAL = [
   'arrived', 'begin', 'candidate', 'closing', 'collect', 'counted', 'deadline', 'dial', 'doubt', 'down', 'ended', 'expire', 'failed',
   'heard', 'keep', 'over', 'patience', 'peek', 'pending', 'posted', 'receive', 'refused', 'rewind', 'since', 'taken', 'take', 'tell',
   // of links and their carrier
-  'bearer', 'changed', 'flush', 'leave', 'left', 'lost', 'polls', 'ready', 'rest', 'strikes', 'unit', 'units', 'write',
+  'bearer', 'changed', 'flush', 'leave', 'left', 'lost', 'polls', 'ready', 'rest', 'rung', 'strikes', 'unit', 'units', 'write',
 ];
