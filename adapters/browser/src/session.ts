@@ -327,13 +327,11 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
     receive(from: Link, unit: Unit, number?: number) {
       if (from == candidate) { // which has been asked for a pong, §9.1
         candidate = undefined;
-        let kind;
         try {
-          kind = format.decode(unit).kind;
+          if (format.decode(unit).kind != 'pong') throw 0;
         } catch {
-          // no pong
+          return from.end(Code.Unexpected);
         }
-        if (kind != 'pong') return from.end(Code.Unexpected);
         dial(from);
         return begin();
       }
@@ -355,7 +353,8 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
     },
 
     /** A link is lost. */
-    lost(from: Link, reason: string) {
+    lost(from: Link | undefined, reason: string) {
+      if (!from) return;
       if (from == candidate) candidate = undefined;
       if (from == link) drop(reason);
     },

@@ -158,14 +158,15 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       stop('climb');
       if (lasted > STABLE) failures = 0;
       if (!local) {
-        if (!lasted || (lasted < LASTING && (rung.strikes += 1) >= STRIKES && rung != usable.at(-1))) {
-          rung.state = 'failed';
-          rung.reason = reason;
-        }
-        if (lasted >= LASTING) rung.strikes = 0;
-        if (rung.strikes >= STRIKES) {
+        if (lasted) rung.strikes = lasted < LASTING ? rung.strikes + 1 : 0;
+        const struck = rung.strikes >= STRIKES;
+        if (struck) {
           rung.strikes = 0;
           rung.rest = now() + REST;
+        }
+        if (!lasted || (struck && rung != usable.at(-1))) {
+          rung.state = 'failed';
+          rung.reason = reason;
         }
         emit('transportfailure', { transport, reason });
         if (lasted && code == Code.Timeout) emit('clienttimeout', { transport });
@@ -415,8 +416,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
 
   const unplug = (reason: string) => {
     local = true;
-    const link = linkOf();
-    if (link) session.lost(link, reason);
+    session.lost(session.link, reason);
     local = false;
   };
 
@@ -514,8 +514,10 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   plan();
   rung = round[0]!;
   // Not before whoever called has set the handlers.
-  queueMicrotask(() => session.ended || attempt());
-  if (signal?.aborted) queueMicrotask(() => socket.close());
+  queueMicrotask(() => {
+    if (signal?.aborted) socket.close();
+    if (!session.ended) void attempt();
+  });
   on(signal, 'abort', () => socket.close());
   return socket;
 }
