@@ -3,8 +3,8 @@
 
 export const INTERNAL = [
   // of the session
-  'arrived', 'begin', 'candidate', 'closing', 'collect', 'counted', 'deadline', 'dial', 'doubt', 'down', 'ended', 'expire', 'failed',
-  'heard', 'keep', 'over', 'patience', 'peek', 'pending', 'posted', 'receive', 'refused', 'rewind', 'since', 'taken', 'take', 'tell',
+  'arrived', 'asked', 'base', 'begin', 'candidate', 'closing', 'collect', 'counted', 'deadline', 'dial', 'doubt', 'down', 'ended', 'expire', 'failed',
+  'frame', 'head', 'heard', 'keep', 'over', 'patience', 'peek', 'pending', 'posted', 'receive', 'refused', 'rewind', 'since', 'taken', 'take', 'tell',
   // of links and their carrier
-  'bearer', 'changed', 'flush', 'leave', 'left', 'lost', 'polls', 'ready', 'rest', 'strikes', 'unit', 'units', 'write',
+  'bearer', 'changed', 'flush', 'http', 'leave', 'left', 'lost', 'polls', 'ready', 'rest', 'result', 'rung', 'strikes', 'unit', 'units', 'write',
 ];

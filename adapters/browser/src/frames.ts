@@ -71,7 +71,7 @@ export function control(kind: string, value: any): Frame {
 /** Throws if arrays and objects nest deeper than they may. */
 export function shallow(value: unknown, room = DEPTH): void {
   if (value && typeof value == 'object') {
-    if (!room) throw new RangeError('nested too deeply');
+    if (!room) throw new RangeError('too deep');
     for (const item of Object.values(value)) shallow(item, room - 1);
   }
 }

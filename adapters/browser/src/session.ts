@@ -327,13 +327,11 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
     receive(from: Link, unit: Unit, number?: number) {
       if (from == candidate) { // which has been asked for a pong, §9.1
         candidate = undefined;
-        let kind;
         try {
-          kind = format.decode(unit).kind;
+          if (format.decode(unit).kind != 'pong') throw 0;
         } catch {
-          // no pong
+          return from.end(Code.Unexpected);
         }
-        if (kind != 'pong') return from.end(Code.Unexpected);
         dial(from);
         return begin();
       }
@@ -442,7 +440,7 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
 
     /** Accepts a message, or throws and leaves everything as it was. */
     send(message: Outgoing) {
-      if (message.bytes > (grant?.window.bytes ?? 1 << 20)) throw new RangeError('the message is too large');
+      if (message.bytes > (grant?.window.bytes ?? 1 << 20)) throw new RangeError('too large');
       if (queue.length >= most.messages || bytesOf(queue) + message.bytes > most.bytes) throw new QueueFullError();
       queue.push(message);
     },
@@ -480,7 +478,7 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
         if (farewell) part();
         else if (closing) over('client', closing.code, closing.reason);
         else over('network', Code.Expired, 'not resumed in time');
-      } else if (now >= alive) drop('no sign of life in time', Code.Timeout);
+      } else if (now >= alive) drop('no sign in time', Code.Timeout);
     },
 
     keep: (): Kept | undefined => (grant && !closing ? { grant, attachment, received, acknowledged, highest, queue } : undefined),

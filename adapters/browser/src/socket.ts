@@ -32,6 +32,12 @@ interface Watched extends Rung {
   rest: number;
 }
 
+/** A link, the transport that it is of, and the token that it showed. */
+interface Dialled extends Carried {
+  rung: Watched;
+  bearer: string | undefined;
+}
+
 /**
  * Opens a session, and keeps it over any sequence of connections. In and Out are the messages of either side.
  *
@@ -59,7 +65,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     return { transport, browser: !!(transport == 'websocket' ? WebSocket : fetch), state: 'untried', strikes: 0, rest: 0 };
   });
   const usable = rungs.filter(({ browser }) => browser);
-  if (!usable[0]) throw new TypeError('no transport is supported here');
+  if (!usable[0]) throw new TypeError('no transport');
   let rung = usable[0]; // in use, or tried
   let round: Watched[] = []; // what is to be tried then
   let best: Watched | undefined; // what worked last
@@ -80,17 +86,14 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   const asked = new Map<number, (error?: unknown, reply?: unknown) => void>();
   const timers = new Map<string | number, ReturnType<typeof setTimeout>>(); // by their work, or the request that waits
   const gone = new AbortController(); // ends all listeners
-  const seen = new Set<string>();
+  const seen: Record<string, (event: Event) => void> = {}; // what calls the `on…` properties
 
-  const linkOf = () => session.link as Carried | undefined;
+  const linkOf = () => session.link as Dialled | undefined;
   const stateOf = (): State =>
     session.ended ? 'closed' : session.closing ? 'closing' : session.since ? 'open' : session.grant ? 'suspended' : 'connecting';
 
   const emit = (type: string, fields: object) => {
-    if (!seen.has(type)) {
-      seen.add(type);
-      socket.addEventListener(type, (event) => (socket as any)[`on${type}`]?.(event));
-    }
+    if (!seen[type]) socket.addEventListener(type, (seen[type] = (event) => (socket as any)[`on${type}`]?.(event)));
     socket.dispatchEvent(Object.assign(new Event(type), fields));
   };
 
@@ -131,8 +134,8 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   // --- the session -----------------------------------------------------------------------------------------------------
 
   const granted = (type: string) => {
-    const { transport } = linkOf()!;
-    rung = best = rungs.find((one) => one.transport == transport)!;
+    rung = best = linkOf()!.rung;
+    const { transport } = rung;
     rung.state = 'works';
     rung.reason = refused = undefined;
     rounds = 0;
@@ -159,14 +162,15 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       stop('climb');
       if (lasted > STABLE) failures = 0;
       if (!local) {
-        if (!lasted || (lasted < LASTING && (rung.strikes += 1) >= STRIKES && rung != usable.at(-1))) {
-          rung.state = 'failed';
-          rung.reason = reason;
-        }
-        if (lasted >= LASTING) rung.strikes = 0;
-        if (rung.strikes >= STRIKES) {
+        if (lasted) rung.strikes = lasted < LASTING ? rung.strikes + 1 : 0;
+        const struck = rung.strikes >= STRIKES;
+        if (struck) {
           rung.strikes = 0;
           rung.rest = now() + REST;
+        }
+        if (!lasted || (struck && rung != usable.at(-1))) {
+          rung.state = 'failed';
+          rung.reason = reason;
         }
         emit('transportfailure', { transport, reason });
         if (lasted && code == Code.Timeout) emit('clienttimeout', { transport });
@@ -185,7 +189,8 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       turn += 1;
       if (since && now() - since > STABLE) failures = 0;
       settle(false);
-      for (const name of ['retry', 'climb']) stop(name);
+      stop('retry');
+      stop('climb');
       for (let frame; (frame = session.take()); ) backlog.push(frame);
       const again = grant && by != 'client' && REOPENS.includes(code);
       const moved = again ? unsent.filter(({ exchange }) => exchange != 'reply') : []; // nobody has asked that of the next one
@@ -216,12 +221,12 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
 
   // --- links -----------------------------------------------------------------------------------------------------------
 
-  const carrier: Carrier = {
+  const carrier: Carrier<any> = {
     get session() { return session; },
     format,
     WebSocket: WebSocket as typeof globalThis.WebSocket,
-    fetch: async (where, init) => fetch(where, init), // where there is none, that is a request that failed
-    credentials,
+    // Where there is no fetch, that is a request that failed.
+    fetch: async (where, init) => fetch(where, { cache: 'no-store', credentials, ...init }),
     ready(link) {
       if (link == session.link) session.begin();
       else link.write({ kind: 'ping', value: 0 });
@@ -231,11 +236,10 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       const candidate = link == session.candidate;
       session.receive(link, unit, number);
       if (candidate) {
-        if (link == session.link) rung = rungs.find(({ transport }) => transport == link.transport)!;
+        if (link == session.link) rung = link.rung;
         else void step();
       }
-      drain();
-      flush();
+      pass();
     },
     changed: flush,
     lost(link, reason, status, code) {
@@ -264,6 +268,8 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     return said;
   };
 
+  const linkTo = (to: Watched): Dialled => Object.assign(TRANSPORTS[to.transport](carrier, url, bearer), { rung: to, bearer });
+
   /** Tries the next transport of the round. */
   async function attempt() {
     const mine = ++turn;
@@ -279,9 +285,9 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       bearer = said;
       url = where;
       listen();
-      if (refused == (bearer ?? '')) return session.over('server', Code.Forbidden, 'the token was refused');
+      if (refused == (bearer ?? '')) return session.over('server', Code.Forbidden, 'token refused');
       refused = undefined;
-      session.dial(TRANSPORTS[rung.transport](carrier, url, bearer));
+      session.dial(linkTo(rung));
     } catch (error) {
       if (mine == turn) session.lost(undefined, `${error}`);
     }
@@ -334,7 +340,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       const said = await identify();
       if (climbing != mine) return;
       bearer = said;
-      const link = TRANSPORTS[next.transport](carrier, url, bearer);
+      const link = linkTo(next);
       if (!link.http) return session.try(link);
       // What begins with a request cannot be proved before: if it does not work, the way back is a resume, too.
       stop('probe');
@@ -375,6 +381,11 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     if (session.ended) for (const resolve of wanted.splice(0)) resolve();
   }
 
+  const pass = () => {
+    drain();
+    flush();
+  };
+
   /** What onrequest says goes back to who asked, as long as there is the session in which it did. */
   async function answer({ kind, value, id }: Frame, asker?: Session) {
     try {
@@ -386,7 +397,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   }
 
   function put(data: unknown, kind?: Kind, exchange?: Frame['exchange'], id?: number) {
-    if (session.closing || session.ended) throw new ClosedError('the socket is closed');
+    if (session.closing || session.ended) throw new ClosedError('closed');
     const message = outgoing(format, data, kind, exchange, id);
     session.send(message);
     flush();
@@ -415,8 +426,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
 
   const unplug = (reason: string) => {
     local = true;
-    const link = linkOf();
-    if (link) session.lost(link, reason);
+    if (session.link) session.lost(session.link, reason);
     local = false;
   };
 
@@ -432,7 +442,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   });
   on(globalThis, 'pagehide', ({ persisted }) => {
     if (resume || persisted) {
-      unplug('the page is gone');
+      unplug('pagehide');
       const state = resume && session.keep();
       if (state) keep(url, format, state, requests);
     } else {
@@ -455,7 +465,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     get session() { return session.grant?.session ?? null; },
     get url() { return url; },
     get waiting() { return session.queue.length; },
-    get transports() { return rungs.map(({ transport, browser, state, reason }) => ({ transport, browser, state, reason })); },
+    get transports() { return rungs.map(({ strikes, rest, ...known }) => known); },
 
     send: (data: Out, { as }: { as?: Kind } = {}) => put(data, as),
 
@@ -481,7 +491,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       }),
 
     close(code: number = Code.Closed, reason = '') {
-      if (code != Code.Closed && !(code >= 3000 && code < 4000)) throw new RangeError(`not a code of an application: ${code}`);
+      if (code != Code.Closed && !(code >= 3000 && code < 4000)) throw new RangeError(`bad code ${code}`);
       session.close(code, reason);
       flush();
     },
@@ -498,19 +508,13 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     async *[Symbol.asyncIterator]() {
       readers += 1;
       try {
-        for (;;) {
-          const frame = await new Promise<Frame | undefined>((resolve) => {
-            wanted.push(resolve);
-            drain();
-            flush();
-          });
-          if (!frame) return;
-          yield frame.value;
-        }
+        for (let frame; (frame = await new Promise<Frame | undefined>((resolve) => {
+          wanted.push(resolve);
+          pass();
+        })); ) yield frame.value;
       } finally {
         readers -= 1;
-        drain();
-        flush();
+        pass();
       }
     },
   })) as any;
@@ -523,8 +527,10 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   plan();
   rung = round[0]!;
   // Not before whoever called has set the handlers.
-  queueMicrotask(() => session.ended || attempt());
-  if (signal?.aborted) queueMicrotask(() => socket.close());
+  queueMicrotask(() => {
+    if (signal?.aborted) socket.close();
+    if (!session.ended) void attempt();
+  });
   on(signal, 'abort', () => socket.close());
   return socket;
 }
