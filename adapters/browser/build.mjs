@@ -2,36 +2,39 @@
 //
 //   node build.mjs            builds
 //   node build.mjs --check    builds, and fails if the committed copy is another one
-//   node build.mjs --size     fails if the core is larger than it may be
+//   node build.mjs --size     fails if what was built is larger than it may be
 
 import { build } from 'esbuild';
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
+import { minify } from 'terser';
+import { INTERNAL } from './internal.mjs';
 
-const LIMIT = 8.5 * 1024; // minified, gzip -9: what it does costs that much, see README.md
+// Bytes after gzip -9: what was reached, to the next 64, so that nothing grows unseen. The aim for the core, dist/index.js, is
+// 6 * 1024; README.md says what is in the way. The core is what `import 'nosphere'` brings: everything but MessagePack.
+const LIMITS = { 'dist/index.js': 124 * 64, 'dist/nosphere.min.js': 124 * 64 };
+
 const here = new URL('./', import.meta.url);
 const path = (name) => fileURLToPath(new URL(name, here));
 const SERVED = path('../server/src/browser/nosphere.min.js');
-const CORE = ['dist/nosphere.min.js', 'dist/index.js'];
-
-const common = { absWorkingDir: path('.'), bundle: true, target: 'es2022', logLevel: 'warning', legalComments: 'none', charset: 'utf8' };
 
 if (process.argv.includes('--size')) {
   let large = false;
-  for (const name of CORE) {
-    const { code } = await minified(readFileSync(path(name), 'utf8'));
-    const size = gzipSync(code, { level: 9 }).length;
-    console.log(`${name}: ${size} of ${LIMIT} bytes, minified and gzipped`);
-    large ||= size > LIMIT;
+  for (const [name, limit] of Object.entries(LIMITS)) {
+    const size = gzipSync(readFileSync(path(name)), { level: 9 }).length;
+    console.log(`${name}: ${size} of ${limit} bytes, minified and gzipped`);
+    large ||= size > limit;
   }
   process.exit(large ? 1 : 0);
 }
 
 rmSync(path('dist'), { recursive: true, force: true });
-await build({ ...common, entryPoints: ['src/index.ts', 'src/messagepack.ts'], outdir: 'dist', format: 'esm', external: ['@msgpack/msgpack'] });
-await build({ ...common, entryPoints: ['src/global.ts'], outfile: 'dist/nosphere.min.js', format: 'iife', minify: true });
+mkdirSync(path('dist'));
+await bundle('src/index.ts', 'dist/index.js', 'esm', { mangleProps: new RegExp(`^(${INTERNAL.join('|')})$`) });
+await bundle('src/messagepack.ts', 'dist/messagepack.js', 'esm', { external: ['@msgpack/msgpack'] });
+await bundle('src/global.ts', 'dist/nosphere.min.js', 'iife', { mangleProps: new RegExp(`^(${INTERNAL.join('|')})$`) });
 execFileSync(process.execPath, [path('node_modules/typescript/bin/tsc'), '-p', path('.')], { stdio: 'inherit' });
 
 const single = readFileSync(path('dist/nosphere.min.js'), 'utf8');
@@ -51,7 +54,15 @@ if (process.argv.includes('--check')) {
   writeFileSync(SERVED, single);
 }
 
-async function minified(contents) {
-  const { outputFiles } = await build({ ...common, stdin: { contents, loader: 'js' }, format: 'esm', minify: true, write: false });
-  return { code: outputFiles[0].contents };
+/** esbuild puts the modules into one and names what is internal; terser makes that small. */
+async function bundle(entry, outfile, format, options) {
+  const { outputFiles } = await build({
+    absWorkingDir: path('.'), entryPoints: [entry], bundle: true, minifySyntax: true, target: 'es2022', format, write: false,
+    logLevel: 'warning', legalComments: 'none', charset: 'utf8', ...options,
+  });
+  const { code } = await minify(outputFiles[0].text, {
+    ecma: 2022, module: true,
+    compress: { passes: 4, unsafe: true, unsafe_arrows: true, unsafe_methods: true, pure_getters: true, hoist_funs: true, keep_fargs: false },
+  });
+  writeFileSync(path(outfile), `${code}\n`);
 }

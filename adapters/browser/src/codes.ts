@@ -27,10 +27,6 @@ export const ENDS: Record<string, Code> = {
 };
 
 /** The peer broke the protocol: its link ends with `code`, the session stays [FRM-2]. */
-export class Fault {
-  constructor(readonly code: Code) {}
-}
-
 export function fault(code: Code): never {
-  throw new Fault(code);
+  throw { code };
 }

@@ -71,9 +71,16 @@ export function control(kind: string, value: any): Frame {
 /** Throws if arrays and objects nest deeper than they may. */
 export function shallow(value: unknown, room = DEPTH): void {
   if (value && typeof value == 'object') {
-    if (!room) throw new RangeError('nested too deeply');
+    if (!room) throw new RangeError('too deep');
     for (const item of Object.values(value)) shallow(item, room - 1);
   }
+}
+
+/** A value as JSON, in which a lone surrogate, which is no Unicode, becomes U+FFFD; throws for what is no value of JSON. */
+export function stringify(value: unknown): string {
+  const text = JSON.stringify(value);
+  if (!text) throw new TypeError('not a JSON value');
+  return text.replace(/\\(ud[89a-f]..|.)/g, (escape, { length }) => (length > 1 ? '\\ufffd' : escape)); // pairs are not escaped
 }
 
 export function toBase64(bytes: Uint8Array): string {

@@ -1,6 +1,6 @@
 // The wire format `json`, SPEC §3.1.
 
-import { KINDS, control, fromBase64, isCount, shallow, toBase64 } from './frames.js';
+import { KINDS, control, fromBase64, isCount, shallow, stringify, toBase64 } from './frames.js';
 import type { Format } from './frames.js';
 
 // An envelope stands around a payload that may be anything [FRM-3].
@@ -12,8 +12,7 @@ export const json: Format = {
   name: 'json',
 
   encode({ kind, value, exchange, id }) {
-    const text = JSON.stringify(kind == 'binary' ? toBase64(value) : value);
-    if (!text) throw new TypeError('not a JSON value');
+    const text = stringify(kind == 'binary' ? toBase64(value) : value);
     if (kind == 'json' && text.length > 128) shallow(JSON.parse(text)); // as it is written, which is not always as it was given
     return `{${exchange ? `"${exchange}":${id},` : ''}"${kind}":${text}}`; // [JSN-4]
   },

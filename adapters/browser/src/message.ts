@@ -1,4 +1,4 @@
-import { sizeOf } from './frames.js';
+import { KINDS, sizeOf } from './frames.js';
 import type { Format, Frame, Kind, Unit } from './frames.js';
 
 /**
@@ -31,6 +31,7 @@ export function outgoing(format: Format, data: any, kind?: Kind, exchange?: Fram
   const buffer = data?.buffer ?? data;
   const binary = buffer instanceof ArrayBuffer;
   kind ??= typeof data == 'string' ? 'text' : binary ? 'binary' : 'json';
+  if (!KINDS.includes(kind)) throw new TypeError(`no such kind: ${kind}`);
   let value = data;
   if (kind == 'text') value = `${data}`.replace(/\p{Cs}/gu, '\ufffd'); // what is no Unicode cannot be sent
   if (kind == 'binary') {

@@ -1,7 +1,7 @@
 /** The wire format `messagepack`, SPEC §3.2, on top of `@msgpack/msgpack`. */
 
 import { decode, encode } from '@msgpack/msgpack';
-import { DEPTH, KINDS, control, fromBase64, isCount, shallow } from './frames.js';
+import { DEPTH, KINDS, control, fromBase64, isCount, shallow, stringify } from './frames.js';
 import type { Format, Frame, Unit } from './frames.js';
 
 const NAMES = ['open', 'opened', 'resume', 'resumed', 'reset', 'text', 'json', 'binary', 'ack', 'ping', 'pong', 'close', 'request', 'reply'];
@@ -48,9 +48,7 @@ export const messagepack: Format = {
 /** A message's content as the library is to write it. */
 function payload(kind: string, value: unknown): unknown {
   if (kind != 'json') return value;
-  const text = JSON.stringify(value);
-  if (text === undefined) throw new TypeError('not a JSON value');
-  const plain = JSON.parse(text);
+  const plain = JSON.parse(stringify(value));
   shallow(plain);
   return plain;
 }

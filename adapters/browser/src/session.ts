@@ -115,6 +115,7 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
   let ended = false;
   let post: Batch | undefined; // the one in flight
   let closing: { code: number; reason: string } | undefined;
+  let left = false; // close() was called: whatever ends the session then, we did
   let closeSent = false;
   let alive = Infinity; // when the link is lost for its silence
   let until = Infinity; // when the session is over
@@ -204,7 +205,7 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
     const unknown = unsent.splice(0, highest - acknowledged); // [CLS-3]
     for (const message of unknown) message.state = 'unknown';
     for (const message of unsent) message.state = 'unsent';
-    host.over({ by, code, reason, unknown, unsent });
+    host.over({ by: left ? 'client' : by, code, reason, unknown, unsent });
   };
 
   const begin = () => {
@@ -266,7 +267,6 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
         return host.opened();
       case 'close': {
         const { code, reason } = value;
-        const by = closing ? 'client' : 'server';
         acknowledge(value.received);
         closing ??= { code, reason: '' };
         if (!awaits) {
@@ -276,7 +276,7 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
             until = host.now() + closeTimeout;
           } else if (!closeSent) link!.write(last()); // [CLS-2]
         }
-        return over(by, code, reason);
+        return over('server', code, reason);
       }
     }
     fault(Code.Unexpected);
@@ -327,13 +327,11 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
     receive(from: Link, unit: Unit, number?: number) {
       if (from == candidate) { // which has been asked for a pong, §9.1
         candidate = undefined;
-        let kind;
         try {
-          kind = format.decode(unit).kind;
+          if (format.decode(unit).kind != 'pong') throw 0;
         } catch {
-          // no pong
+          return from.end(Code.Unexpected);
         }
-        if (kind != 'pong') return from.end(Code.Unexpected);
         dial(from);
         return begin();
       }
@@ -354,8 +352,8 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
       else if (from.polls) head = count;
     },
 
-    /** A link is lost. */
-    lost(from: Link, reason: string) {
+    /** A link is lost; none: it could not even be made. */
+    lost(from: Link | undefined, reason: string) {
       if (from == candidate) candidate = undefined;
       if (from == link) drop(reason);
     },
@@ -399,7 +397,7 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
       let load = bytesOf(queue.slice(0, sent));
       for (let next, room = limit.bytes; !farewell && units.length < limit.units && (next = queue[sent]); ) {
         // [DLV-2]: the unit that reaches the window is the last
-        if (next.bytes > room || sent >= messages || load >= bytes) break;
+        if ((units.length && next.bytes > room) || sent >= messages || load >= bytes) break; // the first one goes whatever its size
         room -= next.bytes + 4;
         load += next.bytes;
         next.state = 'sent';
@@ -442,7 +440,7 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
 
     /** Accepts a message, or throws and leaves everything as it was. */
     send(message: Outgoing) {
-      if (message.bytes > (grant?.window.bytes ?? 1 << 20)) throw new RangeError('the message is too large');
+      if (message.bytes > (grant?.window.bytes ?? 1 << 20)) throw new RangeError('too large');
       if (queue.length >= most.messages || bytesOf(queue) + message.bytes > most.bytes) throw new QueueFullError();
       queue.push(message);
     },
@@ -461,6 +459,7 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
 
     close(code: number, reason: string) {
       if (closing || ended) return;
+      left = true;
       closing = { code, reason };
       inbox = [];
       until = host.now() + closeTimeout;
@@ -479,7 +478,7 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
         if (farewell) part();
         else if (closing) over('client', closing.code, closing.reason);
         else over('network', Code.Expired, 'not resumed in time');
-      } else if (now >= alive) drop('no sign of life in time', Code.Timeout);
+      } else if (now >= alive) drop('no sign in time', Code.Timeout);
     },
 
     keep: (): Kept | undefined => (grant && !closing ? { grant, attachment, received, acknowledged, highest, queue } : undefined),

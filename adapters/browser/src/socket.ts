@@ -6,7 +6,7 @@ import { json } from './json.js';
 import { outgoing } from './message.js';
 import { createSession } from './session.js';
 import { keep, reclaim, storage } from './storage.js';
-import { TRANSPORTS } from './transports.js';
+import { LATEST, TRANSPORTS } from './transports.js';
 import type { Address, Options, Rung, Socket, State } from './api.js';
 import type { Frame, Kind } from './frames.js';
 import type { Host, Session } from './session.js';
@@ -32,6 +32,12 @@ interface Watched extends Rung {
   rest: number;
 }
 
+/** A link, the transport that it is of, and the token that it showed. */
+interface Dialled extends Carried {
+  rung: Watched;
+  bearer: string | undefined;
+}
+
 /**
  * Opens a session, and keeps it over any sequence of connections. In and Out are the messages of either side.
  *
@@ -47,7 +53,11 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     window: { messages: 256, bytes: 1 << 20, ...options.window }, queue: { messages: 4096, bytes: 4 << 20, ...options.queue }, closeTimeout,
   };
   const now = () => Date.now();
-  const absolute = (where: string | URL) => new URL(where, globalThis.location?.href).href;
+  const absolute = (where: string | URL) => {
+    const { href } = new URL(where, globalThis.location?.href);
+    if (!/^(http|ws)s?:/.test(href)) throw new TypeError(`not an address: ${href}`);
+    return href.replace(/^ws/, 'http'); // fetch takes no other
+  };
   let url = typeof address == 'function' ? '' : absolute(address);
 
   const rungs = transports.map((transport): Watched => {
@@ -55,7 +65,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     return { transport, browser: !!(transport == 'websocket' ? WebSocket : fetch), state: 'untried', strikes: 0, rest: 0 };
   });
   const usable = rungs.filter(({ browser }) => browser);
-  if (!usable[0]) throw new TypeError('no transport is supported here');
+  if (!usable[0]) throw new TypeError('no transport');
   let rung = usable[0]; // in use, or tried
   let round: Watched[] = []; // what is to be tried then
   let best: Watched | undefined; // what worked last
@@ -74,19 +84,16 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   const wanted: ((frame?: Frame) => void)[] = []; // by who iterates
   const backlog: Frame[] = []; // what a session that is over left to them
   const asked = new Map<number, (error?: unknown, reply?: unknown) => void>();
-  const timers = new Map<string, ReturnType<typeof setTimeout>>();
+  const timers = new Map<string | number, ReturnType<typeof setTimeout>>(); // by their work, or the request that waits
   const gone = new AbortController(); // ends all listeners
-  const seen = new Set<string>();
+  const seen: Record<string, (event: Event) => void> = {}; // what calls the `on…` properties
 
-  const linkOf = () => session.link as Carried | undefined;
+  const linkOf = () => session.link as Dialled | undefined;
   const stateOf = (): State =>
     session.ended ? 'closed' : session.closing ? 'closing' : session.since ? 'open' : session.grant ? 'suspended' : 'connecting';
 
   const emit = (type: string, fields: object) => {
-    if (!seen.has(type)) {
-      seen.add(type);
-      socket.addEventListener(type, (event) => (socket as any)[`on${type}`]?.(event));
-    }
+    if (!seen[type]) socket.addEventListener(type, (seen[type] = (event) => (socket as any)[`on${type}`]?.(event)));
     socket.dispatchEvent(Object.assign(new Event(type), fields));
   };
 
@@ -96,17 +103,17 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     if (announced != (announced = state + transport)) emit('statechange', { state, transport });
   };
 
-  const stop = (name: string) => {
+  const stop = (name: string | number) => {
     clearTimeout(timers.get(name));
     return timers.delete(name);
   };
 
-  const after = (name: string, delay: number, work: () => void) => {
+  const after = (name: string | number, delay: number, work: () => void) => {
     stop(name);
     timers.set(name, setTimeout(() => {
       timers.delete(name);
       work();
-    }, Math.min(delay, 2 ** 31 - 1)));
+    }, Math.min(delay, LATEST)));
   };
 
   /** Sends what may be sent, and lets the session know when its deadline comes. */
@@ -127,8 +134,8 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   // --- the session -----------------------------------------------------------------------------------------------------
 
   const granted = (type: string) => {
-    const { transport } = linkOf()!;
-    rung = best = rungs.find((one) => one.transport == transport)!;
+    rung = best = linkOf()!.rung;
+    const { transport } = rung;
     rung.state = 'works';
     rung.reason = refused = undefined;
     rounds = 0;
@@ -155,20 +162,21 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       stop('climb');
       if (lasted > STABLE) failures = 0;
       if (!local) {
-        if (!lasted || (lasted < LASTING && (rung.strikes += 1) >= STRIKES && rung != usable.at(-1))) {
-          rung.state = 'failed';
-          rung.reason = reason;
-        }
-        if (lasted >= LASTING) rung.strikes = 0;
-        if (rung.strikes >= STRIKES) {
+        if (lasted) rung.strikes = lasted < LASTING ? rung.strikes + 1 : 0;
+        const struck = rung.strikes >= STRIKES;
+        if (struck) {
           rung.strikes = 0;
           rung.rest = now() + REST;
+        }
+        if (!lasted || (struck && rung != usable.at(-1))) {
+          rung.state = 'failed';
+          rung.reason = reason;
         }
         emit('transportfailure', { transport, reason });
         if (lasted && code == Code.Timeout) emit('clienttimeout', { transport });
       }
-      if (session.ended) return;
       announce();
+      if (session.ended) return;
       if (!lasted && !local && refused == undefined) {
         if (round.length) return void attempt();
         rounds += 1;
@@ -177,28 +185,29 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     },
 
     over({ by, code, reason, unknown, unsent }) {
-      const { closing, since, grant } = session;
+      const { since, grant } = session;
+      turn += 1;
       if (since && now() - since > STABLE) failures = 0;
       settle(false);
-      for (const name of ['retry', 'climb']) stop(name);
+      stop('retry');
+      stop('climb');
       for (let frame; (frame = session.take()); ) backlog.push(frame);
-      const again = grant && (!closing || by == 'server') && REOPENS.includes(code);
+      const again = grant && by != 'client' && REOPENS.includes(code);
       const moved = again ? unsent.filter(({ exchange }) => exchange != 'reply') : []; // nobody has asked that of the next one
       for (const [number, settled] of asked) {
         if (!moved.some(({ id }) => id == number)) settled(new ClosedError(reason || 'the session is over'));
       }
       if (again) {
-        session = createSession(host, format, limits);
-        for (const message of moved) {
-          message.state = 'waiting';
-          session.send(message);
-        }
+        for (const message of moved) message.state = 'waiting';
+        session = createSession(host, format, limits, { queue: moved });
         announce();
         emit('lost', { session: grant.session, code, reason, unknown });
         if (!session.ended) later(reason);
       } else {
         gone.abort();
-        channel?.close();
+        for (const name of timers.keys()) stop(name);
+        armed = Infinity;
+        channel = channel?.close() as undefined;
         announce();
         emit('close', { by, code, reason, unknown, unsent });
       }
@@ -212,12 +221,12 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
 
   // --- links -----------------------------------------------------------------------------------------------------------
 
-  const carrier: Carrier = {
+  const carrier: Carrier<any> = {
     get session() { return session; },
     format,
     WebSocket: WebSocket as typeof globalThis.WebSocket,
-    fetch: async (where, init) => fetch(where, init), // where there is none, that is a request that failed
-    credentials,
+    // Where there is no fetch, that is a request that failed.
+    fetch: async (where, init) => fetch(where, { cache: 'no-store', credentials, ...init }),
     ready(link) {
       if (link == session.link) session.begin();
       else link.write({ kind: 'ping', value: 0 });
@@ -227,11 +236,10 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       const candidate = link == session.candidate;
       session.receive(link, unit, number);
       if (candidate) {
-        if (link == session.link) rung = rungs.find(({ transport }) => transport == link.transport)!;
+        if (link == session.link) rung = link.rung;
         else void step();
       }
-      drain();
-      flush();
+      pass();
     },
     changed: flush,
     lost(link, reason, status, code) {
@@ -249,10 +257,18 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       return new Promise((resolve) => {
         rested = resolve;
         // The server does not wait for ever for the next poll, and a reply comes by none but that.
-        setTimeout(resolve, session.closing || asked.size ? 300 : STABLE);
+        after('rest', session.closing || asked.size ? 300 : STABLE, resolve as () => void);
       });
     },
   };
+
+  const identify = async () => {
+    const said = await token?.();
+    if (!/^[!-~]*$/.test(said ?? '')) throw new TypeError('the token is not visible ASCII'); // others would quote it
+    return said;
+  };
+
+  const linkTo = (to: Watched): Dialled => Object.assign(TRANSPORTS[to.transport](carrier, url, bearer), { rung: to, bearer });
 
   /** Tries the next transport of the round. */
   async function attempt() {
@@ -264,16 +280,16 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     flush();
     try {
       const where = typeof address == 'function' ? absolute(await address()) : url;
-      const said = await token?.();
+      const said = await identify();
       if (mine != turn) return;
       bearer = said;
       url = where;
       listen();
-      if (refused == (bearer ?? '')) return session.over('server', Code.Forbidden, 'the token was refused');
+      if (refused == (bearer ?? '')) return session.over('server', Code.Forbidden, 'token refused');
       refused = undefined;
-      session.dial(TRANSPORTS[rung.transport](carrier, url, bearer));
+      session.dial(linkTo(rung));
     } catch (error) {
-      if (mine == turn) host.down(undefined, `${error}`, 0, 0);
+      if (mine == turn) session.lost(undefined, `${error}`);
     }
   }
 
@@ -321,10 +337,10 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     if (!next) return settle(false);
     after('probe', host.patience(), step);
     try {
-      const said = await token?.();
+      const said = await identify();
       if (climbing != mine) return;
       bearer = said;
-      const link = TRANSPORTS[next.transport](carrier, url, bearer);
+      const link = linkTo(next);
       if (!link.http) return session.try(link);
       // What begins with a request cannot be proved before: if it does not work, the way back is a resume, too.
       stop('probe');
@@ -350,10 +366,11 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   /** Hands over what came; to who iterates, as fast as they take it. */
   function drain() {
     for (let frame; (frame = ahead()) && (!readers || wanted[0] || frame.exchange || frame.error); ) {
-      backlog.shift() ?? session.take();
+      const asker = backlog.shift() ? undefined : session;
+      asker?.take();
       const { kind, value, exchange, error } = frame;
       if (error) emit('error', { error: new Error(error) });
-      else if (exchange == 'request') void answer(frame);
+      else if (exchange == 'request') void answer(frame, asker);
       else if (!exchange) {
         emit('message', { data: value, kind });
         wanted.shift()?.(frame);
@@ -364,9 +381,13 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     if (session.ended) for (const resolve of wanted.splice(0)) resolve();
   }
 
+  const pass = () => {
+    drain();
+    flush();
+  };
+
   /** What onrequest says goes back to who asked, as long as there is the session in which it did. */
-  async function answer({ kind, value, id }: Frame) {
-    const asker = session;
+  async function answer({ kind, value, id }: Frame, asker?: Session) {
     try {
       const reply = await socket.onrequest?.(value, kind as Kind);
       if (reply !== undefined && session == asker) put(reply, undefined, 'reply', id);
@@ -376,7 +397,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   }
 
   function put(data: unknown, kind?: Kind, exchange?: Frame['exchange'], id?: number) {
-    if (session.closing || session.ended) throw new ClosedError('the socket is closed');
+    if (session.closing || session.ended) throw new ClosedError('closed');
     const message = outgoing(format, data, kind, exchange, id);
     session.send(message);
     flush();
@@ -405,8 +426,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
 
   const unplug = (reason: string) => {
     local = true;
-    const link = linkOf();
-    if (link) session.lost(link, reason);
+    if (session.link) session.lost(session.link, reason);
     local = false;
   };
 
@@ -422,7 +442,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   });
   on(globalThis, 'pagehide', ({ persisted }) => {
     if (resume || persisted) {
-      unplug('the page is gone');
+      unplug('pagehide');
       const state = resume && session.keep();
       if (state) keep(url, format, state, requests);
     } else {
@@ -445,7 +465,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     get session() { return session.grant?.session ?? null; },
     get url() { return url; },
     get waiting() { return session.queue.length; },
-    get transports() { return rungs.map(({ transport, browser, state, reason }) => ({ transport, browser, state, reason })); },
+    get transports() { return rungs.map(({ strikes, rest, ...known }) => known); },
 
     send: (data: Out, { as }: { as?: Kind } = {}) => put(data, as),
 
@@ -456,19 +476,22 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
         put(data, as, 'request', id);
         const settled = (error?: unknown, reply?: unknown) => { // [REQ-2]
           asked.delete(id);
-          clearTimeout(timer);
+          stop(id);
           cancel?.removeEventListener('abort', cancelled);
           if (error) reject(error);
           else resolve(reply);
         };
-        const cancelled = () => settled(cancel!.reason);
-        const timer = setTimeout(settled, timeout, new TimeoutError('no reply in time'));
+        const cancelled = () => {
+          reject(cancel!.reason); // which may be nothing
+          settled();
+        };
+        after(id, timeout, () => settled(new TimeoutError('no reply in time')));
         cancel?.addEventListener('abort', cancelled);
         asked.set(id, settled);
       }),
 
     close(code: number = Code.Closed, reason = '') {
-      if (code != Code.Closed && !(code >= 3000 && code < 4000)) throw new RangeError(`not a code of an application: ${code}`);
+      if (code != Code.Closed && !(code >= 3000 && code < 4000)) throw new RangeError(`bad code ${code}`);
       session.close(code, reason);
       flush();
     },
@@ -485,19 +508,13 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     async *[Symbol.asyncIterator]() {
       readers += 1;
       try {
-        for (;;) {
-          const frame = await new Promise<Frame | undefined>((resolve) => {
-            wanted.push(resolve);
-            drain();
-            flush();
-          });
-          if (!frame) return;
-          yield frame.value;
-        }
+        for (let frame; (frame = await new Promise<Frame | undefined>((resolve) => {
+          wanted.push(resolve);
+          pass();
+        })); ) yield frame.value;
       } finally {
         readers -= 1;
-        drain();
-        flush();
+        pass();
       }
     },
   })) as any;
@@ -510,8 +527,10 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   plan();
   rung = round[0]!;
   // Not before whoever called has set the handlers.
-  queueMicrotask(() => session.ended || attempt());
-  if (signal?.aborted) queueMicrotask(() => socket.close());
+  queueMicrotask(() => {
+    if (signal?.aborted) socket.close();
+    if (!session.ended) void attempt();
+  });
   on(signal, 'abort', () => socket.close());
   return socket;
 }

@@ -7,26 +7,23 @@ import type { Batch, Link, Session } from './session.js';
 export type Transport = 'websocket' | 'sse' | 'long-polling';
 
 /** What links see of the socket. */
-export interface Carrier {
+export interface Carrier<L extends Carried = Carried> {
   readonly session: Session;
   readonly format: Format;
   readonly WebSocket: typeof globalThis.WebSocket;
   fetch(url: string, init: RequestInit): Promise<Response>;
-  readonly credentials?: RequestCredentials | undefined;
   /** The carrier is there: it may be asked for the session. */
-  ready(link: Carried): void;
-  unit(link: Carried, unit: Unit, number?: number): void;
+  ready(link: L): void;
+  unit(link: L, unit: Unit, number?: number): void;
   /** Something other than a unit changed the session. */
   changed(): void;
   /** It is over; `status` and `code` where an answer said them. */
-  lost(link: Carried, reason: string, status?: number, code?: number): void;
+  lost(link: L, reason: string, status?: number, code?: number): void;
   /** What has to be waited for before the next poll. */
   rest(): Promise<void> | undefined;
 }
 
 export interface Carried extends Link {
-  readonly transport: Transport;
-  readonly bearer?: string | undefined;
   /** Sends what may be sent. */
   flush(): void;
   /** Sends the rest without waiting: the page is going away. False if it cannot. */
@@ -36,14 +33,14 @@ export interface Carried extends Link {
 export type Open = (carrier: Carrier, url: string, bearer?: string) => Carried;
 
 const LONGEST = 4 << 20; // of one line of an event stream
+export const LATEST = 2 ** 31 - 1; // a timer that is to fire later does so at once
 
 const webSocket: Open = (carrier, url, bearer) => {
   const { format, session } = carrier;
   const protocol = `nosphere.v1.${format.name}`;
   const offers = [protocol];
   if (bearer != undefined) { // no header can be set [NEG-5]
-    const bytes = String.fromCharCode(...new TextEncoder().encode(bearer));
-    offers.push(`nosphere.bearer.${btoa(bytes).replace(/\+/g, '-').replace(/\//g, '_').replace(/=/g, '')}`);
+    offers.push(`nosphere.bearer.${btoa(bearer).replace(/\+/g, '-').replace(/\//g, '_').replace(/=/g, '')}`);
   }
   const socket = new carrier.WebSocket(url.replace(/^http/, 'ws'), offers);
   let ended = false;
@@ -53,10 +50,8 @@ const webSocket: Open = (carrier, url, bearer) => {
     carrier.lost(link, reason, 0, code < 4000 ? 0 : code);
   };
   const link: Carried = {
-    transport: 'websocket',
     http: false,
     polls: false,
-    bearer,
     write(frame) {
       if (socket.readyState == 1) socket.send(format.encode(frame) as string);
     },
@@ -77,8 +72,9 @@ const webSocket: Open = (carrier, url, bearer) => {
     },
   };
   socket.binaryType = 'arraybuffer';
-  socket.onopen = () => (socket.protocol == protocol ? carrier.ready(link) : lose('the server speaks another protocol'));
+  socket.onopen = () => (socket.protocol == protocol ? carrier.ready(link) : lose('another protocol'));
   socket.onmessage = ({ data }) => carrier.unit(link, typeof data == 'string' ? data : new Uint8Array(data));
+  socket.onerror = () => {}; // close follows; some libraries throw an error that nobody hears
   socket.onclose = ({ code, reason }) => lose(reason || `closed with ${code}`, code);
   return link;
 };
@@ -96,8 +92,6 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
     const { attachment, session: id, token, received } = session.head(polls && method == 'GET');
     return carrier.fetch(url, {
       method,
-      cache: 'no-store',
-      credentials: carrier.credentials!,
       ...init,
       headers: {
         'Nosphere-Attachment': attachment,
@@ -146,7 +140,7 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
     if (posting || delivering) return;
     for (let batch, repeats = 0; (batch = session.collect(link)); ) {
       const { signal } = (posting = new AbortController());
-      const timer = setTimeout(() => posting!.abort(), session.grant!.timeout);
+      const timer = setTimeout(() => posting!.abort(), Math.min(session.grant!.timeout, LATEST));
       const response = await post(batch, { signal }).catch(() => undefined);
       clearTimeout(timer);
       if (!response || response.status == 502 || response.status == 504) { // of a proxy: no one knows what became of it
@@ -172,7 +166,7 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
         if (!ended) carrier.unit(link, format.event(data), id && Number(id));
       }
     }
-    lose('the stream ended');
+    lose('stream ended');
   };
 
   const run = async (frame: Frame) => {
@@ -201,10 +195,8 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
   };
 
   const link: Carried = {
-    transport,
     http: true,
     polls,
-    bearer,
     write(frame) {
       (polls ? run(frame) : get(frame).then(stream)).catch((error) => lose(`${error}`));
     },
@@ -234,7 +226,7 @@ export function events() {
   return function* parse(text: string): Generator<any> {
     const lines = (rest + text).split(/\r\n|\n|\r(?!$)/);
     rest = lines.pop()!;
-    if (rest.length > LONGEST) throw new RangeError('too long a line');
+    if (rest.length > LONGEST) throw new RangeError('line too long');
     for (const line of lines) {
       const [, name, value] = /^([^:]*):? ?(.*)$/s.exec(line) as any;
       if (line) event[name] = (name == 'data' && name in event ? `${event.data}\n` : '') + value;

@@ -40,6 +40,20 @@ for (const transport of TRANSPORTS) {
       await once(socket, 'close');
     });
 
+    test(`${name}: a message beyond the usual batch goes where the server's window allows it, and does not hold up the next`, async (t) => {
+      const socket = connect(await startEcho(t), { transports: [transport], format, queue: { bytes: 64 << 20 }, window: { bytes: 4 << 20 } });
+      await once(socket, 'open');
+      const got = [];
+      const all = new Promise((resolve) => {
+        socket.onmessage = ({ data }) => got.push(data.length) === 3 && resolve();
+      });
+      for (const length of [5, 2 << 20, 6]) socket.send('x'.repeat(length));
+      await Promise.race([all, new Promise((_, reject) => AbortSignal.timeout(10_000).addEventListener('abort', reject))]);
+      assert.deepEqual(got, [5, 2 << 20, 6]);
+      socket.close();
+      await once(socket, 'close');
+    });
+
     test(`${name}: every kind of message keeps its kind and content, and requests get their replies`, async (t) => {
       const socket = connect(await startEcho(t), { transports: [transport], format });
       const got = [];

@@ -269,3 +269,121 @@ test('a session that the server ends is told with the session that it was, and r
   assert.deepEqual(saw('lost').map(({ session, code }) => [session, code]), [[GRANT.session, 1001]]);
   assert.equal(socket.state, 'connecting');
 });
+
+test('what the next session may carry less of is moved there all the same, and the socket goes on', async () => {
+  const { socket, saw } = await open({ transports: ['websocket'], queue: { bytes: 64 << 20 } });
+  FakeSocket.last.grants({ window: { messages: 256, bytes: 17 << 20 } });
+  FakeSocket.last.fails();
+  const [large, small] = [socket.send('x'.repeat(2 << 20)), socket.send('small')];
+  await tick(250);
+  FakeSocket.last.opens();
+  FakeSocket.last.brings({ reset: 'unknown session' });
+  assert.deepEqual([saw('lost').length, socket.waiting, large.state, small.state], [1, 2, 'waiting', 'waiting']);
+  await tick(500);
+  FakeSocket.last.grants({ window: { messages: 256, bytes: 17 << 20 } });
+  assert.deepEqual(FakeSocket.last.sent.slice(2).map(({ text }) => text.length), [2 << 20, 5]);
+});
+
+test('a WebSocket that fails by an error event, which a library throws where nobody hears it, is tried again', async () => {
+  class Throwing extends FakeSocket {
+    refused() {
+      if (!this.onerror) throw new Error('Unhandled error event');
+      this.onerror({ message: 'ECONNREFUSED' });
+      this.fails();
+    }
+  }
+  const { saw } = await open({ transports: ['websocket'], WebSocket: Throwing });
+  FakeSocket.last.refused();
+  assert.equal(saw('reconnect').length, 1);
+});
+
+test('an attempt that throws waits for its delay like any other, and is reported once', async () => {
+  const refuses = () => { throw new Error('refused by the page\'s policy'); };
+  for (const options of [{ WebSocket: class { constructor() { refuses(); } } }, { token: refuses }]) {
+    clock();
+    mock.method(Math, 'random', () => 1);
+    const { saw } = await open({ transports: ['websocket'], connectTimeout: 200, retry: { min: 3000, max: 3000 }, ...options });
+    for (let time = 0; time < 2900; time += 100) await tick(100);
+    assert.deepEqual([saw('transportfailure').length, saw('reconnect').length], [1, 1]);
+    await tick(200);
+    assert.equal(saw('transportfailure').length, 2);
+  }
+});
+
+test('a kind that is none is refused, and never becomes a frame of another sort', async () => {
+  const { socket } = await open();
+  FakeSocket.last.grants();
+  for (const as of ['Text', 'close', 'request', '']) assert.throws(() => socket.send('a', { as }), TypeError, as);
+  await assert.rejects(socket.request('a', { as: 'ack' }), TypeError);
+  assert.equal(socket.waiting, 0);
+  assert.deepEqual(FakeSocket.last.sent.filter((frame) => !('open' in frame || 'ack' in frame)), []);
+});
+
+test('a request that may wait for ever does not fail at once', async () => {
+  const { socket } = await open();
+  FakeSocket.last.grants();
+  const reply = socket.request('what?', { timeout: Infinity });
+  await tick(1000);
+  FakeSocket.last.brings({ reply: 1, text: 'that' });
+  assert.equal(await reply, 'that');
+});
+
+test('a server that waits for months has its POSTs waited for', async () => {
+  const { socket, http } = await open({ transports: ['long-polling'] });
+  http.requests[0].answer(200, {}, JSON.stringify({ opened: { ...GRANT, timeout: 2 ** 40 } }));
+  for (let wait = 0; socket.state !== 'open' && wait < 100; wait += 1) await new Promise(setImmediate);
+  const timers = mock.method(globalThis, 'setTimeout').mock;
+  socket.send('a');
+  await turn();
+  assert.equal(http.requests.filter(({ method }) => method === 'POST').length, 1);
+  assert.ok(timers.calls.length && timers.calls.every(({ arguments: [, delay] }) => delay < 2 ** 31), 'a timer beyond fires at once');
+});
+
+test('a request that is given up for no reason fails with that', async () => {
+  for (const reason of [null, 0, '']) {
+    const { socket } = await open();
+    const controller = new AbortController();
+    const reply = socket.request('what?', { signal: controller.signal });
+    controller.abort(reason);
+    assert.deepEqual(await reply.then(() => 'resolved', (error) => [error]), [reason]);
+  }
+});
+
+test('a lone surrogate becomes U+FFFD wherever it stands, and what only looks like one stays', async () => {
+  for (const format of [internals.json, internals.messagepack]) {
+    const read = (data, as) => format.decode(internals.outgoing(format, data, as).unit).value;
+    assert.deepEqual(read({ a: '\ud800', '\udfff': ['x\ud83d\ud83d\ude00'] }), { a: '\ufffd', '\ufffd': ['x\ufffd😀'] });
+    assert.equal(read('\udc00', 'json'), '\ufffd');
+    assert.equal(read('\udc00'), '\ufffd');
+    const same = ['\\ud800', '\\\\udfff', '"\\', '\\u00e9é', '😀'];
+    assert.deepEqual(read(same), same);
+  }
+});
+
+test('an address is of HTTP or WebSocket, and either serves every transport', async () => {
+  for (const address of ['ftp://chat.test/', 'mailto:a@b', 'file:///chat', 'blob:http://chat.test/a']) {
+    assert.throws(() => internals.connect(address), TypeError, address);
+  }
+  for (const [address, socketUrl, url] of [
+    ['ws://chat.test/a', 'ws://chat.test/a', 'http://chat.test/a'], ['wss://chat.test/ws', 'wss://chat.test/ws', 'https://chat.test/ws'],
+  ]) {
+    for (const where of [address, () => address]) {
+      const { socket, http } = await open({}, where);
+      assert.equal(FakeSocket.last.url, socketUrl);
+      FakeSocket.last.fails();
+      await turn();
+      assert.deepEqual([http.requests[0].url, socket.url], [url, url]);
+    }
+  }
+});
+
+test('a token that no header can have is refused, without being told to anyone', async () => {
+  for (const secret of ['sec\nret', 'sécret']) {
+    const { socket, events } = await open({ transports: ['websocket', 'long-polling'], token: () => secret });
+    await turn();
+    assert.equal(FakeSocket.all.length, 0);
+    assert.match(events.find(({ type }) => type === 'transportfailure').reason, /token/);
+    const said = JSON.stringify([events.map(({ reason }) => reason), socket.transports]);
+    assert.ok(!said.includes(secret.slice(-3)), said);
+  }
+});

@@ -1,0 +1,169 @@
+// What is over is over: who closed, and what may still happen then.
+
+import assert from 'node:assert/strict';
+import { beforeEach, mock, test } from 'node:test';
+import { internals } from './internals.mjs';
+import { FakeSocket, GRANT, clock, open, tick, turn } from './support.mjs';
+
+beforeEach(clock);
+
+const OTHER = { session: '34f98d6b-c271-4169-8f9c-217343b62aa7' };
+const closes = (saw) => saw('close').map(({ by, unsent }) => [by, unsent.map(({ data }) => data)]);
+
+test('who closes while there is no connection stays closed, whatever the server says of the session then', async () => {
+  const answers = [{ reset: 'unknown session' }, { close: { code: 1001, reason: 'restart', received: 0 } }];
+  for (const answer of answers) {
+    for (const ask of ['close', 'abort']) {
+      clock();
+      const controller = new AbortController();
+      const { socket, saw } = await open({ transports: ['websocket'], signal: controller.signal });
+      FakeSocket.last.grants();
+      FakeSocket.last.fails();
+      socket.send('queued');
+      if (ask === 'abort') controller.abort();
+      else socket.close();
+      assert.equal(socket.state, 'closing');
+      await tick(250);
+      FakeSocket.last.opens();
+      FakeSocket.last.brings(answer);
+      assert.deepEqual([socket.state, closes(saw), saw('lost')], ['closed', [['client', ['queued']]], []]);
+      await tick(60_000);
+      assert.equal(FakeSocket.all.length, 2);
+    }
+  }
+});
+
+test('who closes while there is no connection stays closed when a request is refused, too', async () => {
+  const { socket, http, saw } = await open({ transports: ['long-polling'] });
+  http.requests[0].answer(200, {}, JSON.stringify({ opened: GRANT }));
+  for (let wait = 0; socket.state !== 'open' && wait < 100; wait += 1) await new Promise(setImmediate);
+  for (let poll = 1; poll < 3; poll += 1) { // which is repeated once
+    http.requests[poll].fail();
+    await turn();
+  }
+  socket.close();
+  assert.equal(socket.state, 'closing');
+  await tick(250);
+  http.requests.at(-1).answer(410, { 'Nosphere-Error': 'unknown-session' });
+  for (let wait = 0; socket.state === 'closing' && wait < 100; wait += 1) await new Promise(setImmediate);
+  assert.deepEqual([socket.state, closes(saw), saw('lost')], ['closed', [['client', []]], []]);
+});
+
+test('a session that the server ends is followed by a new one, as long as nobody closed', async () => {
+  for (const answer of [{ reset: 'unknown session' }, { close: { code: 1001, reason: 'restart', received: 0 } }]) {
+    clock();
+    const { socket, saw } = await open({ transports: ['websocket'] });
+    FakeSocket.last.grants();
+    FakeSocket.last.fails();
+    socket.send('queued');
+    await tick(250);
+    FakeSocket.last.opens();
+    FakeSocket.last.brings(answer);
+    assert.deepEqual([socket.state, saw('lost').length], ['connecting', 1]);
+    await tick(500);
+    FakeSocket.last.grants(OTHER);
+    assert.deepEqual(FakeSocket.last.sent.at(-1), { text: 'queued' });
+  }
+});
+
+test('no connection is made for a socket that was closed while its token or address was waited for', async () => {
+  for (const late of ['token', 'address']) {
+    clock();
+    let give;
+    const asked = () => new Promise((resolve) => { give = resolve; });
+    const { socket, saw } = late === 'token' ? await open({ token: asked }) : await open({}, asked);
+    socket.close();
+    give('http://chat.test/late');
+    await turn();
+    await tick(60_000);
+    assert.deepEqual([FakeSocket.all.length, saw('close').length, socket.state], [0, 1, 'closed'], late);
+  }
+});
+
+test('no connection is made for a signal that was aborted before', async () => {
+  const { saw, http } = await open({ signal: AbortSignal.abort() });
+  await tick(60_000);
+  assert.deepEqual([FakeSocket.all.length, http.requests.length, saw('close').length], [0, 0, 1]);
+});
+
+test('who closes in a handler is not connected after that', async () => {
+  for (const [type, ...transports] of [
+    ['statechange', 'websocket', 'long-polling'], ['transportfailure', 'websocket', 'long-polling'], ['transportfailure', 'websocket'],
+    ['reconnect', 'websocket'],
+  ]) {
+    clock();
+    const { socket, http, saw } = await open({ transports });
+    socket[`on${type}`] = () => socket.close();
+    FakeSocket.last.fails();
+    await turn();
+    await tick(60_000);
+    assert.deepEqual([socket.state, saw('close').length, saw('open').length, FakeSocket.all.length, http.requests.length],
+      ['closed', 1, 0, 1, 0], `${type}, ${transports}`);
+  }
+  const socket = internals.connect('http://chat.test/', { transports: ['websocket'], WebSocket: FakeSocket, remember: false });
+  socket.onstatechange = () => socket.close();
+  await turn();
+  assert.deepEqual([socket.state, FakeSocket.all.length], ['closed', 1]);
+});
+
+test('a question that waited behind an iterator is not answered into the next session, where it is another one\'s [REQ-1]', async () => {
+  const { socket } = await open({ transports: ['websocket'] });
+  const heard = [];
+  socket.onrequest = (data) => {
+    heard.push(data);
+    return `answer to ${data}`;
+  };
+  FakeSocket.last.grants();
+  const iterator = socket[Symbol.asyncIterator]();
+  const first = iterator.next();
+  FakeSocket.last.brings({ text: 'one' });
+  FakeSocket.last.brings({ text: 'two' });
+  FakeSocket.last.brings({ request: 7, text: 'old' });
+  await first;
+  FakeSocket.last.brings({ close: { code: 1001, reason: '', received: 0 } });
+  await tick(250);
+  FakeSocket.last.grants(OTHER);
+  assert.equal((await iterator.next()).value, 'two');
+  void iterator.next();
+  await turn();
+  assert.deepEqual(heard, ['old']);
+  assert.ok(!FakeSocket.last.sent.some((frame) => 'reply' in frame));
+  FakeSocket.last.brings({ request: 7, text: 'new' });
+  await turn();
+  assert.deepEqual(FakeSocket.last.sent.find((frame) => 'reply' in frame), { reply: 7, text: 'answer to new' });
+});
+
+test('a socket that is closed says nothing to other tabs, and does not throw', async () => {
+  const { socket } = await open({ tabs: true });
+  socket.close();
+  assert.equal(socket.state, 'closed');
+  socket.local('anyone?');
+});
+
+test('nothing keeps a program running when the socket is closed, whoever closed', async () => {
+  for (const by of ['server', 'client']) {
+    clock();
+    const timers = new Set();
+    const [set, clear] = [globalThis.setTimeout, globalThis.clearTimeout];
+    mock.method(globalThis, 'setTimeout', (work, ...rest) => {
+      const timer = set(() => {
+        timers.delete(timer);
+        work();
+      }, ...rest);
+      timers.add(timer);
+      return timer;
+    });
+    mock.method(globalThis, 'clearTimeout', (timer) => {
+      timers.delete(timer);
+      clear(timer);
+    });
+    const { socket } = await open({ transports: ['websocket'] });
+    FakeSocket.last.grants();
+    const reply = socket.request('what?');
+    await tick(6000);
+    if (by === 'client') socket.close();
+    FakeSocket.last.brings({ close: { code: 1000, reason: '', received: 1 } });
+    await reply.catch(() => {});
+    assert.deepEqual([socket.state, timers.size], ['closed', 0], by);
+  }
+});
