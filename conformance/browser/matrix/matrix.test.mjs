@@ -10,7 +10,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { FAULTS, TRANSPORTS, block, randomFrom } from './faults.mjs';
 import { BROWSERS, Visit, assertComplete, launch, startEcho, startProxy, until } from './stage.mjs';
-import { markdown, printed } from './table.mjs';
+import { WAYS, markdown, printed } from './table.mjs';
 
 const TOTAL = 1_000;
 const LAST = 100; // are sent when all faults have happened
@@ -21,9 +21,9 @@ const MATRIX = new URL('../MATRIX.md', import.meta.url);
 // Silence is noticed in this time, where it is the server who says when [HB-4].
 const LIMITS = { heartbeat: 700, timeout: 1_500 };
 
-const cells = FAULTS.flatMap((fault) => Object.keys(fault.on).map((column) => ({ fault, column, format: 'json' })));
+const cells = FAULTS.flatMap((fault) => Object.keys(fault.on).map((column) => ({ fault, column, way: '' })));
 const cut = FAULTS.find(({ name }) => name === 'cut');
-cells.push(...TRANSPORTS.map((column) => ({ fault: cut, column, format: 'messagepack' })));
+for (const way of Object.keys(WAYS).filter(Boolean)) cells.push(...TRANSPORTS.map((column) => ({ fault: cut, column, way })));
 const results = [];
 
 let echo;
@@ -42,7 +42,7 @@ describe('matrix', { concurrency: true }, () => {
       before(async () => { browser = await launch(name); });
       after(() => browser?.close());
       for (const cell of cells) {
-        const title = `${cell.fault.name} × ${cell.column}${cell.format === 'json' ? '' : `, ${cell.format}`}`;
+        const title = `${cell.fault.name} × ${cell.column}${cell.way && `, ${cell.way}`}`;
         if (ONLY && !ONLY.test(`${name}: ${title}`)) continue;
         test(`${name}: ${title}: ${TOTAL} messages each way, once and in order`, async (t) => {
           results.push({ browser: name, ...cell, ...(await run(t, browser, cell)) });
@@ -61,7 +61,7 @@ test('MATRIX.md says what this run has shown', { skip: ONLY && 'a part of the ma
   assert.equal(readFileSync(MATRIX, 'utf8'), text, 'UPDATE=1 writes it anew');
 });
 
-async function run(t, browser, { fault, column, format }) {
+async function run(t, browser, { fault, column, way }) {
   const began = Date.now();
   const random = randomFrom(SEED + FAULTS.indexOf(fault) * 101 + [...TRANSPORTS, 'auto'].indexOf(column));
   const proxy = await startProxy(echo);
@@ -69,7 +69,7 @@ async function run(t, browser, { fault, column, format }) {
   const auto = column === 'auto';
   const blocked = auto ? (fault.without ?? []).map((transport) => block(proxy, transport)) : [];
   const done = fault.commit(proxy, { random });
-  const visit = await Visit.open(t, browser, proxy, { format, ...(!auto && { transports: [column] }) });
+  const visit = await Visit.open(t, browser, proxy, { ...WAYS[way], ...(!auto && { transports: [column] }) });
 
   const outcome = fault.on[column];
   if (outcome === 'stops') {

@@ -116,7 +116,8 @@ export class Visit {
   static async open(t, browser, proxy, { format, begin = true, ...options } = {}) {
     const visit = new Visit();
     visit.page = await inTurn(browser, () => browser.newPage());
-    t.after(() => inTurn(browser, () => visit.page.close()));
+    // A test that has a browser of its own may have closed that first.
+    t.after(() => inTurn(browser, () => browser.connected && visit.page.close()));
     visit.page.on('pageerror', (error) => visit.errors.push(String(error)));
     visit.page.on('console', (message) => message.type() === 'error' && visit.errors.push(message.text()));
     await visit.load(proxy);

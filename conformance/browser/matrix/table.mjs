@@ -1,12 +1,15 @@
 // The matrix for people: as this run counted it, and what of it is the same in every run.
 
+/** Ways to use the client, and how a page is told of them. */
+export const WAYS = { '': {}, messagepack: { format: 'messagepack' }, 'for await': { iterate: true } };
+
 const COLUMNS = ['websocket', 'sse', 'long-polling', 'auto'];
 
 /** One line for each cell. */
 export function printed(results) {
-  const head = ['browser', 'fault', 'transport', 'format', 'sent', 'received', 'doubled', 'lost', 'faults', 'failures', 'links', 'ended on', 'ms'];
-  const lines = results.map(({ browser, fault, column, format, report, faults, links, transport, milliseconds }) => [
-    browser, fault.name, column, format, report.sent, report.received, report.doubled, report.lost, faults.count,
+  const head = ['browser', 'fault', 'transport', 'way', 'sent', 'received', 'doubled', 'lost', 'faults', 'failures', 'links', 'ended on', 'ms'];
+  const lines = results.map(({ browser, fault, column, way, report, faults, links, transport, milliseconds }) => [
+    browser, fault.name, column, way, report.sent, report.received, report.doubled, report.lost, faults.count,
     report.counts.transportfailure, links, transport, milliseconds,
   ]);
   const rows = [head, ...lines.sort((a, b) => key(a).localeCompare(key(b)))];
@@ -25,27 +28,26 @@ export function markdown(faults, results, { total, tries }) {
     '`auto` has all three transports to choose from.', '',
     `**kept**: the fault leaves this transport no way. All ${total.toLocaleString('en')} messages were kept through at least ${tries} failures, each reported as`,
     '`transportfailure`; they arrived, as everywhere, once the fault was lifted. **–**: the fault has nothing to hit there.', '',
-    `| fault | browser | ${COLUMNS.join(' | ')} |`,
-    `|---|---|${COLUMNS.map(() => '---|').join('')}`,
   ];
-  for (const fault of faults) {
-    for (const browser of browsers) {
-      const cells = COLUMNS.map((column) => cell(fault, results.find((one) => one.browser === browser && one.fault === fault && one.column === column && one.format === 'json')));
-      lines.push(`| ${fault.name} | ${browser} | ${cells.join(' | ')} |`);
+  const table = (way, columns) => {
+    lines.push(`| fault | browser | ${columns.join(' | ')} |`, `|---|---|${columns.map(() => '---|').join('')}`);
+    const those = results.filter((result) => result.way === way);
+    for (const fault of faults.filter((one) => those.some((result) => result.fault === one))) {
+      for (const browser of browsers) {
+        const row = columns.map((column) => cell(fault, those.find((one) => one.browser === browser && one.fault === fault && one.column === column)));
+        lines.push(`| ${fault.name} | ${browser} | ${row.join(' | ')} |`);
+      }
     }
-  }
+  };
+  table('', COLUMNS);
   lines.push('', '| fault | what happens |', '|---|---|');
   for (const { name, what, without } of faults) {
     lines.push(`| ${name} | ${what}${without?.length ? `. In \`auto\`, ${without.join(' and ')} ${without.length > 1 ? 'are' : 'is'} refused as well` : ''} |`);
   }
-  lines.push('', 'In MessagePack:', '', `| fault | browser | ${COLUMNS.slice(0, 3).join(' | ')} |`, '|---|---|---|---|---|');
-  const packed = results.filter(({ format }) => format === 'messagepack');
-  for (const fault of faults.filter((one) => packed.some((result) => result.fault === one))) {
-    for (const browser of browsers) {
-      const cells = COLUMNS.slice(0, 3).map((column) => cell(fault, packed.find((one) => one.browser === browser && one.fault === fault && one.column === column)));
-      lines.push(`| ${fault.name} | ${browser} | ${cells.join(' | ')} |`);
-    }
-  }
+  lines.push('', 'In MessagePack:', '');
+  table('messagepack', COLUMNS.slice(0, 3));
+  lines.push('', 'Read by `for await`, slower than it comes:', '');
+  table('for await', COLUMNS.slice(0, 3));
   return `${lines.join('\n')}\n`;
 }
 
@@ -57,4 +59,4 @@ function cell(fault, result) {
   return `${sent} / ${received} / ${doubled} / ${lost}, ${happened}${outcome === 'stops' ? ', **kept**' : ''}${ends}`;
 }
 
-const key = ([browser, fault, column, format]) => `${fault} ${COLUMNS.indexOf(column)} ${format} ${browser}`;
+const key = ([browser, fault, column, way]) => `${fault} ${COLUMNS.indexOf(column)} ${way} ${browser}`;

@@ -30,11 +30,13 @@ export class Trial {
   log = [];
   #conditions = new Set();
 
-  constructor(connect, url, options) {
+  /** With `iterate`, it reads by `for await`, and takes its time: messages that came wait for it. */
+  constructor(connect, url, { iterate, ...options }) {
     this.socket = connect(url, options);
     this.began = Date.now();
     for (const type of EVENTS) this.socket.addEventListener(type, (event) => this.#saw(type, event));
-    this.socket.addEventListener('message', (event) => this.#take(event));
+    if (iterate) this.#iterate();
+    else this.socket.addEventListener('message', (event) => this.#take(event));
     for (const type of ['acknowledged', 'statechange']) this.socket.addEventListener(type, () => this.#check());
   }
 
@@ -103,6 +105,13 @@ export class Trial {
     this.log.push(entry);
     if (type === 'transportfailure') this.failures[event.transport] = (this.failures[event.transport] ?? 0) + 1;
     this.#check();
+  }
+
+  async #iterate() {
+    for await (const data of this.socket) {
+      this.#take({ data, kind: typeof data === 'string' ? 'text' : data instanceof Uint8Array ? 'binary' : 'json' });
+      if (this.received.length % 10 === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    }
   }
 
   #take({ data, kind }) {
