@@ -87,6 +87,7 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
   let posting: AbortController | undefined;
   let delivering = false; // an answer to a poll
   let ended = false;
+  let own: number | undefined; // its attachment: it may still serve when the next one has begun, §9.1
 
   const request = (method: string, headers: Record<string, unknown>, init: RequestInit) => {
     const { attachment, session: id, token, received } = session.head(polls && method == 'GET');
@@ -94,7 +95,7 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
       method,
       ...init,
       headers: {
-        'Nosphere-Attachment': attachment,
+        'Nosphere-Attachment': (own ??= attachment),
         ...(id && { 'Nosphere-Session': id, 'Nosphere-Token': token, 'Nosphere-Received': received }),
         ...(bearer != undefined && { Authorization: `Bearer ${bearer}` }),
         ...headers,

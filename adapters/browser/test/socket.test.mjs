@@ -187,6 +187,27 @@ test('a WebSocket that dies again and again is left alone for a while, and not f
   assert.equal(FakeSocket.all.length, before, 'no climbing to it for now');
 });
 
+test('polls go on under their own attachment while the next link asks for the session: they do not fence it', async () => {
+  const { socket, http } = await open({ transports: ['websocket', 'long-polling'], climbAfter: 0 });
+  FakeSocket.last.fails();
+  await turn();
+  const { requests } = http;
+  const polls = () => requests.filter(({ method }) => method === 'GET');
+  const until = async (count) => { for (let wait = 0; polls().length < count && wait < 100; wait += 1) await new Promise(setImmediate); };
+  polls()[0].answer(200, {}, JSON.stringify({ opened: GRANT }));
+  await until(2);
+  const climbed = socket.climb();
+  await turn();
+  FakeSocket.last.opens();
+  FakeSocket.last.brings({ pong: 0 });
+  assert.equal(FakeSocket.last.sent.at(-1).resume.attachment, 2);
+  polls()[1].answer(200, { 'Nosphere-Received': '0' }, JSON.stringify({ ping: 0 }));
+  await until(3);
+  assert.deepEqual(polls().map(({ headers }) => headers['Nosphere-Attachment']), [1, 1, 1]);
+  FakeSocket.last.brings({ resumed: { received: 0 } });
+  assert.equal(await climbed, true);
+});
+
 test('a link that lasted is no strike', async () => {
   mock.method(Math, 'random', () => 1);
   const { http } = await open({ climbAfter: 0 });
