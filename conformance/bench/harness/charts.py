@@ -36,7 +36,7 @@ def bars(values, goal=0, unit=''):
 
 def lines(series, x_title, y_title):
     """`series`: name, points. Numbers of clients by their logarithm."""
-    width, height, left, bottom = 720, 260, 70, 40
+    width, height, left, bottom = 720, 260, 80, 40
     points = [point for _, line in series for point in line]
     if not points:
         return ''

@@ -22,7 +22,7 @@ def contenders(row, wanted):
         column = 'limit' if mode.startswith('epoll') else 'tokio'
         protocol = 'plain' if row.command == 'handshake' else 'raw'
         found.append((column, Server(mode, [binary('limit'), mode], protocol)))
-    names = [column for column in COLUMNS if column in named and (not wanted or column in wanted)]
+    names = [column for column in [*COLUMNS[2:], *COLUMNS[:2]] if column in named and (not wanted or column in wanted)]
     return found + [(name, named[name]) for name in names]
 
 

@@ -23,18 +23,18 @@ def tables(results):
     main = [row for row in ROWS if row.main and row.id in measured]
     by = {cell['ratio_by'] for row in main for cell in measured[row.id].values() if 'ratio_by' in cell}
     if main:
-        head = ['work', *map(name, COLUMNS), 'goal']
+        head = ['work', 'goal', *map(name, COLUMNS)]
         yield ('User instructions per message, total ÷ limit',
                f'Instructions by {results["machine"]["counting"]}; the total of user and kernel as a ratio to the limit\'s '
                f'loop of the same run, by {" and ".join(sorted(by)) or "nothing"}. The 16 KiB go natively as MessagePack.',
-               head, [[row.title, *(main_cell(row, measured[row.id].get(column)) for column in COLUMNS), row.goal]
+               head, [[row.title, row.goal, *(main_cell(row, measured[row.id].get(column)) for column in COLUMNS)]
                       for row in main])
         timed = [row for row in main if row.command != 'idle']
         for title, show in (
-                ('CPU time per message, µs: user + kernel', cpu_cell),
+                ('CPU time per message, µs (of which user)', cpu_cell),
                 ('Latency, µs: p50 / p99', latency_cell),
                 ('The server\'s memory after the run, MiB (of which before it)', memory_cell)):
-            yield (title, '', head[:-1],
+            yield (title, '', ['work', *map(name, COLUMNS)],
                    [[row.title, *(show(measured[row.id].get(column)) for column in COLUMNS)] for row in timed])
         native = [measured[row.id]['nosphere'] for row in main if 'nosphere' in measured[row.id]]
         resumed, replayed = (sum(cell.get(what, 0) for cell in native) for what in ('resumed', 'replayed'))
@@ -44,7 +44,7 @@ def tables(results):
                    f'lost, doubled or out of order.', [], [])
     others = [row for row in ROWS if not row.main and row.id in measured]
     if others:
-        head = ['work', 'server', 'instructions', 'CPU, µs', 'messages/s', 'polls/s', 'p50 / p99, µs', 'memory, MiB']
+        head = ['work', 'server', 'instructions', 'CPU, µs (user)', 'messages/s', 'polls/s', 'p50 / p99, µs', 'memory, MiB']
         yield ('Further work, of nosphere alone', '', head,
                [other_line(row, column, cell) for row in others for column, cell in measured[row.id].items()])
     yield from scale.tables(results.get('scale', {}))
@@ -56,7 +56,7 @@ def main_cell(row, cell):
     if 'error' in cell:
         return 'failed'
     if row.command == 'idle':
-        return figure(cell['bytes'])
+        return f'{figure(cell["bytes"])} bytes'
     text = figure(cell['instructions']) if cell.get('instructions') is not None else '–'
     return f'{text} [{cell["ratio"]:.2f}]' if 'ratio' in cell else text
 
@@ -64,7 +64,7 @@ def main_cell(row, cell):
 def cpu_cell(cell):
     if not cell or 'error' in cell:
         return '–'
-    return f'{figure(cell["cpu_us"])}: {figure(cell["user_us"])} + {figure(cell["kernel_us"])}'
+    return f'{figure(cell["cpu_us"])} ({figure(cell["user_us"])})'
 
 
 def latency_cell(cell):
@@ -156,7 +156,7 @@ p { color: var(--soft); margin: .3rem 0 1rem; max-width: 70rem }
 .charts { display: grid; gap: 1.5rem 2.5rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)) }
 figure { margin: 0 } figcaption { font-weight: 600; margin-bottom: .4rem }
 svg { display: block; height: auto; width: 100% } svg text { fill: var(--ink); font-size: 13px }
-.number { fill: var(--soft) } .bar { fill: var(--bar) } .ours { fill: var(--ours) }
+.number { fill: var(--soft); paint-order: stroke; stroke: var(--paper); stroke-width: 4px } .bar { fill: var(--bar) } .ours { fill: var(--ours) }
 .torn { stroke: var(--paper); stroke-width: 3 } .grid { stroke: var(--line) }
 .goal { stroke: var(--goal); stroke-dasharray: 4 3; stroke-width: 1.5 } svg .goal-text { fill: var(--goal); font-size: 12px }
 .line { fill: none; stroke-width: 2 } .line0 { stroke: var(--ours) } .line1 { stroke: var(--second) }
@@ -164,9 +164,9 @@ svg { display: block; height: auto; width: 100% } svg text { fill: var(--ink); f
 .legend { margin: 0 0 .3rem } .key::before { content: "■ " } .key0::before { color: var(--ours) }
 .key1::before { color: var(--second) }
 .wide { overflow-x: auto }
-table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; white-space: nowrap }
-th, td { border-bottom: 1px solid var(--line); padding: .35rem .7rem; text-align: right }
-th:first-child { text-align: left } thead th { color: var(--soft); font-weight: 600 } tbody th { font-weight: 500 }
+table { border-collapse: collapse; font-size: 12.5px; font-variant-numeric: tabular-nums; white-space: nowrap }
+th, td { border-bottom: 1px solid var(--line); padding: .35rem .55rem; text-align: right }
+th:first-child { background: var(--paper); left: 0; position: sticky; text-align: left } thead th { color: var(--soft); font-weight: 600 } tbody th { font-weight: 500 }
 tbody tr:hover { background: color-mix(in srgb, var(--ours) 8%, transparent) }
 </style>
 <h1>nosphere: benchmarks</h1>

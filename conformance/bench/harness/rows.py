@@ -59,7 +59,7 @@ ROWS = [
             number=500, counted=(10000, 60000)),
     echo_row('hs', 'handshake, to the first byte of a session', [], command='handshake', limit=('epoll-handshake',),
              goal='≤ 30,000', number=30000, counted=(200, 1500), unit='handshake'),
-    echo_row('idle', 'idle connection after a message, bytes in user space', ['--clients', 10000], command='idle',
+    echo_row('idle', 'idle connection after a message', ['--clients', 10000], command='idle',
              limit=('tokio-echo',), goal='≤ 2,000', number=2000, unit='connection'),
 
     # Of nosphere alone. `only` names the servers, and `protocols` how they are spoken to.
@@ -96,10 +96,10 @@ ROWS = [
     Row('h2-fan1k', 'fan-out 128 B over HTTP/2, 10 × 100 streams',
         ['--connections', 10, '--streams', 100, '--groups', 1, *SMALL], command='h2', path='/broadcast', main=False,
         only=('nosphere', 'nosphere-plain'), counted=(2000, 30000)),
-    Row('all-fast', 'fan-out 1 KiB to 990 who all read', ['--clients', 990, '--groups', 1, '--size', 1024, '--window', 4],
+    Row('all-fast', 'fan-out 4 KiB to 990 who all read', ['--clients', 990, '--groups', 1, '--size', 4096, '--window', 4],
         fan=True, path='/broadcast', main=False, only=('nosphere', 'nosphere-plain'), seconds=5, counted=(4000, 40000)),
     Row('stalled', 'the same, and 10 who do not read',
-        ['--clients', 1000, '--stalled', 10, '--groups', 1, '--size', 1024, '--window', 4],
+        ['--clients', 1000, '--stalled', 10, '--groups', 1, '--size', 4096, '--window', 4],
         fan=True, path='/broadcast', main=False, only=('nosphere', 'nosphere-plain'), seconds=5, counted=(4000, 40000)),
 ]
 
@@ -130,7 +130,7 @@ def servers():
 
 
 # Columns of the main table.
-COLUMNS = ['limit', 'tokio', 'uwebsockets', 'fastwebsockets', 'yawc', 'axum', 'tungstenite', 'socketioxide', 'node-ws',
-           'socket.io', 'nosphere', 'nosphere-plain']
+COLUMNS = ['nosphere', 'nosphere-plain', 'limit', 'tokio', 'uwebsockets', 'fastwebsockets', 'yawc', 'axum', 'tungstenite',
+           'socketioxide', 'node-ws', 'socket.io']
 # What carries 16 KiB of bytes natively is MessagePack; the format json has base64, and a row of its own.
 BINARY = {'nosphere': 'messagepack'}

@@ -1,15 +1,18 @@
 //! The same by tokio. A broadcast is written by the task that got it: no task is woken for a recipient.
 
 use std::cell::RefCell;
-use std::io::ErrorKind;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, RwLock};
+use std::task::ready;
 
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::{IN, OUT};
 
-type Clients = Arc<RwLock<Vec<Arc<TcpStream>>>>;
+type Clients = Arc<RwLock<Vec<Arc<OwnedWriteHalf>>>>;
 
 #[tokio::main]
 pub(crate) async fn run(addr: SocketAddr, fan: bool) -> std::io::Result<()> {
@@ -18,59 +21,56 @@ pub(crate) async fn run(addr: SocketAddr, fan: bool) -> std::io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        let stream = Arc::new(stream);
-        if fan {
-            clients.write().expect("no panic inside").push(Arc::clone(&stream));
+        let (input, output) = stream.into_split();
+        if !fan {
+            tokio::spawn(echo(input, output));
+            continue;
         }
+        let output = Arc::new(output);
+        clients.write().expect("no panic inside").push(Arc::clone(&output));
         let clients = Arc::clone(&clients);
         tokio::spawn(async move {
-            let _ = if fan { broadcasts(&stream, &clients).await } else { echo(&stream).await };
-            clients.write().expect("no panic inside").retain(|other| !Arc::ptr_eq(other, &stream));
+            let _ = broadcasts(input, &clients).await;
+            clients.write().expect("no panic inside").retain(|other| !Arc::ptr_eq(other, &output));
         });
     }
 }
 
 thread_local!(static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; 64 << 10]));
 
-/// The buffer is the thread's, so an idle client has none.
-fn read(stream: &TcpStream, use_it: impl FnOnce(&[u8])) -> std::io::Result<bool> {
-    BUFFER.with_borrow_mut(|buffer| match stream.try_read(buffer) {
-        Ok(0) => Ok(false),
-        Ok(count) => {
-            use_it(&buffer[..count]);
-            Ok(true)
-        }
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(true),
-        Err(error) => Err(error),
+/// Reads into a buffer that is the thread's, so an idle client has none. How many bytes came, and what was made of them.
+async fn read<T>(input: &mut OwnedReadHalf, mut use_it: impl FnMut(&[u8]) -> T) -> std::io::Result<(usize, T)> {
+    poll_fn(|context| {
+        BUFFER.with_borrow_mut(|buffer| {
+            let mut buffer = ReadBuf::new(buffer);
+            ready!(Pin::new(&mut *input).poll_read(context, &mut buffer))?;
+            Ok((buffer.filled().len(), use_it(buffer.filled()))).into()
+        })
     })
+    .await
 }
 
-async fn echo(stream: &TcpStream) -> std::io::Result<()> {
+async fn echo(mut input: OwnedReadHalf, mut output: OwnedWriteHalf) -> std::io::Result<()> {
     loop {
-        stream.readable().await?;
-        let mut left = vec![];
-        let go_on = read(stream, |bytes| {
-            let written = stream.try_write(bytes).unwrap_or(0);
-            left.extend_from_slice(&bytes[written..]);
-        })?;
-        if !go_on {
+        let (count, left) = read(&mut input, |bytes| {
+            let written = output.try_write(bytes).unwrap_or(0);
+            bytes[written..].to_vec()
+        })
+        .await?;
+        if count == 0 {
             return Ok(());
         }
-        while !left.is_empty() {
-            stream.writable().await?;
-            if let Ok(written) = stream.try_write(&left) {
-                left.drain(..written);
-            }
+        if !left.is_empty() {
+            output.write_all(&left).await?;
         }
     }
 }
 
-async fn broadcasts(stream: &TcpStream, clients: &Clients) -> std::io::Result<()> {
+async fn broadcasts(mut input: OwnedReadHalf, clients: &Clients) -> std::io::Result<()> {
     let out = [b'x'; OUT];
     let mut come = 0;
     loop {
-        stream.readable().await?;
-        let go_on = read(stream, |bytes| {
+        let (count, ()) = read(&mut input, |bytes| {
             come += bytes.len();
             while come >= IN {
                 come -= IN;
@@ -78,8 +78,9 @@ async fn broadcasts(stream: &TcpStream, clients: &Clients) -> std::io::Result<()
                     let _ = client.try_write(&out);
                 }
             }
-        })?;
-        if !go_on {
+        })
+        .await?;
+        if count == 0 {
             return Ok(());
         }
     }
