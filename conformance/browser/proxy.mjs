@@ -111,7 +111,10 @@ export class Proxy {
       connection.bytes += item.raw.length;
       if (verdict === 'kill') connection.kill();
       if (verdict === 'pass' && !to.destroyed) to.write(item.raw);
-      if (verdict.cut !== undefined) to.write(item.raw.subarray(0, verdict.cut), () => connection.kill());
+      if (verdict.cut !== undefined) {
+        to.write(item.raw.subarray(0, verdict.cut), () => connection.kill());
+        await new Promise(() => {}); // what was read already must not follow
+      }
       if (verdict.as && !to.destroyed) to.write(verdict.as);
       if (verdict.as && verdict.end) to.end();
       return verdict.answer ? verdict : null;
