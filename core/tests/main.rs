@@ -24,6 +24,7 @@ mod plain;
 mod posts;
 mod property;
 mod resume;
+mod shortcuts;
 mod support;
 mod vectors;
 mod window;
