@@ -25,6 +25,7 @@ mod plain;
 mod posts;
 mod property;
 mod resume;
+mod shortcuts;
 mod support;
 mod vectors;
 mod window;

@@ -80,7 +80,7 @@ impl Connection {
         self.next_message(format).map(|(unit, _)| unit)
     }
 
-    /// Whether there may be something to transmit: quick, and never wrong with a no.
+    /// Whether there may be something to transmit on the current link, or the last one: quick, and never wrong with a no.
     pub fn wants_transmit(&self) -> bool {
         let linked = self.link.as_ref().is_some_and(|link| link.greeting == FirstWords::None && !link.finish);
         !linked || self.state != State::Open || self.due.any() || !self.session.outbox.is_flushed()

@@ -3,6 +3,7 @@
 mod cell;
 mod link;
 mod live;
+mod read;
 mod task;
 
 pub(crate) use cell::{Cell, HeldLink};

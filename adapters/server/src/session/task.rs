@@ -1,13 +1,13 @@
-use std::cell::Cell as Slot;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use nosphere_core::{Cause, Event, Lent, LinkId, Reason, SendError, SessionError, State, Unit};
-use nosphere_websocket::{Close, CloseState, Item, Outgoing, ProtocolError, ReadOutcome, Writer};
+use nosphere_core::{Cause, Event, Lent, Reason, SendError, SessionError, State};
+use nosphere_websocket::{CloseState, Item, Outgoing, ReadOutcome};
 use pin_project_lite::pin_project;
 
 use super::live::{Activity, Live, close_frame, outgoing};
+use super::read::{End, handle_items, item_buffer, take_lent, writer};
 use super::{Cell, Link, LinkIo, Outlet};
 use crate::contain::{caught, contain};
 use crate::dirty::{self, Scope};
@@ -110,12 +110,6 @@ struct Driver {
     waker: Option<Waker>,
     /// Nothing was left to do but to read, and the link may be read: when the task is woken, most likely there is something.
     rested: bool,
-}
-
-enum End {
-    Close(Close),
-    Fault(ProtocolError),
-    Lost,
 }
 
 impl Driver {
@@ -352,7 +346,7 @@ impl Driver {
                 event = take_lent(cell, id, unit, awaited);
             };
             let out = || {
-                *items = ITEMS.take();
+                *items = item_buffer();
                 items
             };
             ready!(match &mut link.io {
@@ -496,84 +490,6 @@ fn flush_own(cell: &Arc<Cell>, live: &mut Live, took: bool) {
     }
 }
 
-/// A message that was read by itself.
-fn take_lent(cell: &Arc<Cell>, link: LinkId, unit: Lent<'_>, awaited: bool) -> Option<Event> {
-    let mut live = cell.lock();
-    let format = live.format;
-    if awaited {
-        let event = live.connection.receive_lent(link, unit, format, || cell.now());
-        if event.is_some() {
-            // What it leads to is written out, and seen to, when the handler is done or waits.
-            live.note_event();
-            return event;
-        }
-    } else {
-        live.connection.handle_lent(link, unit, format, cell.now());
-    }
-    settle_read(cell, &mut live);
-    None
-}
-
-/// Handles what was read; until there is a message for a handler that waits for one, or to the end.
-fn handle_items(
-    cell: &Arc<Cell>,
-    live: &mut Live,
-    link: &mut Link,
-    items: &mut Vec<Item>,
-    end: &mut Option<End>,
-    awaited: bool,
-) -> Option<Event> {
-    let format = live.format;
-    while let Some(item) = items.pop() {
-        let unit = match item {
-            Item::Text(text) => Unit::Text(text),
-            Item::Binary(bytes) => Unit::Binary(bytes),
-            Item::Close(close) => {
-                *end = Some(End::Close(close));
-                break;
-            }
-            Item::Ping(payload) => {
-                if let Some(writer) = writer(&mut live.outlet, link) {
-                    writer.pong(payload);
-                }
-                live.connection.handle_alive(link.id, cell.now());
-                continue;
-            }
-            Item::Pong(_) => {
-                live.connection.handle_alive(link.id, cell.now());
-                continue;
-            }
-        };
-        if !awaited {
-            live.connection.handle_unit(link.id, unit, format, cell.now());
-        } else if let Some(event) = live.connection.receive(link.id, unit, format, || cell.now()) {
-            live.note_event();
-            return Some(event);
-        }
-    }
-    items.clear();
-    ITEMS.set(std::mem::take(items));
-    settle_read(cell, live);
-    None
-}
-
-/// What was read may have to be answered at once.
-fn settle_read(cell: &Arc<Cell>, live: &mut Live) {
-    if live.wants_write(true) {
-        live.write(|| cell.now());
-    }
-    cell.settle(live);
-}
-
-/// A link's writer, unless another link has the session by now.
-fn writer<'a>(outlet: &'a mut Outlet, link: &'a mut Link) -> Option<&'a mut Writer> {
-    match (outlet, &mut link.io) {
-        (_, LinkIo::Queued(queued)) => Some(&mut queued.1),
-        (Outlet::Direct { link: id, writer, .. }, LinkIo::Direct(_)) if *id == link.id => Some(writer),
-        _ => None,
-    }
-}
-
 fn linger(cell: &Cell, outlet: Outlet, link: Link, rest: Vec<Outgoing>) {
     if let Some(socket) = WebSocket::join(outlet, link) {
         tokio::spawn(socket.linger(rest, cell.shared().config.session.close_timeout));
@@ -585,8 +501,3 @@ const FLUSH_EVERY: u32 = 64;
 
 /// After how many events a task gives up its thread, though more are waiting.
 const YIELD_AFTER: u32 = 512;
-
-thread_local! {
-    /// What a read brought, until it is handled.
-    static ITEMS: Slot<Vec<Item>> = const { Slot::new(Vec::new()) };
-}

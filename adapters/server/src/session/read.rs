@@ -1,0 +1,105 @@
+//! What was read from a WebSocket, on its way into the session.
+
+use std::cell::Cell as Slot;
+use std::sync::Arc;
+
+use nosphere_core::{Event, Lent, LinkId, Unit};
+use nosphere_websocket::{Close, Item, ProtocolError, Writer};
+
+use super::live::Live;
+use super::{Cell, Link, LinkIo, Outlet};
+
+/// A WebSocket has ended, in whatever way.
+pub(super) enum End {
+    Close(Close),
+    Fault(ProtocolError),
+    Lost,
+}
+
+/// A message that was read by itself.
+pub(super) fn take_lent(cell: &Arc<Cell>, link: LinkId, unit: Lent<'_>, awaited: bool) -> Option<Event> {
+    let mut live = cell.lock();
+    let format = live.format;
+    if awaited {
+        let event = live.connection.receive_lent(link, unit, format, || cell.now());
+        if event.is_some() {
+            // What it leads to is written out, and seen to, when the handler is done or waits.
+            live.note_event();
+            return event;
+        }
+    } else {
+        live.connection.handle_lent(link, unit, format, cell.now());
+    }
+    settle_read(cell, &mut live);
+    None
+}
+
+/// Handles what was read; until there is a message for a handler that waits for one, or to the end.
+pub(super) fn handle_items(
+    cell: &Arc<Cell>,
+    live: &mut Live,
+    link: &mut Link,
+    items: &mut Vec<Item>,
+    end: &mut Option<End>,
+    awaited: bool,
+) -> Option<Event> {
+    let format = live.format;
+    while let Some(item) = items.pop() {
+        let unit = match item {
+            Item::Text(text) => Unit::Text(text),
+            Item::Binary(bytes) => Unit::Binary(bytes),
+            Item::Close(close) => {
+                *end = Some(End::Close(close));
+                break;
+            }
+            Item::Ping(payload) => {
+                if let Some(writer) = writer(&mut live.outlet, link) {
+                    writer.pong(payload);
+                }
+                live.connection.handle_alive(link.id, cell.now());
+                continue;
+            }
+            Item::Pong(_) => {
+                live.connection.handle_alive(link.id, cell.now());
+                continue;
+            }
+        };
+        if !awaited {
+            live.connection.handle_unit(link.id, unit, format, cell.now());
+        } else if let Some(event) = live.connection.receive(link.id, unit, format, || cell.now()) {
+            live.note_event();
+            return Some(event);
+        }
+    }
+    items.clear();
+    ITEMS.set(std::mem::take(items));
+    settle_read(cell, live);
+    None
+}
+
+/// What was read may have to be answered at once.
+fn settle_read(cell: &Arc<Cell>, live: &mut Live) {
+    if live.wants_write(true) {
+        live.write(|| cell.now());
+    }
+    cell.settle(live);
+}
+
+/// A link's writer, unless another link has the session by now.
+pub(super) fn writer<'a>(outlet: &'a mut Outlet, link: &'a mut Link) -> Option<&'a mut Writer> {
+    match (outlet, &mut link.io) {
+        (_, LinkIo::Queued(queued)) => Some(&mut queued.1),
+        (Outlet::Direct { link: id, writer, .. }, LinkIo::Direct(_)) if *id == link.id => Some(writer),
+        _ => None,
+    }
+}
+
+/// Where a read puts what it brings.
+pub(super) fn item_buffer() -> Vec<Item> {
+    ITEMS.take()
+}
+
+thread_local! {
+    /// What a read brought, until it is handled.
+    static ITEMS: Slot<Vec<Item>> = const { Slot::new(Vec::new()) };
+}

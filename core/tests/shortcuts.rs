@@ -1,0 +1,216 @@
+//! What adapters call where it costs less does what the plain calls do, to the last bit of the session's state.
+
+use std::sync::Arc;
+
+use nosphere_core::{
+    Action, Attach, Config, Connection, Encoded, Event, Lent, LinkId, Message, Opening, Overflow, Protocol, Reason,
+    ResumeToken, SessionId, Time, Unit, Window, WireFormat,
+};
+use nosphere_wire::{JSON, PLAIN};
+use proptest::prelude::*;
+
+use crate::support::{WS, config};
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// The peer sends something; the application waits for events, or is busy.
+    Receive {
+        unit: String,
+        waits: bool,
+    },
+    Send {
+        message: Message,
+    },
+    /// The socket takes as many units as these at a time, and in the end all.
+    Flush {
+        writes: Vec<usize>,
+    },
+    Pass {
+        millis: u64,
+    },
+    Lose,
+    Resume {
+        behind: u64,
+    },
+}
+
+fn message() -> impl Strategy<Value = Message> {
+    let payload = prop_oneof![
+        "[a-z]{0,20}".prop_map(Message::text),
+        Just(Message::binary(vec![1; 30])),
+        Just(serde_json::json!({"a": [1, 2]}).into()),
+        Just(Message::text("x".repeat(90))),
+    ];
+    (payload, 0..6).prop_map(|(message, kind)| match kind {
+        0 => message.volatile(),
+        1 => message.keyed("k"),
+        2 => message,
+        _ => message.shared(),
+    })
+}
+
+fn unit() -> impl Strategy<Value = String> {
+    prop_oneof![
+        5 => "[a-z]{0,30}".prop_map(|text| format!(r#"{{"text":"{text}"}}"#)),
+        1 => Just(r#"{"json":[1,{"a":null}]}"#.into()),
+        1 => Just(r#"{"json":[1,}"#.into()),
+        1 => Just(r#"{"request":7,"text":"?"}"#.into()),
+        1 => Just(r#"{"reply":7,"text":"!"}"#.into()),
+        2 => (0..20u64).prop_map(|count| format!(r#"{{"ack":{count}}}"#)),
+        1 => (0..20u64).prop_map(|count| format!(r#"{{"ping":{count}}}"#)),
+        1 => Just(r#"{"pong":0}"#.into()),
+        1 => Just("{".into()),
+        1 => Just(format!(r#"{{"text":"{}"}}"#, "y".repeat(120))),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (unit(), prop::bool::weighted(0.8)).prop_map(|(unit, waits)| Step::Receive { unit, waits }),
+        6 => message().prop_map(|message| Step::Send { message }),
+        5 => prop::collection::vec(0..4usize, 0..4).prop_map(|writes| Step::Flush { writes }),
+        1 => (0..30_000u64).prop_map(|millis| Step::Pass { millis }),
+        1 => Just(Step::Lose),
+        2 => (0..3u64).prop_map(|behind| Step::Resume { behind }),
+    ]
+}
+
+fn opened(protocol: Protocol, config: &Arc<Config>) -> Connection {
+    let opening = Opening {
+        session: SessionId::from_random([1; 16]),
+        token: ResumeToken::from_random([2; 16]),
+        attachment: 1,
+        window: Window { messages: 6, bytes: 200 },
+        link: LinkId(1),
+        transport: WS,
+    };
+    Connection::server(config, protocol, opening, Time::ZERO)
+}
+
+fn events(connection: &mut Connection, first: Option<Event>) -> Vec<Event> {
+    first.into_iter().chain(std::iter::from_fn(|| connection.poll_event())).collect()
+}
+
+/// As an adapter writes that knows the short ways.
+fn flush_short(
+    connection: &mut Connection,
+    link: LinkId,
+    format: &dyn WireFormat,
+    now: Time,
+    writes: &[usize],
+) -> Vec<Action> {
+    let mut actions = Vec::new();
+    let send = |unit: Encoded| Action::Send { unit, number: None };
+    for &most in writes {
+        if connection.has_one_message(link) {
+            if let Some(unit) = connection.prepared_last(format).cloned() {
+                connection.transmit_last_prepared(unit.payload().len());
+                actions.push(send(unit));
+            } else {
+                actions.extend(connection.transmit_last(link, format).map(send));
+            }
+        } else {
+            let units: Vec<_> = connection.prepared(link, format).take(most).cloned().collect();
+            if !units.is_empty() {
+                connection.transmit_prepared(units.len(), format);
+            }
+            actions.extend(units.into_iter().map(send));
+        }
+    }
+    if connection.wants_transmit() {
+        actions.extend(flush_long(connection, link, format, now));
+    }
+    actions
+}
+
+fn flush_long(connection: &mut Connection, link: LinkId, format: &dyn WireFormat, now: Time) -> Vec<Action> {
+    let mut actions = Vec::new();
+    while let Some(action) = connection.poll_transmit(link, format, now) {
+        let last = matches!(action, Action::Close { .. });
+        actions.push(match action {
+            Action::Send { unit, .. } => Action::Send { unit, number: None },
+            other => other,
+        });
+        if last {
+            break;
+        }
+    }
+    actions
+}
+
+fn check(protocol: Protocol, overflow: Overflow, steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let format: &dyn WireFormat = if protocol == Protocol::Native { &JSON } else { &PLAIN };
+    let config = config(|config| {
+        config.window = Window { messages: 4, bytes: 100 };
+        config.max_queued_messages = 12;
+        config.overflow = overflow;
+    });
+    let (mut short, mut long) = (opened(protocol, &config), opened(protocol, &config));
+    let (mut now, mut link, mut attachment) = (Time::ZERO, LinkId(1), 1);
+    for step in steps {
+        match step {
+            Step::Receive { unit, waits } => {
+                let lent = Lent::Text(&unit);
+                // An application that waits has nothing left to take.
+                if waits {
+                    prop_assert_eq!(events(&mut short, None), events(&mut long, None));
+                    let first = short.receive_lent(link, lent, format, || now);
+                    long.handle_unit(link, Unit::Text(unit.as_str().into()), format, now);
+                    prop_assert_eq!(events(&mut short, first), events(&mut long, None));
+                } else {
+                    short.handle_lent(link, lent, format, now);
+                    long.handle_unit(link, Unit::Text(unit.as_str().into()), format, now);
+                }
+            }
+            Step::Send { message } => {
+                let sent = long.send(message.clone(), now);
+                if !short.append(&message) {
+                    prop_assert_eq!(short.send_at(message, || now), sent);
+                } else {
+                    prop_assert!(sent.is_ok(), "{:?}", sent);
+                }
+            }
+            Step::Flush { writes } => {
+                let written = flush_short(&mut short, link, format, now, &writes);
+                prop_assert_eq!(written, flush_long(&mut long, link, format, now));
+            }
+            Step::Pass { millis } => {
+                now = Time(now.0 + millis);
+                short.handle_timeout(now);
+                long.handle_timeout(now);
+            }
+            Step::Lose => {
+                short.handle_detach(link, Reason::Lost, now);
+                long.handle_detach(link, Reason::Lost, now);
+            }
+            Step::Resume { behind } => {
+                let next = LinkId(link.0 + 1);
+                attachment += 1;
+                let received = Some(short.acknowledged() + behind);
+                let attach = Attach { link: next, transport: WS, attachment: Some(attachment), received };
+                let answer = short.handle_attach(attach, now);
+                prop_assert_eq!(answer, long.handle_attach(attach, now));
+                if answer.is_ok() {
+                    link = next;
+                }
+            }
+        }
+        prop_assert_eq!(&short, &long);
+    }
+    prop_assert_eq!(events(&mut short, None), events(&mut long, None));
+    prop_assert_eq!(short.take_undelivered(), long.take_undelivered());
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn a_shortcut_does_what_the_long_way_does(
+        native in any::<bool>(),
+        overflow in prop_oneof![Just(Overflow::Disconnect), Just(Overflow::DropNewest), Just(Overflow::DropOldest)],
+        steps in prop::collection::vec(step(), 0..60),
+    ) {
+        check(if native { Protocol::Native } else { Protocol::Plain }, overflow, steps)?;
+    }
+}
