@@ -1,6 +1,7 @@
 """Whether the cost of one stays the same when there are many."""
 
 import json
+import subprocess
 import time
 from contextlib import ExitStack
 
@@ -87,7 +88,7 @@ def many(counting, quick):
     processes = -(-total // AT_MOST)
     each = -(-total // processes)
     with ExitStack() as stack:
-        ones, generators = [], []
+        ones, generators, said = [], [], []
         started = time.monotonic()
         for number in range(processes):
             one = stack.enter_context(process.server(bench()))
@@ -95,7 +96,8 @@ def many(counting, quick):
                          '--clients', min(each, total - number * each)]
             generators.append(stack.enter_context(process.held(one, arguments)))
             ones.append(one)
-        said = [first_line(generator, 400) for generator in generators]
+            # One after the other: all at once would measure how they share a core.
+            said.append(first_line(generators[-1], 400))
         connecting = time.monotonic() - started
         cpu = lambda: sum(process.cpu_seconds(one.pid) for one in ones)
         before, at = cpu(), time.monotonic()
@@ -134,8 +136,12 @@ def returns(counting, quick):
 def first_line(generator, seconds):
     line = process.line_of(generator, seconds)
     if line is None:
-        generator.kill()
-        raise process.Failed(generator.stderr.read().strip()[-400:] or 'the generator says nothing')
+        try:
+            status = f'ended with {generator.wait(5)}'
+        except subprocess.TimeoutExpired:
+            status = f'says nothing for {seconds} s'
+            generator.kill()
+        raise process.Failed(generator.stderr.read().strip()[-400:] or f'the generator {status}')
     return json.loads(line)
 
 

@@ -35,6 +35,7 @@ pub(crate) fn run(options: &Options) -> Result<Value, Error> {
     let mut clients = connect_all(&target, &mut poller, &form, count, |_| path.clone())?;
     // On its way when the connection is cut: the server gets it, or it is sent again.
     for client in &mut clients {
+        client.thorough = true;
         client.talk.publish(0, 1, &mut client.out);
         client.write()?;
     }
@@ -149,7 +150,7 @@ impl Returns {
         self.poller.add(&link, id)?;
         let talk = std::mem::replace(&mut returning.talk, Talk::new(&self.form));
         let out = self.form.protocol.upgrade(&self.path, &self.target.addr.to_string());
-        returning.client = Some(Client { talk, link, out });
+        returning.client = Some(Client { talk, link, out, thorough: true });
         returning.retry = None;
         Ok(())
     }

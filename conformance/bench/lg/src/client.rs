@@ -16,12 +16,14 @@ pub(crate) struct Client {
     pub(crate) link: Link,
     /// What is to be written next.
     pub(crate) out: Vec<u8>,
+    /// A short read is not taken for the last one, since the end of the connection may be behind it.
+    pub(crate) thorough: bool,
 }
 
 impl Client {
     /// The connection is up, and the upgrade asked for.
     pub(crate) fn connect(target: &Target, path: &str, form: &Arc<Form>) -> Result<Self, Error> {
-        let mut client = Self { talk: Talk::new(form), link: target.connect()?, out: vec![] };
+        let mut client = Self { talk: Talk::new(form), link: target.connect()?, out: vec![], thorough: false };
         client.upgrade(target, path, form.protocol)?;
         Ok(client)
     }
@@ -48,7 +50,7 @@ impl Client {
                 return Ok(false);
             }
             self.talk.input(&buffer[..count], &mut self.out, heard)?;
-            if count < buffer.len() && self.link.short_is_empty() {
+            if count < buffer.len() && self.link.short_is_empty() && !self.thorough {
                 break;
             }
         }
@@ -106,7 +108,8 @@ pub(crate) fn connect_all(
         for &id in &ids {
             let client = &mut clients[id];
             let before = client.talk.is_open();
-            if !client.read(&mut buffer, &mut |_| {})? {
+            let going_on = client.read(&mut buffer, &mut |_| {}).map_err(|error| format!("client {id}: {error}"))?;
+            if !going_on {
                 return Err(format!("client {id} was refused").into());
             }
             client.write()?;

@@ -64,7 +64,8 @@ fn exchange(clients: &mut [Client], poller: &mut Poller) -> Result<(), Error> {
                 let client = &mut clients[id];
                 let going_on = client.read(&mut buffer, &mut |heard| {
                     missing -= usize::from(matches!(heard, Heard::Message { .. }));
-                })?;
+                });
+                let going_on = going_on.map_err(|error| format!("client {id}: {error}"))?;
                 if !going_on {
                     return Err(format!("the server closed the connection of client {id}").into());
                 }
@@ -91,7 +92,8 @@ fn hold(clients: &mut [Client], poller: &mut Poller) -> Result<u64, Error> {
         poller.wait(Duration::from_millis(200), &mut ids)?;
         for &id in &ids {
             let client = &mut clients[id];
-            let going_on = client.read(&mut buffer, &mut |heard| pings += u64::from(matches!(heard, Heard::Ping)))?;
+            let going_on = client.read(&mut buffer, &mut |heard| pings += u64::from(matches!(heard, Heard::Ping)));
+            let going_on = going_on.map_err(|error| format!("client {id}: {error}"))?;
             if !going_on {
                 return Err(format!("the server closed the connection of client {id}").into());
             }
