@@ -23,19 +23,20 @@ def tables(results):
     main = [row for row in ROWS if row.main and row.id in measured]
     by = {cell['ratio_by'] for row in main for cell in measured[row.id].values() if 'ratio_by' in cell}
     if main:
-        head = ['work', 'goal', *map(name, COLUMNS)]
+        columns = [column for column in COLUMNS if any(column in measured[row.id] for row in main)]
+        head = ['work', 'goal', *map(name, columns)]
         yield ('User instructions per message, total ÷ limit',
                f'Instructions by {results["machine"]["counting"]}; the total of user and kernel as a ratio to the limit\'s '
                f'loop of the same run, by {" and ".join(sorted(by)) or "nothing"}. The 16 KiB go natively as MessagePack.',
-               head, [[row.title, row.goal, *(main_cell(row, measured[row.id].get(column)) for column in COLUMNS)]
+               head, [[row.title, row.goal, *(main_cell(row, measured[row.id].get(column)) for column in columns)]
                       for row in main])
         timed = [row for row in main if row.command != 'idle']
         for title, show in (
                 ('CPU time per message, µs (of which user)', cpu_cell),
                 ('Latency, µs: p50 / p99', latency_cell),
                 ('The server\'s memory after the run, MiB (of which before it)', memory_cell)):
-            yield (title, '', ['work', *map(name, COLUMNS)],
-                   [[row.title, *(show(measured[row.id].get(column)) for column in COLUMNS)] for row in timed])
+            yield (title, '', ['work', *map(name, columns)],
+                   [[row.title, *(show(measured[row.id].get(column)) for column in columns)] for row in timed])
         native = [measured[row.id]['nosphere'] for row in main if 'nosphere' in measured[row.id]]
         resumed, replayed = (sum(cell.get(what, 0) for cell in native) for what in ('resumed', 'replayed'))
         if resumed:

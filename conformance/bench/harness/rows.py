@@ -96,10 +96,10 @@ ROWS = [
     Row('h2-fan1k', 'fan-out 128 B over HTTP/2, 10 × 100 streams',
         ['--connections', 10, '--streams', 100, '--groups', 1, *SMALL], command='h2', path='/broadcast', main=False,
         only=('nosphere', 'nosphere-plain'), counted=(2000, 30000)),
-    Row('all-fast', 'fan-out 4 KiB to 990 who all read', ['--clients', 990, '--groups', 1, '--size', 4096, '--window', 4],
+    Row('all-fast', 'fan-out 4 KiB to 198 who all read', ['--clients', 198, '--groups', 1, '--size', 4096, '--window', 4],
         fan=True, path='/broadcast', main=False, only=('nosphere', 'nosphere-plain'), seconds=5, counted=(4000, 40000)),
-    Row('stalled', 'the same, and 10 who do not read',
-        ['--clients', 1000, '--stalled', 10, '--groups', 1, '--size', 4096, '--window', 4],
+    Row('stalled', 'the same, and 2 who do not read',
+        ['--clients', 200, '--stalled', 2, '--groups', 1, '--size', 4096, '--window', 4],
         fan=True, path='/broadcast', main=False, only=('nosphere', 'nosphere-plain'), seconds=5, counted=(4000, 40000)),
 ]
 
