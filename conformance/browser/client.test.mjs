@@ -4,39 +4,15 @@
 import assert from 'node:assert/strict';
 import { beforeEach, mock, test } from 'node:test';
 import { internals } from '../../adapters/browser/test/internals.mjs';
+import { FakeSocket as MadeUpSocket, GRANT as USUAL } from '../../adapters/browser/test/support.mjs';
 
 const CODES = { forbidden: 4403, 'going-away': 1001, malformed: 4400, timeout: 4408, fenced: 4409, 'unknown-session': 4410, unexpected: 4422 };
 const { connect } = internals;
 
-const GRANT = {
-  session: '24f98d6b-c271-4169-8f9c-217343b62aa7', token: '00112233445566778899aabbccddeeff', heartbeat: 1000, timeout: 500,
-  proof: 10000, resume: 120000, window: { messages: 256, bytes: 1 << 20 },
-};
+const GRANT = { ...USUAL, heartbeat: 1000, timeout: 500 };
 
-class FakeSocket {
-  static all = [];
-  static get last() { return FakeSocket.all.at(-1); }
-
-  readyState = 0;
-  protocol = 'nosphere.v1.json';
-  sent = [];
-
-  constructor(url, protocols) {
-    Object.assign(this, { url, protocols });
-    FakeSocket.all.push(this);
-  }
-
-  send(unit) { this.sent.push(JSON.parse(unit)); }
-  close(code) {
-    this.closed ??= code;
-    this.readyState = 3;
-  }
-
-  opens() { this.readyState = 1; this.onopen(); }
-  brings(frame) { this.onmessage({ data: JSON.stringify(frame) }); }
-  fails(code = 1006) { this.readyState = 3; this.onclose({ code, reason: '' }); }
-  grants(grant) { this.opens(); this.brings({ opened: { ...GRANT, ...grant } }); }
-  resumes(received = 0) { this.opens(); this.brings({ resumed: { received } }); }
+class FakeSocket extends MadeUpSocket {
+  static grant = GRANT;
 }
 
 /** Every request stays open until a test answers it. */

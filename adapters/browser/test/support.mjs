@@ -13,7 +13,9 @@ export const GRANT = {
 
 export class FakeSocket {
   static all = [];
-  static get last() { return FakeSocket.all.at(-1); }
+  /** What `opened` says, unless a test says otherwise. */
+  static grant = GRANT;
+  static get last() { return this.all.at(-1); }
 
   readyState = 0;
   protocol = 'nosphere.v1.json';
@@ -21,7 +23,7 @@ export class FakeSocket {
 
   constructor(url, protocols) {
     Object.assign(this, { url, protocols });
-    FakeSocket.all.push(this);
+    new.target.all.push(this);
   }
 
   send(unit) { this.sent.push(JSON.parse(unit)); }
@@ -43,7 +45,7 @@ export class FakeSocket {
 
   grants(grant) {
     this.opens();
-    this.brings({ opened: { ...GRANT, ...grant } });
+    this.brings({ opened: { ...this.constructor.grant, ...grant } });
   }
 
   resumes(received = 0) {

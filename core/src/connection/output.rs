@@ -16,9 +16,7 @@ impl Connection {
     #[must_use]
     pub fn poll_transmit(&mut self, link: LinkId, format: &dyn WireFormat, now: Time) -> Option<Action> {
         if self.has_only_messages(link) {
-            if let Some(link) = &mut self.link {
-                link.blocked = false;
-            }
+            self.unblock();
             let (unit, number) = self.next_message(format)?;
             return Some(Action::Send { unit, number: Some(number) });
         }
@@ -38,12 +36,7 @@ impl Connection {
     #[inline]
     pub fn transmit_prepared(&mut self, count: usize, format: &dyn WireFormat) {
         self.session.outbox.transmit_prepared(count, format, self.rules.delivery);
-        if let Some(link) = &mut self.link {
-            link.blocked = false;
-        }
-        if self.session.awaits_room {
-            self.notice_room();
-        }
+        self.note_transmitted();
     }
 
     /// Whether one message waits for a WebSocket, and there is nothing else to say on it.
@@ -62,22 +55,32 @@ impl Connection {
     #[inline]
     pub fn transmit_last_prepared(&mut self, length: usize) {
         self.session.outbox.transmit_last_prepared(length, self.rules.delivery);
-        if let Some(link) = &mut self.link {
-            link.blocked = false;
-        }
-        if self.session.awaits_room {
-            self.notice_room();
-        }
+        self.note_transmitted();
     }
 
     /// What [`poll_transmit`](Self::poll_transmit) would give for it.
     #[inline]
     pub fn transmit_last(&mut self, link: LinkId, format: &dyn WireFormat) -> Option<Encoded> {
         debug_assert!(self.has_one_message(link));
+        self.unblock();
+        self.next_message(format).map(|(unit, _)| unit)
+    }
+
+    /// What was prepared was handed to the link.
+    #[inline]
+    fn note_transmitted(&mut self) {
+        self.unblock();
+        if self.session.awaits_room {
+            self.notice_room();
+        }
+    }
+
+    /// The carrier of the link takes something again.
+    #[inline]
+    fn unblock(&mut self) {
         if let Some(link) = &mut self.link {
             link.blocked = false;
         }
-        self.next_message(format).map(|(unit, _)| unit)
     }
 
     /// Whether there may be something to transmit on the current link, or the last one: quick, and never wrong with a no.
@@ -104,9 +107,7 @@ impl Connection {
             let early = self.role == Role::Client && self.awaits_greeting() && self.state == State::Open;
             return (!early).then(|| Action::Close { reason: self.end_of(link) });
         }
-        if let Some(link) = &mut self.link {
-            link.blocked = false;
-        }
+        self.unblock();
         match self.greeting() {
             FirstWords::Attach if self.state != State::Closed => return self.attach_request(),
             FirstWords::Awaited if self.state != State::Closed => return None,
