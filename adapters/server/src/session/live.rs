@@ -129,7 +129,7 @@ impl Live {
         }
     }
 
-    /// Writes one message that is prepared for many recipients, if it is all there is and the socket takes it.
+    /// Writes the one message that there is. False if there is more, or the socket does not take all of it.
     #[inline]
     fn write_last(&mut self, now: impl Fn() -> Time) -> bool {
         let Outlet::Direct { link, half, writer } = &mut self.outlet else { return false };
