@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use nosphere_core::{
     Close, DecodeError, Frame, Json, JsonEncoding, MAX_COUNT, Offer, Open, Opened, Payload, Reply, Request, RequestId,
@@ -34,6 +36,31 @@ proptest! {
         let crossed = MESSAGEPACK.encode(JSON.decode(text.clone()).unwrap()).unwrap();
         prop_assert_eq!(&crossed, &packed);
         prop_assert_eq!(JSON.encode(MESSAGEPACK.decode(packed).unwrap()).unwrap(), text);
+    }
+
+    /// The library that is fast has to agree with one that is plain: about valid text, any one other character in it, and any end.
+    #[test]
+    fn base64_is_read_as_by_another_library(
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+        flaw in prop::option::of((any::<prop::sample::Index>(), any::<char>())),
+        cut in 0..4_usize,
+    ) {
+        let mut text: Vec<char> = STANDARD.encode(&bytes).chars().collect();
+        if let Some((index, character)) = flaw.filter(|_| !text.is_empty()) {
+            let index = index.index(text.len());
+            text[index] = character;
+        }
+        text.truncate(text.len().saturating_sub(cut));
+        let text: String = text.into_iter().collect();
+        let unit = Unit::Text(format!(r#"{{"binary":{}}}"#, Value::from(text.as_str())).into());
+        match (JSON.decode(unit.clone()), STANDARD.decode(&text)) {
+            (Ok(Frame::Message(Payload::Binary(read))), Ok(bytes)) => {
+                prop_assert_eq!(&read, &bytes);
+                prop_assert_eq!(JSON.encode(Frame::Message(Payload::Binary(read))).unwrap(), unit);
+            }
+            (Err(DecodeError::Payload(_)), Err(_)) => {}
+            (read, expected) => prop_assert!(false, "{text:?}: {read:?} beside {expected:?}"),
+        }
     }
 
     #[test]

@@ -1,7 +1,6 @@
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::STANDARD;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use nosphere_core::{Encoded, ResumeToken, SessionId};
 
@@ -62,7 +61,7 @@ impl EventWriter {
                 self.out.put_slice(b"event: binary\n");
             }
             self.id(number);
-            self.data(STANDARD.encode(unit.payload()).as_bytes());
+            self.data(STANDARD.encode_to_string(unit.payload()).as_bytes());
         }
     }
 

@@ -1,5 +1,4 @@
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::STANDARD;
 use bytes::Bytes;
 use nosphere_core::{
     Close, EncodeError, Frame, Json, JsonEncoding, MAX_DEPTH, Offer, Open, Opened, Payload, Reply, Request, Text,
@@ -103,7 +102,7 @@ fn binary_message(open: &str, bytes: &Bytes) -> String {
     let mut unit = String::with_capacity(open.len() + NAME.len() + bytes.len().div_ceil(3) * 4 + 2);
     unit.push_str(open);
     unit.push_str(NAME);
-    STANDARD.encode_string(bytes, &mut unit);
+    STANDARD.encode_append(bytes, &mut unit);
     unit.push_str("\"}");
     unit
 }
