@@ -62,6 +62,38 @@ fn whatever_a_client_says_is_a_sign_of_life() {
 }
 
 #[test]
+fn a_server_asks_what_was_taken_where_an_answer_can_make_room_and_nowhere_else() {
+    for transport in [WS, SSE] {
+        let mut solo = Solo::proven(transport, &defaults());
+        solo.end.connection.ask_received(solo.now);
+        assert_eq!(solo.sent(), [], "{transport}: everything is acknowledged");
+        solo.send("a");
+        solo.end.connection.ask_received(solo.now);
+        assert_eq!(solo.sent(), [text("a")], "{transport}: nothing was sent yet");
+        solo.end.connection.ask_received(solo.now);
+        assert_eq!(solo.sent(), [ping(0)], "{transport}");
+        solo.advance(19_999);
+        assert_eq!(solo.end.connection.state(), State::Open);
+        solo.advance(1);
+        assert_eq!(solo.end.connection.state(), State::Suspended, "{transport}: it is a ping like any other");
+        solo.end.connection.ask_received(solo.now);
+        solo.resume(transport, 0).unwrap();
+        assert_eq!(solo.sent(), [resumed(0), text("a")], "{transport}: nobody was there to be asked");
+    }
+    let mut polls = Solo::proven(POLL, &defaults());
+    polls.send("a");
+    assert_eq!(polls.sent(), [text("a")]);
+    polls.end.connection.ask_received(polls.now);
+    polls.poll(0).unwrap();
+    assert_eq!(polls.sent(), [text("a")], "every poll says it anyway");
+    let mut plain = Solo::plain(WS, &defaults());
+    plain.send("a");
+    plain.sent();
+    plain.end.connection.ask_received(plain.now);
+    assert_eq!(plain.actions(), [], "who does not acknowledge cannot be asked");
+}
+
+#[test]
 fn the_carriers_own_sign_of_life_counts_for_its_link_alone() {
     let mut solo = Solo::proven(WS, &defaults());
     solo.advance(25_000);

@@ -1,15 +1,22 @@
 //! Back-pressure for those who have much to send: who waits until slow recipients have caught up, and for how long.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures_core::Stream;
-use nosphere_core::Message;
+use nosphere_core::{Message, Time};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::session::{Cell, Live};
 use crate::topic::Topic;
 use crate::{Client, PathBroadcaster};
+
+/// How soon a client that is waited for is asked again what it has taken: twice as long after each time,
+const ASK_SOON: Duration = Duration::from_millis(4);
+/// but no longer than this.
+const ASK_SELDOM: Duration = Duration::from_secs(1);
 
 /// How many sessions of a path have more than half of their queue used.
 #[derive(Debug, Default)]
@@ -41,21 +48,60 @@ impl Cell {
             count.fetch_sub(1, Ordering::Relaxed);
             live.given_up = false;
             if let Some(room) = live.room.take() {
-                room.notify_waiters();
+                room.freed.notify_waiters();
             }
         }
     }
 
-    async fn room(&self) {
-        let room = {
-            let mut live = self.lock();
-            if !live.congested {
+    async fn room(self: &Arc<Self>) {
+        loop {
+            let room;
+            let freed = {
+                let mut live = self.lock();
+                if !live.congested {
+                    return;
+                }
+                room = Arc::clone(live.room.get_or_insert_default());
+                // Made under the lock, it misses nothing that comes after.
+                room.freed.notified()
+            };
+            let pause = self.change(|live, now| {
+                if room.may_ask(now) {
+                    live.connection.ask_received(now);
+                }
+                room.pause(now)
+            });
+            if tokio::time::timeout(pause, freed).await.is_ok() {
                 return;
             }
-            // Made under the lock, it misses nothing that comes after.
-            Arc::clone(live.room.get_or_insert_default()).notified_owned()
-        };
-        room.await;
+        }
+    }
+}
+
+/// Those who wait for one session. What it has in atomics changes under the session's lock.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    freed: Notify,
+    /// How often the client was asked what it has taken,
+    asked: AtomicU32,
+    /// and when it may be again, in milliseconds of the server's clock.
+    ask_at: AtomicU64,
+}
+
+impl Room {
+    /// Whether nobody has asked the client lately.
+    fn may_ask(&self, now: Time) -> bool {
+        let due = self.pause(now).is_zero();
+        if due {
+            let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+            let pause = ASK_SOON.saturating_mul(1 << asked.min(16)).min(ASK_SELDOM);
+            self.ask_at.store((now + pause).0, Ordering::Relaxed);
+        }
+        due
+    }
+
+    fn pause(&self, now: Time) -> Duration {
+        Duration::from_millis(self.ask_at.load(Ordering::Relaxed).saturating_sub(now.0))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::stream;
 use nosphere::testing::TestClient;
-use nosphere::{Message, Overflow, Server, ServerConfig, Window, handler_fn};
+use nosphere::{Client, Event, Message, Overflow, RequestHead, Server, ServerConfig, Window, handler_fn};
 use tokio::time::Instant;
 
 use crate::support::{EventReader, TestServer, Ws, request, soon, until, with_clients};
@@ -75,6 +75,54 @@ async fn a_reader_that_never_reads_is_waited_for_once_and_no_longer_than_the_pat
         assert_eq!(news.send_when_ready(n.to_string()).await, 2);
     }
     assert_eq!(from.elapsed().as_secs(), 3);
+}
+
+/// Its window is larger than the queue, so it would acknowledge by itself with the next heartbeat and no sooner.
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_has_taken_everything_is_not_waited_for_until_the_next_heartbeat() {
+    let (server, clients) = with_clients(config(), "/news/{of}");
+    let mut reader = TestClient::builder("/news/large").connect(&server).await.unwrap();
+    let client = clients.lock().unwrap()[0].clone();
+    let from = Instant::now();
+    let broadcaster = server.broadcaster();
+    let pumping = tokio::spawn(async move {
+        broadcaster.to("/news").pump(stream::iter((0..100).map(|n| n.to_string()))).await;
+        client.ready().await;
+    });
+    for n in 0..100 {
+        assert_eq!(reader.receive().await.unwrap(), n.to_string().as_str());
+    }
+    pumping.await.unwrap();
+    assert!(from.elapsed() < Duration::from_secs(1), "{:?}", from.elapsed());
+}
+
+/// A reader that takes nothing is asked now and then whether it has, and not as fast as it answers.
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_takes_nothing_is_not_asked_without_pause() {
+    let answers = Arc::new(AtomicUsize::new(0));
+    let answered = Arc::clone(&answers);
+    let handler = move |_: &RequestHead| {
+        let answered = Arc::clone(&answered);
+        handler_fn(move |client: Client, event| {
+            match event {
+                Event::Connected { .. } => {
+                    (0..8).for_each(|n| drop(client.send(n.to_string())));
+                    for _ in 0..100 {
+                        let client = client.clone();
+                        tokio::spawn(async move { client.ready().await });
+                    }
+                }
+                Event::Heartbeat => drop(answered.fetch_add(1, Ordering::Relaxed)),
+                _ => {}
+            }
+            async { Ok(()) }
+        })
+    };
+    let server = Server::builder().config(config()).endpoint("/news/{of}", handler).build().unwrap();
+    let _stuck = slow(&server).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let answers = answers.load(Ordering::Relaxed);
+    assert!((5..=50).contains(&answers), "{answers} pongs in ten seconds");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,8 @@
 //! What the application asks of its session, and what anybody may know about it.
 
-use super::{Connection, Undelivered};
+use super::{Connection, Role, Undelivered};
 use crate::lifecycle::Input;
+use crate::rules::Delivery;
 use crate::session::{Pushed, carriage_return, not_text};
 use crate::timers::Timer;
 use crate::{
@@ -100,6 +101,19 @@ impl Connection {
             && !message.is_marked()
             && length <= self.session.outbox.peer().bytes as usize
             && self.session.outbox.fits(length, &self.config)
+    }
+
+    /// Asks the peer at once what it has taken, by a ping, if that may make room: left to itself, a peer whose window is larger
+    /// than the queue here says so with the next heartbeat only. For an application that waits for room; of use to a server.
+    pub fn ask_received(&mut self, now: Time) {
+        let unknown = self.role == Role::Server
+            && self.state == State::Open
+            && self.transport != Transport::LongPolling
+            && self.rules().delivery == Delivery::Acknowledged
+            && self.session.outbox.awaits_acknowledgement();
+        if unknown {
+            self.ask(now);
+        }
     }
 
     /// Ends the session: flushes what is queued, within the close timeout, then says `close`. Later calls do nothing.

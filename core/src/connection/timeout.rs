@@ -57,14 +57,19 @@ impl Connection {
 
     /// The server's ping. An idle session gives back what memory its last burst left.
     fn ping(&mut self, now: Time) {
+        self.ask(now);
+        self.timers.set(Timer::Ping, now + self.config.heartbeat);
+        self.session.outbox.shrink();
+        self.session.inbox.shrink();
+    }
+
+    /// A ping is due, and its answer in time if there is to be one.
+    pub(super) fn ask(&mut self, now: Time) {
         debug_assert_eq!(self.role, Role::Server);
         self.due.ping = self.rules().heartbeat != Heartbeat::None;
         if self.pings_are_answered() && !self.timers.is_set(Timer::Liveness) {
             self.timers.set(Timer::Liveness, now + self.config.timeout);
         }
-        self.timers.set(Timer::Ping, now + self.config.heartbeat);
-        self.session.outbox.shrink();
-        self.session.inbox.shrink();
     }
 
     /// How long a session without a link waits.

@@ -345,6 +345,11 @@ impl Outbox {
         self.set_aside.push(message);
     }
 
+    /// Whether messages that were transmitted are kept for as long as the peer has not said that it took them.
+    pub(crate) fn awaits_acknowledgement(&self) -> bool {
+        self.transmitted > 0
+    }
+
     /// The peer has taken as many, which is not more than [`highest_number`](Self::highest_number) (DLV-4).
     pub(crate) fn acknowledge(&mut self, received: u64) {
         debug_assert!(received <= self.highest_number());

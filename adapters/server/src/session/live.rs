@@ -15,6 +15,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::Link;
 use crate::RequestHead;
 use crate::requests::Answer;
+use crate::room::Room;
 
 /// What changes. No handler, predicate or filter runs under this lock, and nothing waits under it; wire formats do
 /// run.
@@ -49,7 +50,7 @@ pub(crate) struct Live {
     /// Nobody waits any more for that to be over,
     pub(crate) given_up: bool,
     /// or here is who does.
-    pub(crate) room: Option<Arc<Notify>>,
+    pub(crate) room: Option<Arc<Room>>,
     /// Requests that the client has not answered.
     pub(crate) asked: BTreeMap<RequestId, UnboundedSender<Answer>>,
     /// Until `Connected` was handled.
