@@ -97,10 +97,10 @@ ROWS = [
         ['--connections', 10, '--streams', 100, '--groups', 1, *SMALL], command='h2', path='/broadcast', main=False,
         only=('nosphere', 'nosphere-plain'), counted=(2000, 30000)),
     Row('all-fast', 'fan-out 4 KiB to 198 who all read', ['--clients', 198, '--groups', 1, '--size', 4096, '--window', 4],
-        fan=True, path='/broadcast', main=False, only=('nosphere', 'nosphere-plain'), seconds=5, counted=(4000, 40000)),
+        fan=True, path='/broadcast', main=False, only=('bench', 'bench-plain'), seconds=5, counted=(4000, 40000)),
     Row('stalled', 'the same, and 2 who do not read',
         ['--clients', 200, '--stalled', 2, '--groups', 1, '--size', 4096, '--window', 4],
-        fan=True, path='/broadcast', main=False, only=('nosphere', 'nosphere-plain'), seconds=5, counted=(4000, 40000)),
+        fan=True, path='/broadcast', main=False, only=('bench', 'bench-plain'), seconds=5, counted=(4000, 40000)),
 ]
 
 
