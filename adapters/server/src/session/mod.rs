@@ -3,6 +3,7 @@
 mod cell;
 mod link;
 mod live;
+mod pump;
 mod read;
 mod task;
 mod write;
