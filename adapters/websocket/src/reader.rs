@@ -56,6 +56,7 @@ impl Reader {
     /// # Errors
     ///
     /// If the stream is broken.
+    #[inline]
     pub fn poll_read_lent<'o>(
         &mut self,
         io: Pin<&mut (impl AsyncRead + ?Sized)>,
@@ -73,7 +74,7 @@ impl Reader {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn poll_read(
         &mut self,
         io: Pin<&mut (impl AsyncRead + ?Sized)>,

@@ -1,3 +1,4 @@
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -51,22 +52,42 @@ async fn drive<H: Handler>(cell: Arc<Cell>, handler: H, link: Option<Link>) {
     // Dropped before the driver, whatever happens: that one writes out what is left.
     let mut handler = handler;
     let mut failed = false;
+    // What the handler failed with and was not told yet.
+    let mut failure = None;
     loop {
-        let event = std::future::poll_fn(|cx| driver.pump.poll_event(&driver.cell, cx)).await;
+        let owed = failure.is_some();
+        let event = match failure.take() {
+            Some(cause) => Event::Error(SessionError::Handler(cause)),
+            None => poll_fn(|cx| driver.pump.poll_event(&driver.cell, cx)).await,
+        };
         let last = matches!(event, Event::Disconnected { .. });
         // Of messages that were accepted before the end, the client was told that they are received.
-        if !failed || last || is_message(&event) {
-            let connected = matches!(event, Event::Connected { .. });
-            let failure = driver.deliver(&mut handler, &client, event).await;
-            if connected {
-                driver.cell.forget_head();
+        if failed && !(owed || last || is_message(&event)) {
+            continue;
+        }
+        let connected = matches!(event, Event::Connected { .. });
+        // Within a block of its own, so that what `receive` does before it gives its future may panic too.
+        let mut receiving = pin!(async { handler.receive(&client, event).await });
+        let result = poll_fn(|cx| match caught(|| receiving.as_mut().poll(cx)) {
+            Ok(Poll::Ready(result)) => Poll::Ready(Ok(result)),
+            Ok(Poll::Pending) => {
+                driver.pump.poll_background(&driver.cell, cx);
+                Poll::Pending
             }
-            if let Some(cause) = failure.filter(|_| !failed && !last) {
-                failed = true;
-                driver.cell.close(Reason::Internal);
-                let event = Event::Error(SessionError::Handler(cause));
-                driver.deliver(&mut handler, &client, event).await;
-            }
+            Err(panicked) => Poll::Ready(Err(panicked)),
+        })
+        .await;
+        if connected {
+            driver.cell.forget_head();
+        }
+        if !matches!(result, Ok(Ok(())))
+            && let Some(cause) = driver.failure(result)
+            && !failed
+            && !last
+        {
+            failed = true;
+            driver.cell.close(Reason::Internal);
+            failure = Some(cause);
         }
         if last {
             break;
@@ -89,25 +110,7 @@ struct Driver {
 }
 
 impl Driver {
-    /// Has the handler handle an event, and reads and writes meanwhile. Gives what it failed with, which is logged.
-    async fn deliver<H: Handler>(&mut self, handler: &mut H, client: &Client, event: Event) -> Option<Cause> {
-        // Within a block of its own, so that what `receive` does before it gives its future may panic too.
-        let mut receiving = pin!(async { handler.receive(client, event).await });
-        let result = std::future::poll_fn(|cx| match caught(|| receiving.as_mut().poll(cx)) {
-            Ok(Poll::Ready(result)) => Poll::Ready(Ok(result)),
-            Ok(Poll::Pending) => {
-                self.pump.poll_background(&self.cell, cx);
-                Poll::Pending
-            }
-            Err(panicked) => Poll::Ready(Err(panicked)),
-        });
-        match result.await {
-            Ok(Ok(())) => None,
-            failed => self.failure(failed),
-        }
-    }
-
-    /// What the handler failed with, if that is a failure.
+    /// What the handler failed with, which is logged; nothing, if that is no failure.
     #[cold]
     fn failure(&self, result: Result<Result<(), Error>, Panicked>) -> Option<Cause> {
         let session = self.cell.id();
