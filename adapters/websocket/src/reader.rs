@@ -1,4 +1,4 @@
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -56,6 +56,7 @@ impl Reader {
     /// # Errors
     ///
     /// If the stream is broken.
+    #[inline]
     pub fn poll_read_lent<'o>(
         &mut self,
         io: Pin<&mut (impl AsyncRead + ?Sized)>,
@@ -73,30 +74,31 @@ impl Reader {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn poll_read(
         &mut self,
         io: Pin<&mut (impl AsyncRead + ?Sized)>,
         cx: &mut Context<'_>,
         decode: impl FnOnce(&mut Decoder, &mut [u8]) -> ReadOutcome,
     ) -> Poll<io::Result<ReadOutcome>> {
-        if self.decoder.is_ended() {
-            return Poll::Ready(Ok(ReadOutcome::End));
-        }
-        if !self.leftover.is_empty() {
+        if !self.needs_stream() {
+            if self.decoder.is_ended() {
+                return Poll::Ready(Ok(ReadOutcome::End));
+            }
             let mut leftover = std::mem::take(&mut self.leftover).to_vec();
             return Poll::Ready(Ok(decode(&mut self.decoder, &mut leftover)));
         }
-        let mut buffer = BUFFER.take();
-        // Zeroed once per thread.
-        buffer.resize(READ_SIZE, 0);
-        let mut filled = ReadBuf::new(&mut buffer);
-        let result = io.poll_read(cx, &mut filled).map_ok(|()| match filled.filled_mut() {
-            [] => ReadOutcome::End,
-            bytes => decode(&mut self.decoder, bytes),
-        });
-        BUFFER.set(buffer);
-        result
+        BUFFER.with_borrow_mut(|buffer| {
+            if buffer.is_empty() {
+                // Zeroed once per thread.
+                buffer.resize(READ_SIZE, 0);
+            }
+            let mut filled = ReadBuf::new(buffer);
+            io.poll_read(cx, &mut filled).map_ok(|()| match filled.filled_mut() {
+                [] => ReadOutcome::End,
+                bytes => decode(&mut self.decoder, bytes),
+            })
+        })
     }
 
     /// [`poll_read_items`](Self::poll_read_items) as a future. Dropping it loses nothing.
@@ -110,6 +112,12 @@ impl Reader {
         out: &mut Vec<Item>,
     ) -> io::Result<ReadOutcome> {
         std::future::poll_fn(|cx| self.poll_read_items(Pin::new(&mut *io), cx, out)).await
+    }
+
+    /// Whether the next read is one of the stream.
+    #[inline]
+    pub fn needs_stream(&self) -> bool {
+        self.leftover.is_empty() && !self.decoder.is_ended()
     }
 
     /// The decoder, for what it holds.
@@ -129,5 +137,5 @@ fn decode(decoder: &mut Decoder, bytes: &mut [u8], out: &mut Vec<Item>) -> ReadO
 const READ_SIZE: usize = 64 * 1024;
 
 thread_local! {
-    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }

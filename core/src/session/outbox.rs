@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
 use crate::rules::{Delivery, Rules};
-use crate::{Config, EncodeError, Encoded, Message, Overflow, Text, Undeliverable, Window, WireFormat};
+use crate::{Config, EncodeError, Encoded, FrameParts, Message, Overflow, Text, Undeliverable, Window, WireFormat};
 
 /// The outgoing stream of a session: send queue and retention in one.
 ///
@@ -275,39 +275,41 @@ impl Outbox {
         }
     }
 
-    /// What [`next`](Self::next) would give one after the other, as far as it is prepared for many recipients.
+    /// What [`next`](Self::next) would give one after the other, as far as it can be written from where it lies.
     #[inline]
-    pub(crate) fn prepared<'a>(
+    pub(crate) fn parts<'a>(
         &'a self,
         format: &'a dyn WireFormat,
         delivery: Delivery,
-    ) -> impl Iterator<Item = &'a Encoded> {
+    ) -> impl Iterator<Item = FrameParts<'a>> {
         let (mut messages, mut bytes) = (self.transmitted, self.in_flight);
         self.entries.range(self.transmitted..).map_while(move |entry| {
-            let unit = entry.message.prepared(format).filter(|_| !self.is_window_full(delivery, messages, bytes))?;
-            let length = unit.payload().len();
+            if self.is_window_full(delivery, messages, bytes) {
+                return None;
+            }
+            let parts = entry.message.parts(format)?;
             messages += 1;
-            bytes += length;
-            let fits = delivery != Delivery::Acknowledged || length <= self.peer.bytes as usize;
-            fits.then_some(unit)
+            bytes += parts.unit_len();
+            let fits = delivery != Delivery::Acknowledged || parts.unit_len() <= self.peer.bytes as usize;
+            fits.then_some(parts)
         })
     }
 
     /// The only one of those, if nothing else waits.
     #[inline]
-    pub(crate) fn prepared_last(&self, format: &dyn WireFormat, delivery: Delivery) -> Option<&Encoded> {
+    pub(crate) fn last_parts(&self, format: &dyn WireFormat, delivery: Delivery) -> Option<FrameParts<'_>> {
         if self.waiting_for_link() != 1 || delivery == Delivery::Retained || self.is_window_closed(delivery) {
             return None;
         }
-        let unit = self.entries.back()?.message.prepared(format)?;
+        let parts = self.entries.back()?.message.parts(format)?;
         let limit = self.peer.bytes as usize;
-        let fits = delivery != Delivery::Acknowledged || unit.payload().len() <= limit;
-        fits.then_some(unit)
+        let fits = delivery != Delivery::Acknowledged || parts.unit_len() <= limit;
+        fits.then_some(parts)
     }
 
     /// That one, with a unit of this length, was transmitted.
     #[inline]
-    pub(crate) fn transmit_last_prepared(&mut self, length: usize, delivery: Delivery) {
+    pub(crate) fn transmit_last_parts(&mut self, length: usize, delivery: Delivery) {
         if delivery == Delivery::Written {
             return self.pop();
         }
@@ -319,18 +321,17 @@ impl Outbox {
         }
     }
 
-    /// As many of those were transmitted.
+    /// The first of those, with units of these lengths, were transmitted.
     #[inline]
-    pub(crate) fn transmit_prepared(&mut self, count: usize, format: &dyn WireFormat, delivery: Delivery) {
+    pub(crate) fn transmit_parts(&mut self, lengths: &[u32], delivery: Delivery) {
         if delivery == Delivery::Written {
-            return (0..count).for_each(|_| self.pop());
+            return self.pop_many(lengths.len());
         }
-        for entry in self.entries.range_mut(self.transmitted..).take(count) {
-            let length = entry.message.prepared(format).map_or(0, |unit| unit.payload().len());
-            entry.unit = length as u32;
-            self.in_flight += length;
+        for (entry, &length) in self.entries.range_mut(self.transmitted..).zip(lengths) {
+            entry.unit = length;
+            self.in_flight += length as usize;
         }
-        self.transmitted += count;
+        self.transmitted += lengths.len();
         self.numbered = self.numbered.max(self.transmitted);
     }
 
@@ -353,9 +354,7 @@ impl Outbox {
     /// The peer has taken as many, which is not more than [`highest_number`](Self::highest_number) (DLV-4).
     pub(crate) fn acknowledge(&mut self, received: u64) {
         debug_assert!(received <= self.highest_number());
-        while self.acknowledged < received {
-            self.pop();
-        }
+        self.pop_many(received.saturating_sub(self.acknowledged) as usize);
     }
 
     /// Starts again behind `received`, on the same attachment: numbers stay.
@@ -457,6 +456,7 @@ impl Outbox {
     }
 
     /// An entry has gone.
+    #[inline]
     fn forget(&mut self, entry: &Entry) {
         self.queued -= entry.message.payload().len();
         if entry.message.is_marked() {
@@ -465,6 +465,27 @@ impl Outbox {
         }
     }
 
+    /// The oldest are not needed any more.
+    fn pop_many(&mut self, count: usize) {
+        let count = count.min(self.entries.len());
+        let transmitted = count.min(self.transmitted);
+        self.in_flight -= self.entries.range(..transmitted).map(|entry| entry.unit as usize).sum::<usize>();
+        for entry in self.entries.range(..count) {
+            self.queued -= entry.message.payload().len();
+        }
+        if self.volatile + self.keyed > 0 {
+            for entry in self.entries.range(..count) {
+                self.volatile -= usize::from(entry.message.is_volatile());
+                self.keyed -= usize::from(entry.key != NO_KEY);
+            }
+        }
+        self.entries.drain(..count);
+        self.transmitted -= transmitted;
+        self.numbered = self.numbered.saturating_sub(count);
+        self.acknowledged += count as u64;
+    }
+
+    #[inline]
     fn pop(&mut self) {
         let Some(entry) = self.entries.pop_front() else { return };
         self.forget(&entry);

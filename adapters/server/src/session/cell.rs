@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use nosphere_core::{
     Action, Attach, Batch, BatchAnswer, Connection, Fault, LinkId, Message, Protocol, Reason, ResumeToken, SendError,
@@ -187,15 +187,23 @@ impl Cell {
 
     /// Sends a message from the application.
     pub(crate) fn send(self: &Arc<Self>, message: Message) -> Result<Sent, SendError> {
-        let result = {
-            let mut live = self.lock();
-            let result = live.connection.send_at(message, || self.shared.clock.now());
-            self.note_room(&mut live);
-            self.mark(&mut live);
-            result
+        let mut live = self.lock();
+        let Some(message) = live.connection.append_own(message) else {
+            self.queued(live);
+            return Ok(Sent::Queued);
         };
-        dirty::flush_outside();
+        let result = live.connection.send(message, self.now());
+        self.queued(live);
         result
+    }
+
+    /// A message may have been queued.
+    #[inline]
+    fn queued(self: &Arc<Self>, mut live: MutexGuard<'_, Live>) {
+        self.note_room(&mut live);
+        self.mark(&mut live);
+        drop(live);
+        dirty::flush_outside();
     }
 
     /// Appends a broadcast. Whether it was queued. The caller flushes.
@@ -463,15 +471,6 @@ impl Cell {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The task of the session, to be woken.
-    pub(crate) fn set_task(&self, waker: &Waker) {
-        let mut live = self.lock();
-        // A session that is over has nothing to wake its task for, and may be remembered for long.
-        if !live.ended {
-            live.task = Some(waker.clone());
-        }
-    }
-
     /// The handler is done, or waits.
     pub(crate) fn rest(&self, live: &mut Live, activity: Activity) {
         if live.activity != activity {
@@ -486,6 +485,7 @@ impl Cell {
     }
 
     /// There may be something to write.
+    #[inline]
     fn mark(self: &Arc<Self>, live: &mut Live) {
         // A task sees to its own session before it gives up the thread.
         if !std::mem::replace(&mut live.dirty, true) && !dirty::is_current(self) {

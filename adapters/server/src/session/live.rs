@@ -1,6 +1,6 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::io::{self, IoSlice};
+use std::io;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Link;
+use super::write::{Written, write_one, write_some};
 use crate::RequestHead;
 use crate::requests::Answer;
 use crate::room::Room;
@@ -85,9 +86,6 @@ pub(crate) enum Outlet {
     None,
 }
 
-/// The most frames that one write takes from where all have them.
-const MAX_SLICES: usize = 64;
-
 /// There is no deadline.
 pub(super) const NEVER: Time = Time(u64::MAX);
 
@@ -137,8 +135,7 @@ impl Live {
         if !writer.is_idle() || !self.connection.has_one_message(*link) {
             return false;
         }
-        let prepared = self.connection.prepared_last(self.format);
-        let Some((unit, frame)) = prepared.and_then(|unit| Some((unit, unit.frame()?))) else {
+        let Some(parts) = self.connection.last_parts(self.format) else {
             let link = *link;
             let unit = self.connection.transmit_last(link, self.format);
             let Some(flushed) = unit.map(|unit| writer.flush_one(half, unit)) else { return false };
@@ -146,10 +143,10 @@ impl Live {
             return true;
         };
         // Whatever is wrong shows again where it is dealt with; what was written in part is gone on with there.
-        match half.try_write(frame) {
-            Ok(written) if written == frame.len() => {
-                let length = unit.payload().len();
-                self.connection.transmit_last_prepared(length);
+        match write_one(half, &parts) {
+            Ok(written) if written == parts.len() => {
+                let length = parts.unit_len();
+                self.connection.transmit_last_parts(length);
                 self.blocked = false;
                 true
             }
@@ -179,7 +176,7 @@ impl Live {
     fn write_any(&mut self, now: impl Fn() -> Time) {
         let time = OnceCell::new();
         let now = || *time.get_or_init(&now);
-        self.write_prepared(now);
+        self.write_parts(now);
         if !self.wants_write(true) {
             self.blocked = false;
             return;
@@ -196,21 +193,33 @@ impl Live {
         }
     }
 
-    /// Writes what is prepared for many recipients, from where all have it. What the socket does not take is left.
+    /// Writes messages from where they lie, behind the acknowledgement that may be due. What the socket does not take is left.
     #[inline]
-    fn write_prepared(&mut self, now: impl Fn() -> Time) {
+    fn write_parts(&mut self, now: impl Fn() -> Time) {
         let Outlet::Direct { link, half, writer } = &mut self.outlet else { return };
-        let mut more = writer.is_idle();
-        while more {
-            let frames = self.connection.prepared(*link, self.format).map_while(Encoded::frame);
+        if !writer.is_idle() {
+            return;
+        }
+        let mut ack = self.connection.transmit_ack(*link, self.format);
+        loop {
+            let mut units = ArrayVec::new();
+            let before = ack.as_ref().and_then(Encoded::frame).map(Bytes::as_ref);
+            let written = write_some(half, before, self.connection.parts(*link, self.format), &mut units);
             // Whatever is wrong shows again where it is dealt with.
-            let Some((count, rest)) = write_some(half, frames) else { return };
-            self.connection.transmit_prepared(count, self.format);
-            more = count == MAX_SLICES;
+            let taken = written.as_ref().map_or((0, 0), |written| (written.count, written.rest));
+            if let Some(ack) = ack.take_if(|_| taken.0 == 0) {
+                return writer.resume(ack, taken.1);
+            }
+            let Some(Written { count, rest, full }) = written else { return };
+            let count = count - usize::from(ack.take().is_some());
+            self.connection.transmit_parts(&units[..count]);
             if rest > 0
                 && let Some(Outgoing::Data(unit)) = outgoing(&mut self.connection, *link, self.format, &now)
             {
                 writer.resume(unit, rest);
+            }
+            if !full || count < units.len() {
+                return;
             }
         }
     }
@@ -236,6 +245,14 @@ impl Live {
             }
         }
         words
+    }
+
+    /// The task of the session, to be woken.
+    pub(super) fn set_task(&mut self, waker: &Waker) {
+        // A session that is over has nothing to wake its task for, and may be remembered for long.
+        if !self.ended {
+            self.task = Some(waker.clone());
+        }
     }
 
     pub(super) fn wake_task(&self) {
@@ -265,24 +282,6 @@ impl Live {
         self.blocked = false;
         self.wake_carrier();
     }
-}
-
-/// Writes as many frames as one write takes. How many were written whole, and how much of the next one; or nothing was.
-#[inline]
-fn write_some<'a>(half: &OwnedWriteHalf, mut frames: impl Iterator<Item = &'a Bytes>) -> Option<(usize, usize)> {
-    let first = frames.next()?;
-    let Some(second) = frames.next() else {
-        let written = half.try_write(first).ok()?;
-        return Some(if written == first.len() { (1, 0) } else { (0, written) });
-    };
-    let mut slices = ArrayVec::<IoSlice<'_>, MAX_SLICES>::new();
-    for frame in [first, second].into_iter().chain(frames.take(MAX_SLICES - 2)) {
-        slices.push(IoSlice::new(frame));
-    }
-    let mut rest = half.try_write_vectored(&slices).ok()?;
-    let whole = |slice: &&IoSlice<'_>| rest.checked_sub(slice.len()).inspect(|left| rest = *left).is_some();
-    let count = slices.iter().take_while(whole).count();
-    (count + rest > 0).then_some((count, rest))
 }
 
 /// The next thing to write to a WebSocket.

@@ -3,8 +3,10 @@
 mod cell;
 mod link;
 mod live;
+mod pump;
 mod read;
 mod task;
+mod write;
 
 pub(crate) use cell::{Cell, HeldLink};
 pub(crate) use link::{Early, Link, LinkIo};

@@ -1,0 +1,169 @@
+//! Writes frames from where they lie.
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+
+use arrayvec::ArrayVec;
+use nosphere_core::FrameParts;
+use tokio::net::tcp::OwnedWriteHalf;
+
+/// What one write took.
+pub(super) struct Written {
+    /// As many frames whole,
+    pub(super) count: usize,
+    /// and so many bytes of the next one.
+    pub(super) rest: usize,
+    /// There may be more frames than were looked at.
+    pub(super) full: bool,
+}
+
+/// Writes one frame.
+#[inline]
+pub(super) fn write_one(half: &OwnedWriteHalf, frame: &FrameParts<'_>) -> io::Result<usize> {
+    if let Some(frame) = frame.whole() {
+        return half.try_write(frame);
+    }
+    let head = frame.head();
+    let [payload, end] = frame.rest();
+    if end.is_empty() {
+        half.try_write_vectored(&[head.as_bytes(), payload].map(IoSlice::new))
+    } else {
+        half.try_write_vectored(&[head.as_bytes(), payload, end].map(IoSlice::new))
+    }
+}
+
+/// Writes as many frames as one write takes, behind one that comes `before`; `None` if it took nothing. `units` becomes the
+/// lengths of the units of those frames that were looked at, but for the one before.
+#[inline]
+pub(super) fn write_some<'a>(
+    half: &OwnedWriteHalf,
+    before: Option<&'a [u8]>,
+    mut frames: impl Iterator<Item = FrameParts<'a>>,
+    units: &mut ArrayVec<u32, MAX_FRAMES>,
+) -> Option<Written> {
+    let Some(first) = frames.next() else {
+        let before = before?;
+        return written(half.try_write(before), std::iter::once(before.len()), false);
+    };
+    if first.whole().is_some() {
+        write_whole(half, before, first, frames, units)
+    } else if first.len() <= SHORT {
+        write_joined(half, before, &first, frames, units)
+    } else {
+        write_vectored(half, before, first, frames, units)
+    }
+}
+
+/// Writes frames that are prepared, by their slices.
+#[inline]
+fn write_whole<'a>(
+    half: &OwnedWriteHalf,
+    before: Option<&'a [u8]>,
+    first: FrameParts<'a>,
+    frames: impl Iterator<Item = FrameParts<'a>>,
+    units: &mut ArrayVec<u32, MAX_FRAMES>,
+) -> Option<Written> {
+    let mut slices = ArrayVec::<IoSlice<'_>, { 1 + MAX_FRAMES }>::new();
+    slices.extend(before.map(IoSlice::new));
+    let mut full = false;
+    for frame in std::iter::once(first).chain(frames) {
+        let Some(whole) = frame.whole().filter(|_| !units.is_full()) else {
+            full = true;
+            break;
+        };
+        slices.push(IoSlice::new(whole));
+        units.push(frame.unit_len() as u32);
+    }
+    let taken = match &slices[..] {
+        [one] => half.try_write(one),
+        many => half.try_write_vectored(many),
+    };
+    written(taken, slices.iter().map(|slice| slice.len()), full)
+}
+
+/// Writes short frames, copied together: the kernel has more to do with a slice than that.
+fn write_joined<'a>(
+    half: &OwnedWriteHalf,
+    before: Option<&'a [u8]>,
+    first: &FrameParts<'a>,
+    mut frames: impl Iterator<Item = FrameParts<'a>>,
+    units: &mut ArrayVec<u32, MAX_FRAMES>,
+) -> Option<Written> {
+    JOINED.with_borrow_mut(|joined| {
+        joined.clear();
+        let mut lengths = ArrayVec::<usize, { 1 + MAX_FRAMES }>::new();
+        if let Some(before) = before {
+            joined.extend_from_slice(before);
+            lengths.push(before.len());
+        }
+        let mut add = |frame: &FrameParts<'_>| {
+            let length = frame.len();
+            let fits = length <= SHORT && joined.len() + length <= MAX_JOINED && !units.is_full();
+            if fits {
+                frame.copy_to(joined);
+                lengths.push(length);
+                units.push(frame.unit_len() as u32);
+            }
+            fits
+        };
+        let full = !(add(first) && frames.all(|frame| add(&frame)));
+        written(half.try_write(joined), lengths.iter().copied(), full)
+    })
+}
+
+/// Writes long frames, in parts.
+fn write_vectored<'a>(
+    half: &OwnedWriteHalf,
+    before: Option<&'a [u8]>,
+    first: FrameParts<'a>,
+    frames: impl Iterator<Item = FrameParts<'a>>,
+    units: &mut ArrayVec<u32, MAX_FRAMES>,
+) -> Option<Written> {
+    let mut long = ArrayVec::<FrameParts<'_>, MAX_VECTORED>::new();
+    let mut full = false;
+    for frame in std::iter::once(first).chain(frames) {
+        if long.is_full() {
+            full = true;
+            break;
+        }
+        units.push(frame.unit_len() as u32);
+        long.push(frame);
+    }
+    let heads: ArrayVec<_, MAX_VECTORED> = long.iter().map(FrameParts::head).collect();
+    let mut slices = ArrayVec::<IoSlice<'_>, { 1 + 3 * MAX_VECTORED }>::new();
+    slices.extend(before.map(IoSlice::new));
+    for (head, frame) in heads.iter().zip(&long) {
+        slices.push(IoSlice::new(head.as_bytes()));
+        slices.extend(frame.rest().map(IoSlice::new));
+    }
+    let lengths = before.map(<[u8]>::len).into_iter().chain(long.iter().map(FrameParts::len));
+    written(half.try_write_vectored(&slices), lengths, full)
+}
+
+/// What a write took of frames of these lengths.
+#[inline]
+fn written(taken: io::Result<usize>, mut lengths: impl Iterator<Item = usize>, full: bool) -> Option<Written> {
+    let mut rest = taken.ok().filter(|taken| *taken > 0)?;
+    let mut count = 0;
+    while let Some(left) = lengths.next().and_then(|length| rest.checked_sub(length)) {
+        (count, rest) = (count + 1, left);
+    }
+    Some(Written { count, rest, full })
+}
+
+/// The most frames of one write.
+pub(super) const MAX_FRAMES: usize = 64;
+
+/// The most of them that are written in parts.
+const MAX_VECTORED: usize = 16;
+
+/// Up to this length frames are copied together.
+const SHORT: usize = 1024;
+
+/// The most bytes that are copied together.
+const MAX_JOINED: usize = 8 * 1024;
+
+thread_local! {
+    /// Where short frames are copied together; what it allocated serves all writes of a thread.
+    static JOINED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
