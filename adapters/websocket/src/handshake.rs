@@ -168,9 +168,11 @@ impl HandshakeError {
 pub fn accept(key: &HeaderValue) -> HeaderValue {
     let mut sha = Sha1::from(key.as_bytes());
     sha.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
-    let accept = BASE64.encode(sha.digest().bytes());
-    // Base64 is always a header's value.
-    HeaderValue::try_from(accept).unwrap_or_else(|_| HeaderValue::from_static(""))
+    let mut accept = [0; 28];
+    let length = BASE64.encode_slice(sha.digest().bytes(), &mut accept);
+    // 20 bytes are 28 characters, and base64 is always a header's value.
+    let accept = length.ok().and_then(|length| HeaderValue::from_bytes(&accept[..length]).ok());
+    accept.unwrap_or_else(|| HeaderValue::from_static(""))
 }
 
 fn is_key(key: &HeaderValue) -> bool {
@@ -184,7 +186,9 @@ fn add_upgrade(headers: &mut HeaderMap) {
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    tokens(headers, name).any(|found| found.eq_ignore_ascii_case(token))
+    // Alone, as it mostly is.
+    headers.get(name).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(token.as_bytes()))
+        || tokens(headers, name).any(|found| found.eq_ignore_ascii_case(token))
 }
 
 /// The members of a comma-separated list, which may be spread over several fields.

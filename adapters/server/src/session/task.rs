@@ -415,13 +415,25 @@ impl Driver {
         };
         live.connection.handle_detach(link.id, reason, now);
         self.cell.settle(&mut live);
+        // A socket that has come to its end has nothing more to hear or to be told; TLS and HTTP/2 have.
+        let over = matches!((end, &link.io), (End::Lost, LinkIo::Direct(_)));
         drop(live);
-        self.retire(Vec::new());
+        let taken = self.take_link();
+        if let Some((outlet, link)) = taken.filter(|_| !over) {
+            linger(&self.cell, outlet, link, Vec::new());
+        }
     }
 
     /// Takes the WebSocket away from the session, and sees its closing handshake through elsewhere, after `rest`.
     fn retire(&mut self, rest: Vec<Outgoing>) {
-        let Some(link) = self.link.take() else { return };
+        if let Some((outlet, link)) = self.take_link() {
+            linger(&self.cell, outlet, link, rest);
+        }
+    }
+
+    /// Takes the WebSocket away from the session.
+    fn take_link(&mut self) -> Option<(Outlet, Link)> {
+        let link = self.link.take()?;
         let mut live = self.cell.lock();
         let current = match &live.outlet {
             Outlet::Direct { link: id, .. } | Outlet::Task(id) => *id == link.id,
@@ -437,7 +449,7 @@ impl Driver {
         live.connection.handle_detach(link.id, Reason::Lost, now);
         self.cell.settle(&mut live);
         drop(live);
-        linger(&self.cell, outlet, link, rest);
+        Some((outlet, link))
     }
 
     fn register(&mut self, cx: &Context<'_>) {
