@@ -6,19 +6,22 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{Extensions, HeaderValue, Request, Response, Uri};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use nosphere_websocket::handshake;
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 
 use crate::date::Date;
-use crate::request::{Asked, Read, read};
+use crate::request::{Arrival, Asked, Read, read};
 use crate::shared::Shared;
 use crate::websocket::WebSocket;
 use crate::{Body, Server};
@@ -69,26 +72,83 @@ impl Server {
         if shared.admission.gate.is_some() {
             return Some(stream);
         }
-        let mut extensions = Some(extensions);
-        let look = std::future::poll_fn(|cx| poll_handshake(shared, &stream, &mut extensions, cx));
-        // Whoever says nothing is the HTTP server's to deal with, and so is whatever goes wrong here.
-        let asked = tokio::time::timeout(shared.config.session.open_timeout, look).await.ok().flatten();
-        let Some(asked) = asked else { return Some(stream) };
-        let (answer, arrival) = {
-            let (response, arrival) = asked.open(shared);
-            (encode(&response), arrival)
-        };
-        write(shared, &stream, &answer).await.ok()?;
-        match arrival {
-            Some(arrival) => {
-                let socket = WebSocket::direct(stream, arrival.max_message_size());
-                if let Some(rest) = arrival.begin(socket) {
-                    rest.await;
-                }
+        let (mut stream, mut extensions) = (Some(stream), Some(extensions));
+        let mut patience = Patience { limit: shared.config.session.open_timeout, sleep: None };
+        // All of it is one step, as a rule, and nothing of it is kept in this future: there is one for each connection.
+        let step = std::future::poll_fn(|cx| {
+            let Some(first) = &stream else { return Poll::Ready(Step::Done(None)) };
+            let asked = match poll_handshake(shared, first, &mut extensions, cx) {
+                Poll::Ready(asked) => asked,
+                Poll::Pending => ready!(patience.poll(cx).map(|()| None)),
+            };
+            // Whoever says nothing is the HTTP server's to deal with, and so is whatever goes wrong here.
+            let step = stream.take().map(|stream| match asked {
+                Some(asked) => answer(shared, stream, asked),
+                None => Step::Done(Some(stream)),
+            });
+            Poll::Ready(step.unwrap_or(Step::Done(None)))
+        });
+        match step.await {
+            Step::Done(stream) => stream,
+            Step::Greet(session) => {
+                session.await;
                 None
             }
-            None => Some(stream),
+            Step::Write(rest) => rest.await,
         }
+    }
+}
+
+/// What follows on the first segment.
+enum Step {
+    /// Nothing: the connection is given back, or has a session.
+    Done(Option<TcpStream>),
+    /// It is to be found out which session is meant.
+    Greet(Pin<Box<dyn Future<Output = ()> + Send>>),
+    /// The client does not read its first answer.
+    Write(Pin<Box<dyn Future<Output = Option<TcpStream>> + Send>>),
+}
+
+/// Asks the application, and answers.
+fn answer(shared: &Arc<Shared>, stream: TcpStream, asked: Asked) -> Step {
+    let (answer, arrival) = encode(asked.open_bare(shared));
+    let written = match stream.try_write(&answer) {
+        Ok(written) => written,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+        Err(_) => return Step::Done(None),
+    };
+    if written < answer.len() {
+        let limit = shared.config.session.open_timeout;
+        return Step::Write(Box::pin(async move {
+            write(limit, &stream, &answer[written..]).await.ok()?;
+            match begin(stream, arrival) {
+                Step::Greet(session) => session.await,
+                Step::Done(stream) => return stream,
+                Step::Write(_) => {}
+            }
+            None
+        }));
+    }
+    begin(stream, arrival)
+}
+
+/// The answer is written.
+fn begin(stream: TcpStream, arrival: Option<Arrival>) -> Step {
+    let Some(arrival) = arrival else { return Step::Done(Some(stream)) };
+    let socket = WebSocket::direct(stream, arrival.max_message_size());
+    arrival.begin(socket).map_or(Step::Done(None), Step::Greet)
+}
+
+/// A limit of time that costs nothing unless it has to be waited for.
+struct Patience {
+    limit: Duration,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patience {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.limit)));
+        sleep.as_mut().poll(cx)
     }
 }
 
@@ -125,6 +185,7 @@ fn parse(bytes: &[u8]) -> Option<(Parts, usize)> {
     let mut head = httparse::Request::new(&mut []);
     let parsed = head.parse_with_uninit_headers(&bytes, &mut fields);
     let Ok(httparse::Status::Complete(length)) = parsed else { return None };
+    // Most connections of most servers ask for something else.
     let upgrades = head.headers.iter().any(|field| field.name.eq_ignore_ascii_case("upgrade"));
     if head.version != Some(1) || !upgrades {
         return None;
@@ -150,40 +211,43 @@ fn stays_open(connection: &HeaderValue) -> bool {
     connection == "Upgrade" || connection.to_str().is_ok_and(|value| !value.split(',').any(close))
 }
 
-async fn write(shared: &Shared, stream: &TcpStream, mut rest: &[u8]) -> io::Result<()> {
-    loop {
+async fn write(limit: Duration, stream: &TcpStream, mut rest: &[u8]) -> io::Result<()> {
+    while !rest.is_empty() {
+        tokio::time::timeout(limit, stream.writable()).await??;
         match stream.try_write(rest) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) if written == rest.len() => return Ok(()),
             Ok(written) => rest = &rest[written..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                // A client that does not read its first answer.
-                tokio::time::timeout(shared.config.session.open_timeout, stream.writable()).await??;
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
     }
+    Ok(())
 }
 
 /// An answer as hyper writes it.
-fn encode(response: &Response<Body>) -> Vec<u8> {
-    let status = response.status();
-    let mut bytes = Vec::with_capacity(512);
-    for part in ["HTTP/1.1 ", status.as_str(), " ", status.canonical_reason().unwrap_or("<none>"), "\r\n"] {
-        bytes.extend_from_slice(part.as_bytes());
-    }
-    for (name, value) in response.headers() {
+fn encode<A>(answer: Result<(Vec<u8>, HeaderMap, A), Response<Body>>) -> (Vec<u8>, Option<A>) {
+    let (mut bytes, fields, body, arrival) = match answer {
+        Ok((bytes, fields, arrival)) => (bytes, fields, Body::default(), Some(arrival)),
+        Err(response) => {
+            let (parts, body) = response.into_parts();
+            (status_line(parts.status), parts.headers, body, None)
+        }
+    };
+    for (name, value) in &fields {
         for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
             bytes.extend_from_slice(part);
         }
     }
-    let body = response.body().as_bytes();
-    if !status.is_informational() && !response.headers().contains_key(CONTENT_LENGTH) {
-        bytes.extend_from_slice(format!("content-length: {}\r\n", body.len()).as_bytes());
+    if arrival.is_none() && !fields.contains_key(CONTENT_LENGTH) {
+        bytes.extend_from_slice(format!("content-length: {}\r\n", body.as_bytes().len()).as_bytes());
     }
     bytes.extend_from_slice(b"date: ");
     bytes.extend_from_slice(&Date::now());
     bytes.extend_from_slice(b"\r\n\r\n");
-    bytes.extend_from_slice(body);
-    bytes
+    bytes.extend_from_slice(body.as_bytes());
+    (bytes, arrival)
+}
+
+fn status_line(status: StatusCode) -> Vec<u8> {
+    ["HTTP/1.1 ", status.as_str(), " ", status.canonical_reason().unwrap_or("<none>"), "\r\n"].concat().into_bytes()
 }

@@ -422,7 +422,7 @@ impl Builder {
             return Err(problem);
         }
         if let Some(path) = &browser_client {
-            let taken = endpoints.at(path).is_ok_and(|endpoint| **endpoint.value.path() == **path);
+            let taken = endpoints.at(path).is_ok_and(|endpoint| *endpoint.value.mount().path() == **path);
             let problem = match &**path {
                 _ if taken => Some("an endpoint is there"),
                 path if !path.starts_with('/') => Some("it does not begin with a slash"),

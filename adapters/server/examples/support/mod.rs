@@ -80,12 +80,12 @@ where
             },
             () = &mut ending => return Ok(()),
         };
-        // Only latency depends on it.
-        drop(stream.set_nodelay(true));
         let (server, service, http) = (server.clone(), service.clone(), Arc::clone(&http));
         tokio::spawn(async move {
             // Handshakes of WebSockets need no HTTP server.
             let Some(stream) = server.accept(stream, Extensions::new()).await else { return };
+            // Only latency depends on it.
+            drop(stream.set_nodelay(true));
             let service = TowerToHyperService::new(service);
             let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service);
             // In a box, or every task is as large as this.

@@ -14,12 +14,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::CACHE_CONTROL;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use nosphere_core::{Connection, LinkId, Open, Reason, WireFormat};
 use nosphere_core::{Fault, Opening, ResumeToken, SessionId, Transport, Window};
 use nosphere_long_polling::discard_body;
-use nosphere_websocket::handshake;
+use nosphere_websocket::handshake::{self, Upgrade};
 use nosphere_wire::negotiation::atmosphere::{is_atmosphere, with_error, without_protocol_parameters, write_headers};
 use nosphere_wire::negotiation::{AllowedOrigin, Dialect, Intent, Refusal, headers, read_request, take_bearer};
 
@@ -163,7 +163,7 @@ pub(crate) fn read(shared: &Arc<Shared>, mut parts: Parts, upgrade: bool) -> Rea
         parts.uri = without_protocol_parameters(&parts.uri);
         parts.headers.remove(headers::atmosphere::TRACKING_ID);
     }
-    let head = RequestHead::new(parts, Arc::clone(endpoint.path()), parameters);
+    let head = RequestHead::new(parts, Arc::clone(endpoint.mount()), parameters);
     Read::Asked(Asked {
         route: Route { endpoint, head },
         intent,
@@ -180,11 +180,33 @@ impl Asked {
 
     /// Asks the application, and answers; what follows when the answer is written, if it accepts.
     pub(crate) fn open(mut self, shared: &Arc<Shared>) -> (Response<Body>, Option<Arrival>) {
-        let (answer, arrival) = match self.route.websocket(shared, self.intent) {
-            Ok((response, arrival)) => (Ok(response.map(|()| Body::default())), Some(arrival)),
-            Err(refusal) => (Err(refusal), None),
-        };
+        let (answer, arrival) =
+            match self.route.websocket(shared, self.intent, |handshake, protocol| handshake.response(protocol)) {
+                Ok((response, arrival)) => (Ok(response.map(|()| Body::default())), Some(arrival)),
+                Err(refusal) => (Err(refusal), None),
+            };
         (self.answering.response(answer), arrival)
+    }
+
+    /// The same for whoever has no HTTP server: the beginning of the answer that accepts, and further fields of it; or the
+    /// answer that refuses.
+    #[expect(clippy::type_complexity, reason = "taken apart where it is called")]
+    pub(crate) fn open_bare(mut self, shared: &Arc<Shared>) -> Result<(Vec<u8>, HeaderMap, Arrival), Response<Body>> {
+        let write = |handshake: &Upgrade<'_>, protocol: Option<&str>| {
+            let mut answer = Vec::with_capacity(256);
+            handshake.write_response(protocol, &mut answer);
+            answer
+        };
+        match self.route.websocket(shared, self.intent, write) {
+            Ok((answer, arrival)) => {
+                let mut fields = HeaderMap::new();
+                if let Some(allowed) = self.answering.allowed {
+                    allowed.write(&mut fields);
+                }
+                Ok((answer, fields, arrival))
+            }
+            Err(refusal) => Err(self.answering.response(Err(refusal))),
+        }
     }
 }
 
@@ -262,17 +284,18 @@ impl Route {
     }
 
     /// Accepts a WebSocket that [nobody has to be waited for](Asked::opens_websocket).
-    fn websocket(
+    fn websocket<A>(
         &mut self,
         shared: &Arc<Shared>,
         intent: Result<Intent, Refusal>,
-    ) -> Result<(Response<()>, Arrival), Refusal> {
+        answer: impl FnOnce(&Upgrade<'_>, Option<&str>) -> A,
+    ) -> Result<(A, Arrival), Refusal> {
         let intent = intent?;
         self.receive(shared, &intent)?;
         let Intent::WebSocket { protocol, subprotocol } = intent else { return Err(Refusal::not_found()) };
         let seat = Seat::take(shared, self, protocol, None)?;
         let handler = self.endpoint.make(&self.head)?;
-        Ok(seat.accept(self, subprotocol.as_ref(), handler))
+        Ok(seat.accept(self, subprotocol.as_ref(), handler, answer))
     }
 }
 
@@ -328,7 +351,7 @@ fn open(
     outlet: Outlet,
     launch: impl FnOnce(Arc<Cell>),
 ) -> Result<Arc<Cell>, Outlet> {
-    let topic = shared.topics.enter(head.path());
+    let topic = head.mount().topic(head.path(), &shared.topics);
     let cell = Cell::new(shared, topic, connection, format, outlet, head).inspect_err(|_| shared.table.release())?;
     launch(Arc::clone(&cell));
     if shared.closing.load(Ordering::Relaxed) {

@@ -36,7 +36,8 @@ pub(super) async fn upgrade(
     // Whoever waits for admission has a place already.
     let seat = Seat::take(shared, route, protocol, visit)?;
     let handler = route.admit(shared).await?;
-    let (response, arrival) = seat.accept(route, subprotocol, handler);
+    let (response, arrival) =
+        seat.accept(route, subprotocol, handler, |handshake, protocol| handshake.response(protocol));
     tokio::spawn(arrival.wait(upgraded));
     Ok(response.map(|()| Body::default()))
 }
@@ -56,7 +57,7 @@ impl<'a> Seat<'a> {
         protocol: Dialect,
         visit: Option<Visit>,
     ) -> Result<Self, Refusal> {
-        let handshake = match Upgrade::new(route.head.parts()) {
+        let handshake = match Upgrade::judge(route.head.parts()) {
             Ok(handshake) => handshake,
             Err(HandshakeError::Method) => return Err(Refusal::method()),
             Err(HandshakeError::Version) => return Err(Refusal::websocket_version()),
@@ -74,15 +75,16 @@ impl<'a> Seat<'a> {
     }
 
     /// The answer, and what follows when it is written.
-    pub(super) fn accept(
+    pub(super) fn accept<A>(
         self,
         route: &Route,
         subprotocol: Option<&HeaderValue>,
         handler: Box<dyn Launch>,
-    ) -> (Response<()>, Arrival) {
+        answer: impl FnOnce(&Upgrade<'_>, Option<&str>) -> A,
+    ) -> (A, Arrival) {
         let Self { handshake, protocol, visit, place } = self;
-        let response = handshake.response(subprotocol.and_then(|name| name.to_str().ok()));
-        (response, Arrival { head: route.head.clone(), protocol, visit, handler, place })
+        let answer = answer(&handshake, subprotocol.and_then(|name| name.to_str().ok()));
+        (answer, Arrival { head: route.head.clone(), protocol, visit, handler, place })
     }
 }
 
