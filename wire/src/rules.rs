@@ -26,8 +26,8 @@ pub(crate) fn fault(frame: &Frame) -> Option<&'static str> {
 
 /// A duration as SPEC §2 writes it. Only zero means "off", so what is shorter than a millisecond becomes one.
 pub(crate) fn millis(duration: Duration) -> u64 {
-    let whole = u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
-    whole.min(MAX_COUNT)
+    let rest = u64::from(duration.subsec_nanos().div_ceil(1_000_000));
+    duration.as_secs().saturating_mul(1000).saturating_add(rest).min(MAX_COUNT)
 }
 
 /// The duration that a peer wrote.

@@ -16,11 +16,26 @@ enum Kind {
 }
 
 impl Body {
+    /// What is known at once.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Kind::Full(bytes) => bytes,
+            Kind::Stream(_) => &[],
+        }
+    }
+
     pub(crate) fn stream<S>(stream: S) -> Self
     where
         S: http_body::Body<Data = Bytes, Error: Into<Broken>> + Send + 'static,
     {
         Self(Kind::Stream(Box::pin(stream.map_err(Into::into))))
+    }
+}
+
+impl Default for Body {
+    /// Nothing.
+    fn default() -> Self {
+        Self(Kind::Full(Bytes::new()))
     }
 }
 

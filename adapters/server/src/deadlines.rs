@@ -161,7 +161,11 @@ mod tests {
             transport,
         };
         let connection = Connection::server(&shared.session_config, Protocol::Native, opening, shared.clock.now());
-        let head = crate::RequestHead::new(http::Request::new(()).into_parts().0, "/".into(), Vec::new());
+        let head = crate::RequestHead::new(
+            http::Request::new(()).into_parts().0,
+            Arc::new(crate::endpoint::Mount::new("/")),
+            Vec::new(),
+        );
         let cell = Cell::new(&shared, shared.topics.enter("/"), connection, &JSON, Outlet::Carrier, head).ok().unwrap();
         for poll in 0..2000u64 {
             // The poll is answered, sometimes when its time is over; the next one comes soon.

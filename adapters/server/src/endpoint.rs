@@ -1,15 +1,16 @@
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use nosphere_wire::negotiation::{Refusal, RegisterError};
 
 use crate::contain::caught;
 use crate::session::{Cell, Link, run};
+use crate::topic::{Topic, Topics};
 use crate::{Handler, RequestHead};
 
 /// What a path leads to: a factory of handlers, whose type is forgotten here, once.
 pub(crate) struct Endpoint {
-    path: Arc<str>,
+    mount: Arc<Mount>,
     make: Box<Make>,
 }
 
@@ -18,7 +19,7 @@ type Make = dyn Fn(&RequestHead) -> Result<Box<dyn Launch>, Refusal> + Send + Sy
 impl Endpoint {
     pub(crate) fn new<I: IntoHandler>(path: &str, factory: impl Fn(&RequestHead) -> I + Send + Sync + 'static) -> Self {
         Self {
-            path: path.into(),
+            mount: Arc::new(Mount::new(path)),
             make: Box::new(move |head| {
                 let handler = factory(head).into_handler()?;
                 Ok(Box::new(Ready(handler)) as Box<dyn Launch>)
@@ -26,9 +27,9 @@ impl Endpoint {
         }
     }
 
-    /// The path that it was mounted on.
-    pub(crate) fn path(&self) -> &Arc<str> {
-        &self.path
+    /// Where it is.
+    pub(crate) fn mount(&self) -> &Arc<Mount> {
+        &self.mount
     }
 
     /// Asks the application for a handler, which may refuse.
@@ -44,6 +45,33 @@ impl Endpoint {
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Endpoint")
+    }
+}
+
+/// Where an endpoint is.
+pub(crate) struct Mount {
+    path: Box<str>,
+    /// The topic of the only path that leads there, if there is but one: it need not be looked up for each session, and made
+    /// anew whenever somebody comes to an empty place.
+    topic: OnceLock<Arc<Topic>>,
+}
+
+impl Mount {
+    pub(crate) fn new(path: &str) -> Self {
+        Self { path: path.into(), topic: OnceLock::new() }
+    }
+
+    /// The path that it was mounted on.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The topic of a path that leads there.
+    pub(crate) fn topic(&self, path: &str, topics: &Topics) -> Arc<Topic> {
+        if *self.path != *path || path.contains(['{', '}']) {
+            return topics.enter(path);
+        }
+        Arc::clone(self.topic.get_or_init(|| topics.enter(path)))
     }
 }
 

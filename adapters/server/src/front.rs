@@ -1,5 +1,6 @@
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use http_body::{Frame, SizeHint};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::request::{Answer, begin, complete};
 use crate::{Body, Error, Server};
 
 /// Endpoints in front of another service, made by [`Server::in_front_of`].
@@ -52,10 +54,15 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let server = self.server.clone();
+        let answer = begin(self.server.shared(), request);
+        let shared = Arc::clone(self.server.shared());
         let mut inner = self.inner.clone();
         Box::pin(async move {
-            match server.answer(request).await {
+            let answered = match answer {
+                Answer::Now(answered) => answered,
+                Answer::Later(waiting) => complete(shared, waiting).await,
+            };
+            match answered {
                 Ok(response) => Ok(response.map(|body| FrontBody { of: Of::Endpoint { body } })),
                 Err((request, _)) => {
                     std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;

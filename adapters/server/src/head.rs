@@ -6,6 +6,8 @@ use std::sync::Arc;
 use http::request::Parts;
 use http::{Extensions, HeaderMap, Uri};
 
+use crate::endpoint::Mount;
+
 /// The head of the request that opens or resumes a session.
 ///
 /// Admission and the factory of handlers see it, and so does the handler while it handles `Connected`
@@ -31,7 +33,7 @@ pub struct RequestHead(Arc<Head>);
 #[derive(Clone)]
 struct Head {
     parts: Parts,
-    endpoint: Arc<str>,
+    endpoint: Arc<Mount>,
     parameters: Vec<(String, String)>,
     principal: Option<Box<str>>,
 }
@@ -48,7 +50,7 @@ struct Head {
 pub struct Peer(pub SocketAddr);
 
 impl RequestHead {
-    pub(crate) fn new(parts: Parts, endpoint: Arc<str>, parameters: Vec<(String, String)>) -> Self {
+    pub(crate) fn new(parts: Parts, endpoint: Arc<Mount>, parameters: Vec<(String, String)>) -> Self {
         Self(Arc::new(Head { parts, endpoint, parameters, principal: None }))
     }
 
@@ -66,6 +68,10 @@ impl RequestHead {
 
     /// The path that the endpoint was mounted on, `/rooms/{id}`.
     pub fn endpoint(&self) -> &str {
+        self.0.endpoint.path()
+    }
+
+    pub(crate) fn mount(&self) -> &Mount {
         &self.0.endpoint
     }
 

@@ -86,6 +86,7 @@
 //!
 //! For a server that is not on `http` and tokio, the crates `nosphere-core` and `nosphere-wire` have the protocol without any I/O.
 
+mod accept;
 mod admission;
 mod audience;
 mod body;
@@ -95,6 +96,7 @@ mod client;
 mod clock;
 mod config;
 mod contain;
+mod date;
 mod deadlines;
 mod dirty;
 mod endpoint;

@@ -14,6 +14,7 @@ use tower_service::Service;
 use crate::admission::Admission;
 use crate::endpoint::{BuildError, Endpoint, IntoHandler};
 use crate::random::Random;
+use crate::request::{Answer, Answered, begin, complete};
 use crate::shared::Shared;
 use crate::{Body, Broadcaster, RequestHead, ServerConfig, topic};
 
@@ -106,19 +107,6 @@ impl Server {
         crate::Front::new(self, service)
     }
 
-    /// Answers a request, or gives it back.
-    pub(crate) fn answer<B>(
-        &self,
-        request: Request<B>,
-    ) -> impl Future<Output = Result<Response<Body>, (Request<B>, Refusal)>> + Send + use<B>
-    where
-        B: http_body::Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        crate::request::respond(Arc::clone(&self.shared), request)
-    }
-
     /// How many sessions are open or suspended.
     pub fn sessions(&self) -> usize {
         self.shared.table.living()
@@ -168,19 +156,35 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Respond {
-        let answer = self.answer(request);
-        Respond(Box::pin(async { answer.await.unwrap_or_else(|(_, refusal)| refusal.into_response().map(Body::from)) }))
+        let response =
+            |answered: Answered<B>| answered.unwrap_or_else(|(_, refusal)| refusal.into_response().map(Body::from));
+        Respond(match begin(&self.shared, request) {
+            Answer::Now(answered) => Responding::Done(Some(response(answered))),
+            Answer::Later(waiting) => {
+                let shared = Arc::clone(&self.shared);
+                Responding::Waits(Box::pin(async move { response(complete(shared, waiting).await) }))
+            }
+        })
     }
 }
 
 /// The answer to a request, when it is there.
-pub struct Respond(Pin<Box<dyn Future<Output = Response<Body>> + Send>>);
+pub struct Respond(Responding);
+
+enum Responding {
+    /// `None` once it was given.
+    Done(Option<Response<Body>>),
+    Waits(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
+}
 
 impl Future for Respond {
     type Output = Result<Response<Body>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.as_mut().poll(cx).map(Ok)
+        match &mut self.0 {
+            Responding::Done(response) => response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response))),
+            Responding::Waits(response) => response.as_mut().poll(cx).map(Ok),
+        }
     }
 }
 
@@ -200,7 +204,7 @@ pub struct Builder {
     origins: OriginPolicy,
     admission: Admission,
     random: Random,
-    endpoints: matchit::Router<Endpoint>,
+    endpoints: matchit::Router<Arc<Endpoint>>,
     browser_client: Option<Box<str>>,
     problem: Option<BuildError>,
 }
@@ -247,7 +251,7 @@ impl Builder {
         factory: impl Fn(&RequestHead) -> I + Send + Sync + 'static,
     ) -> Self {
         let normal = topic::normal(path);
-        if let Err(error) = self.endpoints.insert(normal, Endpoint::new(normal, factory)) {
+        if let Err(error) = self.endpoints.insert(normal, Arc::new(Endpoint::new(normal, factory))) {
             let problem = BuildError::Path { path: path.into(), problem: error.to_string() };
             self.problem.get_or_insert(problem);
         }
@@ -418,7 +422,7 @@ impl Builder {
             return Err(problem);
         }
         if let Some(path) = &browser_client {
-            let taken = endpoints.at(path).is_ok_and(|endpoint| **endpoint.value.path() == **path);
+            let taken = endpoints.at(path).is_ok_and(|endpoint| *endpoint.value.mount().path() == **path);
             let problem = match &**path {
                 _ if taken => Some("an endpoint is there"),
                 path if !path.starts_with('/') => Some("it does not begin with a slash"),

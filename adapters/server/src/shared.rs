@@ -25,7 +25,7 @@ pub(crate) struct Shared {
     pub(crate) origins: OriginPolicy,
     pub(crate) admission: Admission,
     pub(crate) random: Random,
-    pub(crate) endpoints: matchit::Router<Endpoint>,
+    pub(crate) endpoints: matchit::Router<Arc<Endpoint>>,
     /// Where the script for pages is.
     pub(crate) browser_client: Option<Box<str>>,
     pub(crate) table: Table,
@@ -51,7 +51,7 @@ impl Shared {
         origins: OriginPolicy,
         admission: Admission,
         random: Random,
-        endpoints: matchit::Router<Endpoint>,
+        endpoints: matchit::Router<Arc<Endpoint>>,
         browser_client: Option<Box<str>>,
     ) -> Self {
         Self {

@@ -1,4 +1,5 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::collections::hash_map::{Entry, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -44,12 +45,12 @@ impl Table {
 
     /// False if another session has the id, and does not leave it to others.
     pub(crate) fn insert(&self, cell: &Arc<Cell>) -> bool {
-        let mut shard = self.write(cell.id());
-        let free = shard.get(&cell.id()).is_none_or(|known| known.is_free());
-        if free {
-            shard.insert(cell.id(), Arc::clone(cell));
+        match self.write(cell.id()).entry(cell.id()) {
+            Entry::Vacant(place) => drop(place.insert(Arc::clone(cell))),
+            Entry::Occupied(mut place) if place.get().is_free() => drop(place.insert(Arc::clone(cell))),
+            Entry::Occupied(_) => return false,
         }
-        free
+        true
     }
 
     pub(crate) fn get(&self, session: SessionId) -> Option<Arc<Cell>> {
@@ -78,9 +79,10 @@ impl Table {
     }
 
     fn forget_if(&self, session: SessionId, forgotten: impl FnOnce(&Cell) -> bool) {
-        let mut shard = self.write(session);
-        if shard.get(&session).is_some_and(|known| forgotten(known)) {
-            shard.remove(&session);
+        if let Entry::Occupied(known) = self.write(session).entry(session)
+            && forgotten(known.get())
+        {
+            known.remove();
         }
     }
 

@@ -29,19 +29,37 @@ enum Io {
     Upgraded(TokioIo<Upgraded>),
 }
 
+impl Io {
+    fn direct(stream: TcpStream) -> Self {
+        // Only latency depends on it.
+        drop(stream.set_nodelay(true));
+        let (read, write) = stream.into_split();
+        Self::Direct(read, write)
+    }
+}
+
 impl WebSocket {
     /// Takes the socket out of hyper where that is possible: under hyper itself, and under hyper-util's `auto` connection,
     /// which axum uses.
     pub(crate) fn new(upgraded: Upgraded, max_message_size: usize) -> Self {
         let (io, leftover) = match upgraded.downcast::<TokioIo<TcpStream>>() {
-            Ok(parts) => (direct(parts.io.into_inner()), parts.read_buf),
+            Ok(parts) => (Io::direct(parts.io.into_inner()), parts.read_buf),
             Err(upgraded) => match auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
-                Ok(parts) => (direct(parts.io.into_inner()), parts.read_buf),
+                Ok(parts) => (Io::direct(parts.io.into_inner()), parts.read_buf),
                 Err(upgraded) => (Io::Upgraded(TokioIo::new(upgraded)), bytes::Bytes::new()),
             },
         };
         // Even an empty rest would hold on to hyper's read buffer.
         let leftover = if leftover.is_empty() { bytes::Bytes::new() } else { leftover };
+        Self::begin(io, leftover, max_message_size)
+    }
+
+    /// A socket that hyper never had.
+    pub(crate) fn direct(stream: TcpStream, max_message_size: usize) -> Self {
+        Self::begin(Io::direct(stream), bytes::Bytes::new(), max_message_size)
+    }
+
+    fn begin(io: Io, leftover: bytes::Bytes, max_message_size: usize) -> Self {
         let reader = Reader::new(Decoder::new(Role::Server, max_message_size), leftover);
         Self { io, reader, writer: Writer::server() }
     }
@@ -148,11 +166,4 @@ async fn discard(io: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
             return Ok(());
         }
     }
-}
-
-fn direct(stream: TcpStream) -> Io {
-    // Only latency depends on it.
-    drop(stream.set_nodelay(true));
-    let (read, write) = stream.into_split();
-    Io::Direct(read, write)
 }

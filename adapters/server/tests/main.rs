@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "what is not expected fails the test")]
 
 mod abuse;
+mod accept;
 mod atmosphere;
 mod audience;
 mod bad_input;

@@ -3,15 +3,14 @@
 //! These are functions of the request head. Extensions are never negotiated.
 
 use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
+use base64::engine::general_purpose::STANDARD;
 use http::header::{
     ALLOW, CONNECTION, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
-use sha1_smol::Sha1;
+use sha1::{Digest as _, Sha1};
 
 /// The head of a request, borrowed.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +47,7 @@ pub fn is_upgrade<'a>(head: impl Into<Head<'a>>) -> bool {
     let head = head.into();
     match head.version {
         Version::HTTP_11 => {
-            has_token(head.headers, &UPGRADE, "websocket") && has_token(head.headers, &CONNECTION, "upgrade")
+            has_token(head.headers, &UPGRADE, "websocket") && has_token(head.headers, &CONNECTION, "Upgrade")
         }
         Version::HTTP_2 => {
             let protocol = head.extensions.get::<hyper::ext::Protocol>();
@@ -74,9 +73,16 @@ impl<'a> Upgrade<'a> {
     /// If a rule is broken; the error knows the answer.
     pub fn new(head: impl Into<Head<'a>>) -> Result<Self, HandshakeError> {
         let head = head.into();
-        if !is_upgrade(head) {
-            return Err(HandshakeError::NotUpgrade);
-        }
+        if is_upgrade(head) { Self::judge(head) } else { Err(HandshakeError::NotUpgrade) }
+    }
+
+    /// Judges by the other rules a request of which it is known that it [asks for a WebSocket](is_upgrade).
+    ///
+    /// # Errors
+    ///
+    /// If a rule is broken; the error knows the answer.
+    pub fn judge(head: impl Into<Head<'a>>) -> Result<Self, HandshakeError> {
+        let head = head.into();
         let http1 = head.version == Version::HTTP_11;
         if http1 && *head.method != Method::GET {
             return Err(HandshakeError::Method);
@@ -107,13 +113,48 @@ impl<'a> Upgrade<'a> {
             add_upgrade(response.headers_mut());
             response.headers_mut().insert(SEC_WEBSOCKET_ACCEPT, accept(key));
         }
-        let protocol = protocol
-            .filter(|protocol| self.protocols().any(|offered| offered == *protocol))
-            .and_then(|protocol| HeaderValue::from_str(protocol).ok());
+        let protocol = self.offered(protocol).and_then(|protocol| HeaderValue::from_str(protocol).ok());
         if let Some(protocol) = protocol {
             response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, protocol);
         }
         response
+    }
+
+    /// Writes the answer that accepts over HTTP/1.1, for whoever has no HTTP server: the same as [`response`](Self::response),
+    /// in the same order. More fields may follow, and then an empty line.
+    ///
+    /// ```
+    /// use http::Request;
+    /// use nosphere_websocket::handshake::Upgrade;
+    ///
+    /// let request = Request::get("/the-chat")
+    ///     .header("upgrade", "websocket")
+    ///     .header("connection", "Upgrade")
+    ///     .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+    ///     .header("sec-websocket-version", "13")
+    ///     .body(())?;
+    /// let mut answer = Vec::new();
+    /// Upgrade::new(&request)?.write_response(None, &mut answer);
+    /// answer.extend_from_slice(b"\r\n");
+    /// assert!(answer.ends_with(b"sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn write_response(&self, protocol: Option<&str>, answer: &mut Vec<u8>) {
+        answer.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n");
+        if let Some(key) = self.key {
+            answer.extend_from_slice(b"sec-websocket-accept: ");
+            answer.extend_from_slice(&accept_bytes(key));
+            answer.extend_from_slice(b"\r\n");
+        }
+        if let Some(protocol) = self.offered(protocol).filter(|protocol| HeaderValue::from_str(protocol).is_ok()) {
+            answer.extend_from_slice(b"sec-websocket-protocol: ");
+            answer.extend_from_slice(protocol.as_bytes());
+            answer.extend_from_slice(b"\r\n");
+        }
+    }
+
+    fn offered<'p>(&self, protocol: Option<&'p str>) -> Option<&'p str> {
+        protocol.filter(|protocol| self.protocols().any(|offered| offered == *protocol))
     }
 }
 
@@ -166,16 +207,24 @@ impl HandshakeError {
 
 /// The `Sec-WebSocket-Accept` that answers a `Sec-WebSocket-Key`.
 pub fn accept(key: &HeaderValue) -> HeaderValue {
-    let mut sha = Sha1::from(key.as_bytes());
-    sha.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
-    let accept = BASE64.encode(sha.digest().bytes());
     // Base64 is always a header's value.
-    HeaderValue::try_from(accept).unwrap_or_else(|_| HeaderValue::from_static(""))
+    HeaderValue::from_bytes(&accept_bytes(key)).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+fn accept_bytes(key: &HeaderValue) -> [u8; 28] {
+    let mut sha = Sha1::new_with_prefix(key.as_bytes());
+    sha.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    let mut accept = [0; 28];
+    // 20 bytes are 28 characters.
+    let length = STANDARD.encode_slice(sha.finalize(), &mut accept);
+    debug_assert_eq!(length, Ok(accept.len()));
+    accept
 }
 
 fn is_key(key: &HeaderValue) -> bool {
-    let mut bytes = [0; 18];
-    key.len() == 24 && BASE64.decode_slice(key, &mut bytes) == Ok(16)
+    // 22 characters are 16 bytes, whatever the last bits are: some clients choose their keys as text.
+    let in_alphabet = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    key.as_bytes().strip_suffix(b"==").is_some_and(|key| key.len() == 22 && key.iter().all(in_alphabet))
 }
 
 fn add_upgrade(headers: &mut HeaderMap) {
@@ -184,7 +233,9 @@ fn add_upgrade(headers: &mut HeaderMap) {
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    tokens(headers, name).any(|found| found.eq_ignore_ascii_case(token))
+    // As most clients write it.
+    headers.get(name).is_some_and(|value| value == token)
+        || tokens(headers, name).any(|found| found.eq_ignore_ascii_case(token))
 }
 
 /// The members of a comma-separated list, which may be spread over several fields.
@@ -197,7 +248,3 @@ fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item =
         .map(|token| token.trim_matches([' ', '\t']))
         .filter(|token| !token.is_empty())
 }
-
-/// Takes a key whose last character has bits that 16 bytes do not fill: some clients choose their keys as text.
-const BASE64: GeneralPurpose =
-    GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));

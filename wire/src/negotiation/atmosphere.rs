@@ -10,7 +10,7 @@ use http::uri::{PathAndQuery, Uri};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use nosphere_core::{ResumeToken, SessionId, Transport};
 
-use super::fields::{query, unescape};
+use super::fields::{has_name, query, unescape};
 use super::headers::atmosphere as names;
 use super::request::accepts_event_stream;
 use super::{Formats, Refusal};
@@ -80,7 +80,7 @@ pub fn is_atmosphere(parts: &Parts, formats: &Formats) -> bool {
 
 fn is_ours(parts: &Parts) -> bool {
     let named = |name: &HeaderName| parts.headers.contains_key(name);
-    names::OF_DIALECT.iter().any(named)
+    has_name(parts, names::PREFIX) && names::OF_DIALECT.iter().any(named)
         || query(parts).any(|(name, _)| names::OF_DIALECT.iter().any(|known| name.eq_ignore_ascii_case(known.as_str())))
 }
 

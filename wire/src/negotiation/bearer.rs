@@ -32,11 +32,13 @@ pub(super) const PREFIX: &str = "nosphere.bearer.";
 ///
 /// 400 for more than one token, and for one that is no unpadded base64url of visible ASCII.
 pub fn take_bearer(parts: &mut Parts) -> Result<(), Refusal> {
-    let offers = list(&parts.headers, &SEC_WEBSOCKET_PROTOCOL);
-    let (tokens, others): (Vec<_>, Vec<_>) =
-        offers.partition(|offer| offer.is_some_and(|offer| offer.starts_with(PREFIX)));
+    let offers = || list(&parts.headers, &SEC_WEBSOCKET_PROTOCOL);
+    let is_token = |offer: Option<&str>| offer.is_some_and(|offer| offer.starts_with(PREFIX));
+    if !offers().any(is_token) {
+        return Ok(());
+    }
+    let (tokens, others): (Vec<_>, Vec<_>) = offers().partition(|offer| is_token(*offer));
     let token = match *tokens {
-        [] => return Ok(()),
         [Some(token)] => token.strip_prefix(PREFIX).and_then(credentials),
         _ => None,
     };

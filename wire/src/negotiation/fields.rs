@@ -14,7 +14,7 @@ const PARAMETERS: [HeaderName; 6] =
     [headers::PROTOCOL, headers::TRANSPORT, headers::SESSION, headers::ATTACHMENT, headers::RECEIVED, headers::WINDOW];
 
 /// The headers and parameters of SPEC §4, each checked to be of its form (SPEC NEG-3).
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Fields {
     pub(super) attachment: Option<u64>,
     pub(super) base: Option<u64>,
@@ -29,6 +29,10 @@ pub(super) struct Fields {
 impl Fields {
     /// Reads all fields, needed or not: one that is not of its form is refused wherever it is.
     pub(super) fn read(parts: &Parts, formats: &Formats) -> Result<Self, Refusal> {
+        // As most requests for a WebSocket: one look at the names that there are costs less than one for each of ours.
+        if parts.uri.query().is_none() && !has_name(parts, headers::PREFIX) {
+            return Ok(Self::default());
+        }
         if query(parts).any(|(name, _)| name == headers::TOKEN.as_str()) {
             return Err(Refusal::bad_request("the token must be in a header, never in a URL"));
         }
@@ -47,8 +51,13 @@ impl Fields {
 
 /// Whether a request has any header or parameter of SPEC §4.
 pub(super) fn has_any(parts: &Parts) -> bool {
-    headers::OF_REQUESTS.iter().any(|name| parts.headers.contains_key(name))
+    has_name(parts, headers::PREFIX) && headers::OF_REQUESTS.iter().any(|name| parts.headers.contains_key(name))
         || query(parts).any(|(name, _)| headers::OF_REQUESTS.iter().any(|header| header.as_str() == name))
+}
+
+/// Whether there is a header whose name begins so.
+pub(super) fn has_name(parts: &Parts, prefix: &str) -> bool {
+    parts.headers.keys().any(|name| name.as_str().starts_with(prefix))
 }
 
 /// The value of a header that may come once.
@@ -95,7 +104,7 @@ fn window(text: &str) -> Option<Window> {
 
 /// The parameters of the URL: names unescaped, values not yet. A name that cannot be unescaped is not ours.
 pub(super) fn query(parts: &Parts) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
-    parts.uri.query().unwrap_or_default().split('&').filter_map(|pair| {
+    parts.uri.query().into_iter().flat_map(|query| query.split('&')).filter_map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         Some((unescape(name)?, value))
     })

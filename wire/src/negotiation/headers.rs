@@ -66,6 +66,9 @@ pub mod atmosphere {
     /// `X-Atmosphere-Transport`: what the request is.
     pub const TRANSPORT: HeaderName = HeaderName::from_static("x-atmosphere-transport");
 
+    /// What the names begin with by which such a client is known.
+    pub(in crate::negotiation) const PREFIX: &str = "x-atmo";
+
     /// Of a request that has one of these, a client of atmosphere.js is the sender.
     pub(in crate::negotiation) const OF_DIALECT: [HeaderName; 4] = [TRANSPORT, TRACKING_ID, FRAMEWORK, PROTOCOL];
 
@@ -77,6 +80,9 @@ pub mod atmosphere {
     pub(in crate::negotiation) const OTHERS: [HeaderName; 2] =
         [HeaderName::from_static("authtoken"), HeaderName::from_static("x-requested-with")];
 }
+
+/// What the names of SPEC §4 begin with.
+pub(super) const PREFIX: &str = "nosphere-";
 
 /// The names that SPEC §4 gives to requests.
 pub(super) const OF_REQUESTS: [HeaderName; 8] =

@@ -53,6 +53,13 @@ fn a_websocket_takes_the_first_subprotocol_that_is_supported() {
     }
 }
 
+#[test]
+fn every_name_begins_with_what_is_looked_for_first() {
+    assert!(headers::OF_REQUESTS.iter().all(|name| name.as_str().starts_with(headers::PREFIX)));
+    let prefix = headers::atmosphere::PREFIX;
+    assert!(headers::atmosphere::OF_DIALECT.iter().all(|name| name.as_str().starts_with(prefix)));
+}
+
 /// SPEC §4, §6, §7.
 #[test]
 fn a_native_get_opens_or_continues_on_the_transport_that_it_names() {

@@ -2,9 +2,10 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::Request;
+use http::{Extensions, Request};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -65,6 +66,7 @@ where
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1().timer(TokioTimer::new());
     http.http2().timer(TokioTimer::new()).enable_connect_protocol();
+    let http = Arc::new(http);
     loop {
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -78,12 +80,16 @@ where
             },
             () = &mut ending => return Ok(()),
         };
-        // Only latency depends on it.
-        drop(stream.set_nodelay(true));
-        let service = TowerToHyperService::new(service.clone());
-        let http = http.clone();
+        let (server, service, http) = (server.clone(), service.clone(), Arc::clone(&http));
         tokio::spawn(async move {
-            if let Err(error) = http.serve_connection_with_upgrades(TokioIo::new(stream), service).await {
+            // Handshakes of WebSockets need no HTTP server.
+            let Some(stream) = server.accept(stream, Extensions::new()).await else { return };
+            // Only latency depends on it.
+            drop(stream.set_nodelay(true));
+            let service = TowerToHyperService::new(service);
+            let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service);
+            // In a box, or every task is as large as this.
+            if let Err(error) = Box::pin(connection).await {
                 tracing::debug!(error, "a connection ended");
             }
         });

@@ -37,7 +37,7 @@ const ENDING: Duration = Duration::from_secs(2);
 
 pub(super) async fn answer<B>(
     shared: &Arc<Shared>,
-    route: &Route<'_>,
+    route: &Route,
     request: AtmosphereRequest,
     upgraded: Option<OnUpgrade>,
     body: B,
@@ -131,7 +131,7 @@ pub(super) fn opening(
 }
 
 /// The first poll of a run: its answer is the handshake, and nothing is kept but the id.
-async fn handshake(shared: &Arc<Shared>, route: &Route<'_>, attachment: Attachment) -> Result<Response<Body>, Refusal> {
+async fn handshake(shared: &Arc<Shared>, route: &Route, attachment: Attachment) -> Result<Response<Body>, Refusal> {
     if shared.closing.load(Ordering::Relaxed) {
         return Err(Refusal::going_away());
     }
@@ -160,7 +160,7 @@ async fn handshake(shared: &Arc<Shared>, route: &Route<'_>, attachment: Attachme
 }
 
 /// A stream, or a poll.
-async fn attach(shared: &Arc<Shared>, route: &Route<'_>, attachment: Attachment) -> Result<Response<Body>, Refusal> {
+async fn attach(shared: &Arc<Shared>, route: &Route, attachment: Attachment) -> Result<Response<Body>, Refusal> {
     let Attachment { transport, tracking, mut format, modern, heartbeat, .. } = attachment;
     let first = tracking.is_none();
     let tracking = match tracking {
@@ -229,7 +229,7 @@ fn leave(cell: &Arc<Cell>) {
 async fn resume(
     shared: &Shared,
     cell: &Arc<Cell>,
-    route: &Route<'_>,
+    route: &Route,
     transport: Transport,
     link: LinkId,
     format: &'static AtmosphereFormat,
@@ -289,7 +289,7 @@ fn respond(
 
 async fn websocket(
     shared: &Arc<Shared>,
-    route: &Route<'_>,
+    route: &Route,
     attachment: Attachment,
     upgraded: OnUpgrade,
 ) -> Result<Response<Body>, Refusal> {
@@ -332,7 +332,7 @@ fn close(shared: &Shared, head: &RequestHead, tracking: Option<ResumeToken>) -> 
 }
 
 /// One message.
-async fn push<B>(shared: &Arc<Shared>, route: &Route<'_>, push: Push, body: B) -> Result<Response<Body>, Refusal>
+async fn push<B>(shared: &Arc<Shared>, route: &Route, push: Push, body: B) -> Result<Response<Body>, Refusal>
 where
     B: http_body::Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -391,7 +391,7 @@ where
 /// A session for a client that has one in mind: the server was restarted, or the session has expired.
 async fn adopt(
     shared: &Arc<Shared>,
-    route: &Route<'_>,
+    route: &Route,
     tracking: ResumeToken,
     format: &'static AtmosphereFormat,
 ) -> Result<Arc<Cell>, Refusal> {

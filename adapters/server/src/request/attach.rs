@@ -16,7 +16,7 @@ use crate::shared::Shared;
 
 pub(super) async fn attach(
     shared: &Arc<Shared>,
-    route: &Route<'_>,
+    route: &Route,
     protocol: Dialect,
     transport: Transport,
     request: SessionRequest,
@@ -70,7 +70,7 @@ pub(super) async fn attach(
 async fn resume(
     shared: &Shared,
     cell: &Arc<Cell>,
-    route: &Route<'_>,
+    route: &Route,
     protocol: Dialect,
     attach: Attach,
 ) -> Result<(), Option<Refusal>> {

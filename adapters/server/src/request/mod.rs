@@ -14,12 +14,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::CACHE_CONTROL;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use nosphere_core::{Connection, LinkId, Open, Reason, WireFormat};
 use nosphere_core::{Fault, Opening, ResumeToken, SessionId, Transport, Window};
 use nosphere_long_polling::discard_body;
-use nosphere_websocket::handshake;
+use nosphere_websocket::handshake::{self, Upgrade};
 use nosphere_wire::negotiation::atmosphere::{is_atmosphere, with_error, without_protocol_parameters, write_headers};
 use nosphere_wire::negotiation::{AllowedOrigin, Dialect, Intent, Refusal, headers, read_request, take_bearer};
 
@@ -28,50 +28,66 @@ use crate::endpoint::{Endpoint, Launch};
 use crate::session::{Cell, Outlet};
 use crate::shared::Shared;
 use crate::{Body, RequestHead, topic};
+pub(crate) use upgrade::Arrival;
+use upgrade::Seat;
 
-/// Answers a request; or gives it back if it is not for an endpoint, with what is to be said if nobody else answers.
-pub(crate) async fn respond<B>(
-    shared: Arc<Shared>,
-    request: Request<B>,
-) -> Result<Response<Body>, (Request<B>, Refusal)>
+/// What comes of a request.
+pub(crate) enum Answer<B> {
+    Now(Answered<B>),
+    /// The answer takes time, or there is a body to read.
+    Later(Waiting<B>),
+}
+
+/// An answer; or the request, if it is not for an endpoint, with what is to be said if nobody else answers.
+pub(crate) type Answered<B> = Result<Response<Body>, (Request<B>, Refusal)>;
+
+/// A request that [`complete`] answers.
+pub(crate) enum Waiting<B> {
+    Unread(Request<B>),
+    Read(Asked, B),
+}
+
+/// Answers what asks for a WebSocket without waiting, if it can.
+pub(crate) fn begin<B: http_body::Body>(shared: &Arc<Shared>, request: Request<B>) -> Answer<B> {
+    if !handshake::is_upgrade(&request) {
+        return Answer::Later(Waiting::Unread(request));
+    }
+    let (parts, body) = request.into_parts();
+    match read(shared, parts, true) {
+        Read::Answered(response) => Answer::Now(Ok(response)),
+        Read::Passed(parts, refusal) => Answer::Now(Err((Request::from_parts(parts, body), refusal))),
+        Read::Asked(mut asked) => match asked.upgraded.take() {
+            Some(upgraded) if asked.opens_websocket(shared) && body.is_end_stream() => {
+                let (response, arrival) = asked.open(shared);
+                if let Some(arrival) = arrival {
+                    tokio::spawn(arrival.wait(upgraded));
+                }
+                Answer::Now(Ok(response))
+            }
+            upgraded => Answer::Later(Waiting::Read(Asked { upgraded, ..asked }, body)),
+        },
+    }
+}
+
+/// Answers what takes time.
+pub(crate) async fn complete<B>(shared: Arc<Shared>, waiting: Waiting<B>) -> Answered<B>
 where
     B: http_body::Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    shared.deadlines.start(&shared);
-    let upgrade = handshake::is_upgrade(&request);
-    let (mut parts, body) = request.into_parts();
-    if shared.browser_client.as_deref() == Some(topic::normal(parts.uri.path())) {
-        return Ok(crate::browser::respond(&parts));
-    }
-    let Some((endpoint, parameters)) = find_endpoint(&shared, &parts) else {
-        return Err((Request::from_parts(parts, body), Refusal::not_found()));
+    let (asked, body) = match waiting {
+        Waiting::Read(asked, body) => (asked, body),
+        Waiting::Unread(request) => {
+            let (parts, body) = request.into_parts();
+            match read(&shared, parts, false) {
+                Read::Answered(response) => return Ok(response),
+                Read::Passed(parts, refusal) => return Err((Request::from_parts(parts, body), refusal)),
+                Read::Asked(asked) => (asked, body),
+            }
+        }
     };
-    // Before anybody sees the head: who admits requests looks in one place, whatever the transport.
-    let taken = if upgrade { take_bearer(&mut parts) } else { Ok(()) };
-    let intent = taken.and_then(|()| read_request(&parts, upgrade, &shared.formats));
-    if let Ok(Intent::None) = intent {
-        let refusal = if is_ordinary(&parts.method) { Refusal::not_found() } else { Refusal::method() };
-        return Err((Request::from_parts(parts, body), refusal));
-    }
-    // What is refused already may be of that dialect, too.
-    let atmosphere = match intent {
-        Ok(Intent::Atmosphere(_)) => true,
-        Ok(_) => false,
-        Err(_) => is_atmosphere(&parts, &shared.formats),
-    };
-    let (allowed, intent) = match shared.origins.check(&parts, None) {
-        Ok(allowed) => (allowed, intent),
-        Err(refusal) => (None, Err(refusal)),
-    };
-    let upgraded = parts.extensions.remove::<OnUpgrade>();
-    if let Ok(Intent::Atmosphere(_)) = intent {
-        // Nor does the application see the client's secret.
-        parts.uri = without_protocol_parameters(&parts.uri);
-        parts.headers.remove(headers::atmosphere::TRACKING_ID);
-    }
-    let mut route = Route { endpoint, head: RequestHead::new(parts, Arc::clone(endpoint.path()), parameters) };
+    let Asked { mut route, intent, answering, upgraded } = asked;
     let mut body = pin!(body);
     let intent = intent.and_then(|intent| route.receive(&shared, &intent).map(|()| intent));
     let parts = route.head.parts();
@@ -96,25 +112,133 @@ where
         // Whether it came to an end or not, the answer goes out now.
         drop(tokio::time::timeout(shared.config.session.close_timeout, discard).await);
     }
-    let mut response = answer.unwrap_or_else(|refusal| {
-        if !atmosphere {
-            return refusal.into_response().map(Body::from);
-        }
-        let mut response = with_error(refusal).into_response().map(Body::from);
-        write_headers(response.headers_mut(), None, false);
-        response
-    });
-    if let Some(allowed) = allowed {
-        AllowedOrigin::write(&allowed, response.headers_mut());
+    Ok(answering.response(answer))
+}
+
+/// What the head of a request says.
+pub(crate) enum Read {
+    Answered(Response<Body>),
+    /// It is not for an endpoint.
+    Passed(Parts, Refusal),
+    Asked(Asked),
+}
+
+/// Something that an endpoint is asked for.
+pub(crate) struct Asked {
+    route: Route,
+    intent: Result<Intent, Refusal>,
+    answering: Answering,
+    upgraded: Option<OnUpgrade>,
+}
+
+/// Reads the head of a request. The application is not asked anything yet.
+pub(crate) fn read(shared: &Arc<Shared>, mut parts: Parts, upgrade: bool) -> Read {
+    shared.deadlines.start(shared);
+    if shared.browser_client.as_deref() == Some(topic::normal(parts.uri.path())) {
+        return Read::Answered(crate::browser::respond(&parts));
     }
-    Ok(response)
+    let Some((endpoint, parameters)) = find_endpoint(shared, &parts) else {
+        return Read::Passed(parts, Refusal::not_found());
+    };
+    // Before anybody sees the head: who admits requests looks in one place, whatever the transport.
+    let taken = if upgrade { take_bearer(&mut parts) } else { Ok(()) };
+    let intent = taken.and_then(|()| read_request(&parts, upgrade, &shared.formats));
+    if let Ok(Intent::None) = intent {
+        let refusal = if is_ordinary(&parts.method) { Refusal::not_found() } else { Refusal::method() };
+        return Read::Passed(parts, refusal);
+    }
+    // What is refused already may be of that dialect, too.
+    let atmosphere = match intent {
+        Ok(Intent::Atmosphere(_)) => true,
+        Ok(_) => false,
+        Err(_) => is_atmosphere(&parts, &shared.formats),
+    };
+    let (allowed, intent) = match shared.origins.check(&parts, None) {
+        Ok(allowed) => (allowed, intent),
+        Err(refusal) => (None, Err(refusal)),
+    };
+    let upgraded = parts.extensions.remove::<OnUpgrade>();
+    if let Ok(Intent::Atmosphere(_)) = intent {
+        // Nor does the application see the client's secret.
+        parts.uri = without_protocol_parameters(&parts.uri);
+        parts.headers.remove(headers::atmosphere::TRACKING_ID);
+    }
+    let head = RequestHead::new(parts, Arc::clone(endpoint.mount()), parameters);
+    Read::Asked(Asked {
+        route: Route { endpoint, head },
+        intent,
+        answering: Answering { allowed, atmosphere },
+        upgraded,
+    })
+}
+
+impl Asked {
+    /// Whether this opens or resumes a session over a WebSocket, and nobody has to be waited for.
+    pub(crate) fn opens_websocket(&self, shared: &Shared) -> bool {
+        matches!(self.intent, Ok(Intent::WebSocket { .. })) && shared.admission.gate.is_none()
+    }
+
+    /// Asks the application, and answers; what follows when the answer is written, if it accepts.
+    pub(crate) fn open(mut self, shared: &Arc<Shared>) -> (Response<Body>, Option<Arrival>) {
+        let (answer, arrival) =
+            match self.route.websocket(shared, self.intent, |handshake, protocol| handshake.response(protocol)) {
+                Ok((response, arrival)) => (Ok(response.map(|()| Body::default())), Some(arrival)),
+                Err(refusal) => (Err(refusal), None),
+            };
+        (self.answering.response(answer), arrival)
+    }
+
+    /// The same for whoever has no HTTP server: the beginning of the answer that accepts, and further fields of it; or the
+    /// answer that refuses.
+    #[expect(clippy::type_complexity, reason = "taken apart where it is called")]
+    pub(crate) fn open_bare(mut self, shared: &Arc<Shared>) -> Result<(Vec<u8>, HeaderMap, Arrival), Response<Body>> {
+        let write = |handshake: &Upgrade<'_>, protocol: Option<&str>| {
+            let mut answer = Vec::with_capacity(256);
+            handshake.write_response(protocol, &mut answer);
+            answer
+        };
+        match self.route.websocket(shared, self.intent, write) {
+            Ok((answer, arrival)) => {
+                let mut fields = HeaderMap::new();
+                if let Some(allowed) = self.answering.allowed {
+                    allowed.write(&mut fields);
+                }
+                Ok((answer, fields, arrival))
+            }
+            Err(refusal) => Err(self.answering.response(Err(refusal))),
+        }
+    }
+}
+
+/// What is to be said to a page with whatever answer.
+struct Answering {
+    allowed: Option<AllowedOrigin>,
+    /// The client is of atmosphere.js.
+    atmosphere: bool,
+}
+
+impl Answering {
+    fn response(self, answer: Result<Response<Body>, Refusal>) -> Response<Body> {
+        let mut response = answer.unwrap_or_else(|refusal| {
+            if !self.atmosphere {
+                return refusal.into_response().map(Body::from);
+            }
+            let mut response = with_error(refusal).into_response().map(Body::from);
+            write_headers(response.headers_mut(), None, false);
+            response
+        });
+        if let Some(allowed) = self.allowed {
+            AllowedOrigin::write(&allowed, response.headers_mut());
+        }
+        response
+    }
 }
 
 /// The endpoint of a request's path, and the parameters in that.
-fn find_endpoint<'a>(shared: &'a Shared, parts: &Parts) -> Option<(&'a Endpoint, Vec<(String, String)>)> {
+fn find_endpoint(shared: &Shared, parts: &Parts) -> Option<(Arc<Endpoint>, Vec<(String, String)>)> {
     let found = shared.endpoints.at(topic::normal(parts.uri.path())).ok()?;
     let parameters = found.params.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-    Some((found.value, parameters.collect()))
+    Some((Arc::clone(found.value), parameters.collect()))
 }
 
 /// How many bytes of a head are kept with it.
@@ -124,12 +248,12 @@ fn head_length(parts: &Parts) -> usize {
 }
 
 /// An endpoint, and how a request found it.
-pub(crate) struct Route<'a> {
-    endpoint: &'a Endpoint,
+pub(crate) struct Route {
+    endpoint: Arc<Endpoint>,
     head: RequestHead,
 }
 
-impl Route<'_> {
+impl Route {
     /// The concrete path.
     fn path(&self) -> &str {
         self.head.path()
@@ -157,6 +281,21 @@ impl Route<'_> {
     async fn admit(&self, shared: &Shared) -> Result<Box<dyn Launch>, Refusal> {
         shared.admission.admit(&self.head).await?;
         self.endpoint.make(&self.head)
+    }
+
+    /// Accepts a WebSocket that [nobody has to be waited for](Asked::opens_websocket).
+    fn websocket<A>(
+        &mut self,
+        shared: &Arc<Shared>,
+        intent: Result<Intent, Refusal>,
+        answer: impl FnOnce(&Upgrade<'_>, Option<&str>) -> A,
+    ) -> Result<(A, Arrival), Refusal> {
+        let intent = intent?;
+        self.receive(shared, &intent)?;
+        let Intent::WebSocket { protocol, subprotocol } = intent else { return Err(Refusal::not_found()) };
+        let seat = Seat::take(shared, self, protocol, None)?;
+        let handler = self.endpoint.make(&self.head)?;
+        Ok(seat.accept(self, subprotocol.as_ref(), handler, answer))
     }
 }
 
@@ -212,7 +351,7 @@ fn open(
     outlet: Outlet,
     launch: impl FnOnce(Arc<Cell>),
 ) -> Result<Arc<Cell>, Outlet> {
-    let topic = shared.topics.enter(head.path());
+    let topic = head.mount().topic(head.path(), &shared.topics);
     let cell = Cell::new(shared, topic, connection, format, outlet, head).inspect_err(|_| shared.table.release())?;
     launch(Arc::clone(&cell));
     if shared.closing.load(Ordering::Relaxed) {

@@ -15,12 +15,7 @@ use crate::Body;
 use crate::patient::{Patient, Stalled};
 use crate::shared::Shared;
 
-pub(super) async fn post<B>(
-    shared: &Arc<Shared>,
-    route: &Route<'_>,
-    post: Post,
-    body: B,
-) -> Result<Response<Body>, Refusal>
+pub(super) async fn post<B>(shared: &Arc<Shared>, route: &Route, post: Post, body: B) -> Result<Response<Body>, Refusal>
 where
     B: http_body::Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -1,5 +1,6 @@
 //! WebSockets, from the upgrade to the session.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -23,45 +24,72 @@ use crate::shared::{Shared, take_place};
 use crate::websocket::WebSocket;
 use crate::{Body, RequestHead};
 
+/// Accepts a WebSocket, once it is admitted.
 pub(super) async fn upgrade(
     shared: &Arc<Shared>,
-    route: &Route<'_>,
+    route: &Route,
     protocol: Dialect,
     subprotocol: Option<&HeaderValue>,
     visit: Option<Visit>,
     upgraded: OnUpgrade,
 ) -> Result<Response<Body>, Refusal> {
-    let empty = |()| Body::from(bytes::Bytes::new());
-    let handshake = match Upgrade::new(route.head.parts()) {
-        Ok(handshake) => handshake,
-        Err(HandshakeError::Method) => return Err(Refusal::method()),
-        Err(HandshakeError::Version) => return Err(Refusal::websocket_version()),
-        Err(error) => return Err(Refusal::bad_request(error.to_string())),
-    };
-    // A native client may want to resume: what its session is owed as the server shuts down, and for which there is always
-    // room.
-    let opens = visit.as_ref().map_or_else(|| protocol.is_plain(), |visit| !visit.known);
-    if opens && shared.closing.load(Ordering::Relaxed) {
-        return Err(Refusal::going_away());
-    }
-    let full = opens && shared.table.is_full();
     // Whoever waits for admission has a place already.
-    let place = Place::take(shared).filter(|_| !full).ok_or_else(Refusal::unavailable)?;
+    let seat = Seat::take(shared, route, protocol, visit)?;
     let handler = route.admit(shared).await?;
-    let response = handshake.response(subprotocol.and_then(|name| name.to_str().ok()));
-    let arrival = Arrival { head: route.head.clone(), protocol, visit, handler, place };
-    tokio::spawn(async move {
-        let limit = arrival.place.0.config.session.open_timeout;
-        if let Ok(Ok(upgraded)) = tokio::time::timeout(limit, upgraded).await {
-            let limit = arrival.place.0.config.session.window.bytes as usize;
-            arrival.begin(WebSocket::new(upgraded, limit)).await;
+    let (response, arrival) =
+        seat.accept(route, subprotocol, handler, |handshake, protocol| handshake.response(protocol));
+    tokio::spawn(arrival.wait(upgraded));
+    Ok(response.map(|()| Body::default()))
+}
+
+/// A valid request for a WebSocket, for which there is room.
+pub(super) struct Seat<'a> {
+    handshake: Upgrade<'a>,
+    protocol: Dialect,
+    visit: Option<Visit>,
+    place: Place,
+}
+
+impl<'a> Seat<'a> {
+    pub(super) fn take(
+        shared: &Arc<Shared>,
+        route: &'a Route,
+        protocol: Dialect,
+        visit: Option<Visit>,
+    ) -> Result<Self, Refusal> {
+        let handshake = match Upgrade::judge(route.head.parts()) {
+            Ok(handshake) => handshake,
+            Err(HandshakeError::Method) => return Err(Refusal::method()),
+            Err(HandshakeError::Version) => return Err(Refusal::websocket_version()),
+            Err(error) => return Err(Refusal::bad_request(error.to_string())),
+        };
+        // A native client may want to resume: what its session is owed as the server shuts down, and for which there is
+        // always room.
+        let opens = visit.as_ref().map_or_else(|| protocol.is_plain(), |visit| !visit.known);
+        if opens && shared.closing.load(Ordering::Relaxed) {
+            return Err(Refusal::going_away());
         }
-    });
-    Ok(response.map(empty))
+        let full = opens && shared.table.is_full();
+        let place = Place::take(shared).filter(|_| !full).ok_or_else(Refusal::unavailable)?;
+        Ok(Self { handshake, protocol, visit, place })
+    }
+
+    /// The answer, and what follows when it is written.
+    pub(super) fn accept<A>(
+        self,
+        route: &Route,
+        subprotocol: Option<&HeaderValue>,
+        handler: Box<dyn Launch>,
+        answer: impl FnOnce(&Upgrade<'_>, Option<&str>) -> A,
+    ) -> (A, Arrival) {
+        let Self { handshake, protocol, visit, place } = self;
+        let answer = answer(&handshake, subprotocol.and_then(|name| name.to_str().ok()));
+        (answer, Arrival { head: route.head.clone(), protocol, visit, handler, place })
+    }
 }
 
 /// A WebSocket that has not said which session it is for.
-struct Arrival {
+pub(crate) struct Arrival {
     head: RequestHead,
     protocol: Dialect,
     visit: Option<Visit>,
@@ -78,11 +106,30 @@ pub(super) struct Visit {
 }
 
 impl Arrival {
-    async fn begin(self, socket: WebSocket) {
+    /// Waits for the connection, and begins.
+    pub(super) async fn wait(self, upgraded: OnUpgrade) {
+        let limit = self.place.0.config.session.open_timeout;
+        if let Ok(Ok(upgraded)) = tokio::time::timeout(limit, upgraded).await {
+            let socket = WebSocket::new(upgraded, self.max_message_size());
+            if let Some(rest) = self.begin(socket) {
+                rest.await;
+            }
+        }
+    }
+
+    pub(crate) fn max_message_size(&self) -> usize {
+        self.place.0.config.session.window.bytes as usize
+    }
+
+    /// Opens the session, or finds out which one is meant, which takes time.
+    pub(crate) fn begin(self, socket: WebSocket) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
         match self.protocol {
-            Dialect::Atmosphere(format) => self.enter(socket, format).await,
-            Dialect::Native(format) => self.greet(socket, format).await,
-            Dialect::Plain | _ => self.open(socket, Open { attachment: 1, window: Window::default() }, None).await,
+            Dialect::Atmosphere(format) => Some(Box::pin(self.enter(socket, format))),
+            Dialect::Native(format) => Some(Box::pin(self.greet(socket, format))),
+            Dialect::Plain | _ => {
+                self.open(socket, Open { attachment: 1, window: Window::default() }, None);
+                None
+            }
         }
     }
 
@@ -98,12 +145,12 @@ impl Arrival {
             Ok(None) => {}
             Ok(Some(FirstWords::Close)) => socket.linger(Vec::new(), self.linger_limit()).await,
             Ok(Some(FirstWords::Fault(reason))) => self.refuse(socket, None, reason).await,
-            Ok(Some(FirstWords::Open(open, early))) => self.open(socket, open, early).await,
+            Ok(Some(FirstWords::Open(open, early))) => self.open(socket, open, early),
             Ok(Some(FirstWords::Resume(offer, early))) => self.resume(socket, offer, format, early).await,
         }
     }
 
-    async fn open(self, socket: WebSocket, request: Open, early: Early) {
+    fn open(self, socket: WebSocket, request: Open, early: Early) {
         let Self { head, protocol, handler, place, .. } = self;
         let shared = &place.0;
         let link = shared.next_link();
@@ -112,7 +159,8 @@ impl Arrival {
             Ok(connection) => connection,
             Err(reason) => {
                 let limit = shared.config.session.close_timeout;
-                return socket.linger(vec![Outgoing::Close(close_frame(reason))], limit).await;
+                tokio::spawn(socket.linger(vec![Outgoing::Close(close_frame(reason))], limit));
+                return;
             }
         };
         let (outlet, link) = socket.split(link, early);

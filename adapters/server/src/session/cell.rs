@@ -76,8 +76,15 @@ impl Cell {
             return Err(outlet);
         }
         cell.topic.join(&cell);
-        // What the new session has to say first: `opened`.
-        cell.change(|_, _| ());
+        {
+            let mut live = cell.lock();
+            // What the new session has to say first, `opened`; a plain one has nothing to say.
+            if live.wants_write(true) {
+                cell.mark(&mut live);
+            }
+            cell.settle(&mut live);
+        }
+        dirty::flush_outside();
         Ok(cell)
     }
 

@@ -381,13 +381,25 @@ impl Pump {
         };
         live.connection.handle_detach(link.id, reason, now);
         cell.settle(&mut live);
+        // A socket that has come to its end has nothing more to hear or to be told; TLS and HTTP/2 have.
+        let over = matches!((end, &link.io), (End::Lost, LinkIo::Direct(_)));
         drop(live);
-        self.retire(cell, Vec::new());
+        let taken = self.take_link(cell);
+        if let Some((outlet, link)) = taken.filter(|_| !over) {
+            linger(cell, outlet, link, Vec::new());
+        }
     }
 
     /// Takes the WebSocket away from the session, and sees its closing handshake through elsewhere, after `rest`.
     pub(super) fn retire(&mut self, cell: &Arc<Cell>, rest: Vec<Outgoing>) {
-        let Some(link) = self.link.take() else { return };
+        if let Some((outlet, link)) = self.take_link(cell) {
+            linger(cell, outlet, link, rest);
+        }
+    }
+
+    /// Takes the WebSocket away from the session.
+    fn take_link(&mut self, cell: &Arc<Cell>) -> Option<(Outlet, Link)> {
+        let link = self.link.take()?;
         let mut live = cell.lock();
         let current = match &live.outlet {
             Outlet::Direct { link: id, .. } | Outlet::Task(id) => *id == link.id,
@@ -403,7 +415,7 @@ impl Pump {
         live.connection.handle_detach(link.id, Reason::Lost, now);
         cell.settle(&mut live);
         drop(live);
-        linger(cell, outlet, link, rest);
+        Some((outlet, link))
     }
 
     fn register(&mut self, live: &mut Live, cx: &Context<'_>) {

@@ -169,7 +169,11 @@ fn sessions(count: u8) -> (Arc<Shared>, Vec<Arc<Cell>>) {
         let now = shared.clock.now();
         let connection = Connection::server(&shared.session_config, Protocol::Native, opening, now);
         let topic = shared.topics.enter("/here");
-        let head = crate::RequestHead::new(http::Request::new(()).into_parts().0, "/".into(), Vec::new());
+        let head = crate::RequestHead::new(
+            http::Request::new(()).into_parts().0,
+            Arc::new(crate::endpoint::Mount::new("/")),
+            Vec::new(),
+        );
         Cell::new(&shared, topic, connection, &nosphere_wire::JSON, Outlet::Carrier, head).ok().unwrap()
     });
     let cells = cells.collect();

@@ -90,6 +90,7 @@ fn a_key_is_sixteen_bytes_in_base64() {
         "dGhlIHNhbXBsZSBub25jZWE=",
         "dGhlIHNhbXBsZSBub25jZWFi",
         "dGhlIHNhbXBsZSBub25!ZQ==",
+        "dGhlIHNhbXBsZSBub25jZ===",
         "dGhlIHNhbXBsZSBub25jZQ==dGhlIHNhbXBsZSBub25jZQ==",
     ] {
         assert_refused(&with("sec-websocket-key", key), HandshakeError::Key, StatusCode::BAD_REQUEST);
