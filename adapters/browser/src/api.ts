@@ -62,7 +62,7 @@ interface Fields<In> {
   open: { session: string; transport: Transport };
   message: { data: In; kind: Kind };
   close: { by: 'client' | 'server' | 'network'; code: number; reason: string; unknown: Message[]; unsent: Message[] };
-  error: { error: Error };
+  error: { error: Error; message?: Message };
   reconnect: { reason: string; delay: number; attempt: number };
   reopen: { transport: Transport };
   move: { transport: Transport };

@@ -48,7 +48,8 @@ export interface Host {
   now(): number;
   /** How long a link has to show that it works. */
   patience(): number;
-  opened(): void;
+  /** `unfit`: what was accepted before the server's window was known, and is longer. */
+  opened(unfit: Outgoing[]): void;
   /** `moved`: the session was not without a link. */
   resumed(moved: boolean): void;
   /** The link is lost, after it served for some time, or 0. */
@@ -98,8 +99,10 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
     received = 0, // count of the server's messages that were taken
     acknowledged = 0, // count of ours that the server took
     highest = 0, // the highest number that any link ever carried
-    queue = [], // everything behind `acknowledged`
   } = kept ?? {};
+  let queue: Outgoing[] = []; // everything behind `acknowledged`
+  let queued = 0; // bytes that ever were in it
+  let cleared = 0; // bytes of what was acknowledged
   let sent = 0; // how many of the queue were handed to the current link
   let told = received; // the count that the server was last told
   let untold = 0; // bytes of what was taken since
@@ -122,7 +125,15 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
   let asked = true; // for a sign of life
   const due = new Set<string>();
 
-  const bytesOf = (items: { bytes: number }[]) => items.reduce((sum, { bytes }) => sum + bytes, 0);
+  const enqueue = (message: Outgoing) => {
+    message.end = queued += message.bytes;
+    queue.push(message);
+  };
+
+  /** Bytes of what the link carried and the server did not acknowledge. */
+  const load = () => (queue[sent - 1]?.end ?? cleared) - cleared;
+
+  const fits = ({ bytes }: Outgoing) => !grant || bytes <= grant.window.bytes;
 
   /** The count for a header or frame that is about to leave. */
   const tell = () => {
@@ -150,6 +161,7 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
     if (count > highest) fault(Code.Unexpected);
     const taken = queue.splice(0, Math.max(0, count - acknowledged));
     acknowledged += taken.length;
+    cleared = taken.at(-1)?.end ?? cleared;
     sent = Math.max(0, sent - taken.length);
     for (const message of taken) message.state = 'taken';
     if (taken.length) host.taken(taken);
@@ -245,7 +257,7 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
       const count = received + inbox.length;
       const bytes = sizeOf(unit);
       if (number != undefined && number != count + 1) fault(Code.Unexpected); // [SSE-4]
-      if (count - told >= own.messages || untold + bytesOf(inbox) >= own.bytes) fault(Code.Window); // [DLV-2]
+      if (count - told >= own.messages || untold + inbox.reduce((sum, item) => sum + item.bytes, 0) >= own.bytes) fault(Code.Window); // [DLV-2]
       if (bytes > own.bytes) fault(Code.TooLarge);
       inbox.push({ frame, bytes });
       return host.arrived(frame);
@@ -260,11 +272,16 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
         return over('server', Code.UnknownSession, value);
       case 'resumed':
         return resumed(value.received);
-      case 'opened':
+      case 'opened': {
         grant = value as Grant;
         due.add('ack'); // [SES-6]
+        const accepted = queue;
+        queue = [];
+        queued = 0;
+        for (const message of accepted) if (fits(message)) enqueue(message);
         grants();
-        return host.opened();
+        return host.opened(accepted.filter((message) => !fits(message) && (message.state = 'unsent')));
+      }
       case 'close': {
         const { code, reason } = value;
         acknowledge(value.received);
@@ -288,6 +305,8 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
     farewell = undefined;
     until = Infinity;
   };
+
+  kept?.queue?.forEach(enqueue);
 
   return {
     get grant() { return grant; },
@@ -394,12 +413,11 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
       if (units.length) tell();
       due.clear();
       const { messages, bytes } = grant!.window;
-      let load = bytesOf(queue.slice(0, sent));
-      for (let next, room = limit.bytes; !farewell && units.length < limit.units && (next = queue[sent]); ) {
-        // [DLV-2]: the unit that reaches the window is the last
-        if ((units.length && next.bytes > room) || sent >= messages || load >= bytes) break; // the first one goes whatever its size
-        room -= next.bytes + 4;
-        load += next.bytes;
+      const first = sent;
+      const before = load();
+      for (let next; !farewell && sent < first + limit.units && (next = queue[sent]); ) {
+        if (sent >= messages || load() >= bytes) break; // the unit that reaches the window is the last [DLV-2]
+        if (sent > first && load() + next.bytes > before + limit.bytes) break; // the first one goes whatever its size
         next.state = 'sent';
         sent += 1;
         units.push(next.unit);
@@ -440,9 +458,9 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
 
     /** Accepts a message, or throws and leaves everything as it was. */
     send(message: Outgoing) {
-      if (message.bytes > (grant?.window.bytes ?? 1 << 20)) throw new RangeError('too large');
-      if (queue.length >= most.messages || bytesOf(queue) + message.bytes > most.bytes) throw new QueueFullError();
-      queue.push(message);
+      if (!fits(message) || message.bytes > most.bytes) throw new RangeError('too large');
+      if (queue.length >= most.messages || queued - cleared + message.bytes > most.bytes) throw new QueueFullError();
+      enqueue(message);
     },
 
     ping() {

@@ -149,7 +149,14 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   const host: Host = {
     now,
     patience: () => connectTimeout * Math.min(4, 1 + rounds),
-    opened: () => granted('open'),
+    opened(unfit) {
+      granted('open');
+      for (const message of unfit) {
+        const error = new RangeError('too large');
+        if (message.exchange) asked.get(message.id!)?.(error);
+        else emit('error', { error, message });
+      }
+    },
     resumed: (moved) => granted(moved ? 'move' : 'reopen'),
     arrived: ({ exchange, id, error, value }) => exchange == 'reply' && asked.get(id!)?.(error && new Error(error), value),
     taken: (messages) => emit('acknowledged', { messages }),
