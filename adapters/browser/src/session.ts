@@ -65,6 +65,8 @@ export interface Batch {
   /** The number of messages before the first one. */
   base: number;
   units: Unit[];
+  /** How long its messages are. */
+  bytes: number;
   /** It holds `close`. */
   close: boolean;
 }
@@ -90,7 +92,11 @@ export interface Limits {
 export type Session = ReturnType<typeof createSession>;
 
 const POLL = 25_000; // the longest poll [POL-4, HB-4]
-const BATCH = { units: 512, bytes: 1 << 20 }; // [PST-6]
+
+/** What is handed over at once. The first message goes whatever its size, unless these are the last ones, with `close` behind them. */
+export interface Limit extends Partial<Size> {
+  last?: boolean;
+}
 
 export function createSession(host: Host, format: Format, { window: own, queue: most, closeTimeout }: Limits, kept?: Partial<Kept>) {
   let {
@@ -316,6 +322,7 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
     get closing() { return closing; },
     get ended() { return ended; },
     get queue() { return queue; },
+    window: own,
     /** Whether the link is still to be granted. */
     get pending() { return !!awaits; },
     /** Whether a sign of life was asked for and has not come. */
@@ -405,7 +412,7 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
      * Hands the next units to a link: control frames, then what the server's window allows, then `close` behind the last
      * message.
      */
-    collect(to: Link, limit = BATCH): Batch | undefined {
+    collect(to: Link, { messages: some = Infinity, bytes: room = Infinity, last: leaves = false }: Limit = {}): Batch | undefined {
       if (post || awaits || to != (farewell ?? link)) return;
       const units: Unit[] = [];
       const base = acknowledged + (farewell ? 0 : sent);
@@ -415,21 +422,21 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
       const { messages, bytes } = grant!.window;
       const first = sent;
       const before = load();
-      for (let next; !farewell && sent < first + limit.units && (next = queue[sent]); ) {
+      for (let next; !farewell && sent < first + some && (next = queue[sent]); ) {
         if (sent >= messages || load() >= bytes) break; // the unit that reaches the window is the last [DLV-2]
-        if (sent > first && load() + next.bytes > before + limit.bytes) break; // the first one goes whatever its size
+        if ((leaves || sent > first) && load() + next.bytes > before + room) break;
         next.state = 'sent';
         sent += 1;
         units.push(next.unit);
       }
       highest = Math.max(highest, acknowledged + sent);
-      const close = !!closing && !closeSent && (!!farewell || sent == queue.length);
+      const close = !!closing && !closeSent && (!!farewell || leaves || sent == queue.length);
       if (close) {
         closeSent = true;
         units.push(format.encode(last()));
       }
       if (!units.length) return;
-      const batch = { base, units, close };
+      const batch = { base, units, bytes: load() - before, close };
       if (to.http) post = batch;
       return batch;
     },

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
-import { FakeSocket, GRANT, clock, open, platform, storage, tick, turn } from './support.mjs';
+import { FakeSocket, GRANT, clock, open, page, platform, storage, tick, turn } from './support.mjs';
 
 const KEY = 'nosphere http://chat.test/the-chat';
 const DAY = 86_400_000;
@@ -45,13 +45,6 @@ test('storage that throws costs nothing but the memory', async (t) => {
   FakeSocket.last.grants();
   assert.equal(socket.state, 'open');
 });
-
-/** A page that can be left. */
-function page(t) {
-  const target = new EventTarget();
-  platform(t, 'addEventListener', target.addEventListener.bind(target));
-  return (type, persisted = false) => target.dispatchEvent(Object.assign(new Event(type), { persisted }));
-}
 
 test('a page that is reloaded goes on with its session: counts, what was not acknowledged in its kind, and the next attachment', async (t) => {
   const store = storage(t, 'sessionStorage');

@@ -58,11 +58,15 @@ export class FakeSocket {
 export function fakeFetch() {
   const requests = [];
   const fetch = (url, { method, headers, signal, body }) => new Promise((resolve, reject) => {
-    signal?.addEventListener('abort', () => reject(new DOMException('aborted', 'AbortError')));
-    requests.push({
-      url, method, headers, body,
+    const request = {
+      url, method, headers, body, aborted: false,
       answer: (status, head, text = null) => resolve(new Response(text, { status, headers: head })), fail: () => reject(new TypeError('network')),
+    };
+    signal?.addEventListener('abort', () => {
+      request.aborted = true;
+      reject(new DOMException('aborted', 'AbortError'));
     });
+    requests.push(request);
   });
   return { fetch, requests };
 }
@@ -109,6 +113,13 @@ export function platform(t, name, value) {
   const before = Object.getOwnPropertyDescriptor(globalThis, name);
   Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
   t.after(() => (before ? Object.defineProperty(globalThis, name, before) : delete globalThis[name]));
+}
+
+/** A page that can be left. */
+export function page(t) {
+  const target = new EventTarget();
+  platform(t, 'addEventListener', target.addEventListener.bind(target));
+  return (type, persisted = false) => target.dispatchEvent(Object.assign(new Event(type), { persisted }));
 }
 
 const ECHO = process.env.NOSPHERE_ECHO ?? fileURLToPath(new URL('../../../target/debug/examples/echo', import.meta.url));
