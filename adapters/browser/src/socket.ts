@@ -4,12 +4,16 @@ import { Code } from './codes.js';
 import { ClosedError, TimeoutError } from './errors.js';
 import { json } from './json.js';
 import { outgoing } from './message.js';
+import { watch } from './page.js';
+import { createReaders } from './readers.js';
 import { createSession } from './session.js';
-import { keep, reclaim, storage } from './storage.js';
-import { LATEST, TRANSPORTS } from './transports.js';
+import { keep, nameOf, reclaim, release, storage } from './storage.js';
+import { createTimers } from './timers.js';
+import { TRANSPORTS } from './transports.js';
 import type { Address, Options, Rung, Socket, State } from './api.js';
 import type { Frame, Kind } from './frames.js';
-import type { Host, Session } from './session.js';
+import type { Outgoing } from './message.js';
+import type { Host, Kept, Session } from './session.js';
 import type { Carried, Carrier } from './transports.js';
 
 const STABLE = 5000; // a link that lived this long is no reason to hold back the next one
@@ -20,7 +24,7 @@ const LATE = 5000; // a timer that is so late slept with its machine
 const SLOWEST = 300_000; // between attempts to climb
 const AGE = 86_400_000; // of what is remembered
 const REOPENS: number[] = [
-  Code.UnknownSession, Code.Unproved, Code.Expired, Code.GoingAway, Code.Overflow, Code.Unexpected, Code.Malformed,
+  Code.UnknownSession, Code.Unproved, Code.Expired, Code.GoingAway, Code.Overflow, Code.Unexpected, Code.Malformed, Code.Fenced,
 ];
 
 interface Watched extends Rung {
@@ -46,7 +50,7 @@ interface Dialled extends Carried {
 export function connect<In = any, Out = any>(address: Address, options: Options = {}): Socket<In, Out> {
   const {
     transports = ['websocket', 'sse', 'long-polling'], format = json, token, credentials, connectTimeout = 5000, climbAfter = 5000,
-    retry: { min = 250, max = 30_000, attempts = Infinity } = {}, closeTimeout = 5000, requestTimeout = 10_000, remember = true, resume,
+    retry: { min = 250, max = 30_000, attempts = Infinity } = {}, closeTimeout = 5000, requestTimeout = 10_000, remember = true,
     tabs = true, signal, WebSocket = globalThis.WebSocket, fetch = globalThis.fetch,
   } = options as Options & { fetch?: any };
   const limits = {
@@ -77,14 +81,13 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   let local = false; // the link is given up from here, and not to blame
   let climbing: { left: Watched[]; result: Promise<boolean>; resolve(won: boolean): void } | undefined;
   let armed = Infinity; // when the session's timer fires
-  let readers = 0; // who iterate
   let rested = () => {};
   let announced = '';
   let channel: BroadcastChannel | undefined;
-  const wanted: ((frame?: Frame) => void)[] = []; // by who iterates
-  const backlog: Frame[] = []; // what a session that is over left to them
+  let listener: ((event: any) => void) | undefined; // `onmessage`
+  const backlog: Frame[] = []; // what a session that is over left to who iterates
   const asked = new Map<number, (error?: unknown, reply?: unknown) => void>();
-  const timers = new Map<string | number, ReturnType<typeof setTimeout>>(); // by their work, or the request that waits
+  const { after, stop, stopAll } = createTimers(); // by their work, or the request that waits
   const gone = new AbortController(); // ends all listeners
   const seen: Record<string, (event: Event) => void> = {}; // what calls the `on…` properties
 
@@ -101,19 +104,6 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     const state = stateOf();
     const { transport } = rung;
     if (announced != (announced = state + transport)) emit('statechange', { state, transport });
-  };
-
-  const stop = (name: string | number) => {
-    clearTimeout(timers.get(name));
-    return timers.delete(name);
-  };
-
-  const after = (name: string | number, delay: number, work: () => void) => {
-    stop(name);
-    timers.set(name, setTimeout(() => {
-      timers.delete(name);
-      work();
-    }, Math.min(delay, LATEST)));
   };
 
   /** Sends what may be sent, and lets the session know when its deadline comes. */
@@ -139,6 +129,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     rung.state = 'works';
     rung.reason = refused = undefined;
     rounds = 0;
+    reclaimed = false;
     if (remember) storage('localStorage', url, [transport, now()]);
     settle(true);
     announce();
@@ -199,20 +190,26 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       stop('retry');
       stop('climb');
       for (let frame; (frame = session.take()); ) backlog.push(frame);
-      const again = grant && by != 'client' && REOPENS.includes(code);
+      const again = grant && by != 'client' && (REOPENS.includes(code) || (reclaimed && code == Code.Forbidden));
+      if (again && (code == Code.Fenced || code == Code.Forbidden)) { // another page's by now, or another user's: not for the next one
+        for (const message of unsent) message.state = 'unknown';
+        unknown.push(...unsent.splice(0));
+      }
       const moved = again ? unsent.filter(({ exchange }) => exchange != 'reply') : []; // nobody has asked that of the next one
       for (const [number, settled] of asked) {
         if (!moved.some(({ id }) => id == number)) settled(new ClosedError(reason || 'the session is over'));
       }
       if (again) {
         for (const message of moved) message.state = 'waiting';
-        session = createSession(host, format, limits, { queue: moved });
+        refused = undefined;
+        begin(moved);
         announce();
         emit('lost', { session: grant.session, code, reason, unknown });
         if (!session.ended) later(reason);
       } else {
         gone.abort();
-        for (const name of timers.keys()) stop(name);
+        stopAll();
+        release(name);
         armed = Infinity;
         channel = channel?.close() as undefined;
         announce();
@@ -222,9 +219,21 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     },
   };
 
-  const kept = resume && url ? reclaim(url, format) : undefined;
-  let requests = kept?.requests ?? 0;
-  let session: Session = createSession(host, format, limits, kept);
+  const resume = options.resume && url;
+  const name = resume ? nameOf(url) : '';
+  let kept: Kept | undefined; // for the next page, while this one is not shown
+  let found = resume ? reclaim(name, format) : undefined; // what another page has left
+  let reclaimed: boolean;
+  let requests = 0;
+  let session!: Session;
+
+  const begin = (queue: Outgoing[] = []) => {
+    requests = Math.max(requests, found?.requests ?? 0);
+    reclaimed = !!found;
+    session = createSession(host, format, limits, found ?? { queue });
+    found = undefined;
+  };
+  begin();
 
   // --- links -----------------------------------------------------------------------------------------------------------
 
@@ -317,17 +326,20 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
 
   // --- climbing, §9.1 --------------------------------------------------------------------------------------------------
 
-  const better = (time: number) => usable.slice(0, usable.indexOf(rung)).filter(({ rest }) => rest <= time);
+  /** Better transports than the one in use. */
+  const better = () => usable.slice(0, usable.indexOf(rung));
 
   function climbLater(delay: number) {
-    if (!delay || !better(now())[0]) return;
-    after('climb', delay, async () => {
-      if (!(await climb()) && session.since) climbLater(Math.min(delay * 2, SLOWEST));
+    const rested = Math.min(...better().map(({ rest }) => rest)); // Infinity: there is none
+    if (!delay || rested == Infinity) return;
+    after('climb', Math.max(delay, rested - now()), async () => {
+      if (!(await climb(now())) && session.since) climbLater(Math.min(delay * 2, SLOWEST));
     });
   }
 
-  function climb(): Promise<boolean> {
-    const left = better(Infinity);
+  /** Tries what has rested until `time`. */
+  function climb(time = Infinity): Promise<boolean> {
+    const left = better().filter(({ rest }) => rest <= time);
     if (climbing || !session.since || !left[0]) return climbing?.result ?? Promise.resolve(!!session.since);
     let resolve!: (won: boolean) => void;
     const result = new Promise<boolean>((settled) => (resolve = settled));
@@ -372,7 +384,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
 
   /** Hands over what came; to who iterates, as fast as they take it. */
   function drain() {
-    for (let frame; (frame = ahead()) && (!readers || wanted[0] || frame.exchange || frame.error); ) {
+    for (let frame; (frame = ahead()) && (frame.exchange || frame.error || !readers.busy(!!listener)); ) {
       const asker = backlog.shift() ? undefined : session;
       asker?.take();
       const { kind, value, exchange, error } = frame;
@@ -380,18 +392,20 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       else if (exchange == 'request') void answer(frame, asker);
       else if (!exchange) {
         emit('message', { data: value, kind });
-        wanted.shift()?.(frame);
+        readers.give(frame);
       }
     }
     if (ahead()) return;
     rested();
-    if (session.ended) for (const resolve of wanted.splice(0)) resolve();
+    if (session.ended) readers.end();
   }
 
   const pass = () => {
     drain();
     flush();
   };
+
+  const readers = createReaders(pass);
 
   /** What onrequest says goes back to who asked, as long as there is the session in which it did. */
   async function answer({ kind, value, id }: Frame, asker?: Session) {
@@ -413,8 +427,6 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
 
   // --- the platform ----------------------------------------------------------------------------------------------------
 
-  const on = (target: any, type: string, listener: (event: any) => void) => target?.addEventListener?.(type, listener, { signal: gone.signal });
-
   /** Tabs of the same address share a channel. */
   function listen() {
     if (!tabs || channel || !globalThis.BroadcastChannel) return;
@@ -423,7 +435,12 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     channel.onmessage = ({ data }) => emit('localmessage', { data });
   }
 
-  /** The machine slept, the network is another one, or the page is looked at again. */
+  const unplug = (reason: string) => {
+    local = true;
+    if (session.link) session.lost(session.link, reason);
+    local = false;
+  };
+
   const awake = () => {
     session.doubt();
     failures = 0;
@@ -431,38 +448,37 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     else flush();
   };
 
-  const unplug = (reason: string) => {
-    local = true;
-    if (session.link) session.lost(session.link, reason);
-    local = false;
+  /** Ends the session as far as that can be done at once. */
+  const leave = () => {
+    session.close(Code.Closed, '');
+    if (session.ended) return;
+    if (!session.since || session.pending || !linkOf()!.leave()) { // a POST may end it whatever carried the attachment [PST-3]
+      const last = TRANSPORTS['long-polling'](carrier, url, bearer);
+      session.dial(last);
+      last.leave();
+    }
+    const { code, reason } = session.closing!;
+    session.over('client', code, reason);
   };
 
-  const { document, navigator } = globalThis as any;
-  on(globalThis, 'online', awake);
-  on(globalThis, 'offline', () => unplug('offline'));
-  on(document, 'visibilitychange', () => document.hidden || awake());
-  on(document, 'resume', awake);
-  on(navigator?.connection, 'change', awake);
-  on(globalThis, 'pageshow', ({ persisted }) => {
-    if (persisted && resume) storage('sessionStorage', url);
-    if (persisted) awake();
-  });
-  on(globalThis, 'pagehide', ({ persisted }) => {
-    if (resume || persisted) {
+  watch({
+    awake,
+    offline: () => unplug('offline'),
+    hide(persisted) {
+      if (session.closing || !(resume || persisted)) return leave();
       unplug('pagehide');
-      const state = resume && session.keep();
-      if (state) keep(url, format, state, requests);
-    } else {
-      session.close(Code.Closed, '');
-      if (session.ended) return;
-      if (!session.since || session.pending || !linkOf()!.leave()) { // a POST may end it whatever carried the attachment [PST-3]
-        const last = TRANSPORTS['long-polling'](carrier, url, bearer);
-        session.dial(last);
-        last.leave();
+      kept = resume ? session.keep() : undefined;
+      if (kept) keep(name, format, kept, requests);
+    },
+    show() {
+      if (kept) {
+        found = reclaim(name, format);
+        if (found?.grant.session == kept.grant.session && found.attachment == kept.attachment) found = undefined;
+        else session.over('network', Code.Fenced, 'another page has the session');
       }
-      session.over('client', Code.Closed, '');
-    }
-  });
+      awake();
+    },
+  }, gone.signal);
 
   // --- what the application sees ---------------------------------------------------------------------------------------
 
@@ -505,25 +521,20 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
 
     local: (data: unknown) => channel?.postMessage(data),
 
-    climb,
+    climb: () => climb(),
 
     ping() {
       session.ping();
       flush();
     },
 
-    async *[Symbol.asyncIterator]() {
-      readers += 1;
-      try {
-        for (let frame; (frame = await new Promise<Frame | undefined>((resolve) => {
-          wanted.push(resolve);
-          pass();
-        })); ) yield frame.value;
-      } finally {
-        readers -= 1;
-        pass();
-      }
+    get onmessage() { return listener; },
+    set onmessage(next) {
+      listener = next;
+      queueMicrotask(pass);
     },
+
+    [Symbol.asyncIterator]: readers.iterate,
   })) as any;
 
   if (remember) {
@@ -538,6 +549,6 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     if (signal?.aborted) socket.close();
     if (!session.ended) void attempt();
   });
-  on(signal, 'abort', () => socket.close());
+  signal?.addEventListener('abort', () => socket.close(), { signal: gone.signal });
   return socket;
 }

@@ -1,6 +1,7 @@
 // The three carriers of nosphere.v1. A link lives for one attachment: it moves units, and asks its session what to send.
 
 import { ENDS } from './codes.js';
+import { LATEST } from './timers.js';
 import type { Format, Frame, Unit } from './frames.js';
 import type { Batch, Link, Session } from './session.js';
 
@@ -36,7 +37,6 @@ const LINE = 4096; // of an event stream, beside a message, which may be as long
 const LEAST = 1 << 16; // bytes of a POST, as long as its path is slow: nothing else gets through meanwhile, as a `pong` [HB-2]
 const MOST = 1 << 20; // [PST-6]
 const QUICK = 1000; // the next POST may have twice what was answered in this time
-export const LATEST = 2 ** 31 - 1; // a timer that is to fire later does so at once
 
 const webSocket: Open = (carrier, url, bearer) => {
   const { format, session } = carrier;

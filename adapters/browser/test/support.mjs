@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { mock } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { internals } from './internals.mjs';
+import { internals, load } from './internals.mjs';
 
 export const GRANT = {
   session: '24f98d6b-c271-4169-8f9c-217343b62aa7', token: '00112233445566778899aabbccddeeff', heartbeat: 25_000, timeout: 20_000,
@@ -86,10 +86,15 @@ export function clock() {
   FakeSocket.all = [];
 }
 
+let { connect } = internals;
+
+/** What is opened from here on is in another page. */
+export const anotherPage = async () => { ({ connect } = await load()); };
+
 /** A socket over transports that are made up, and what it said. */
 export async function open(options = {}, address = 'http://chat.test/the-chat') {
   const http = fakeFetch();
-  const socket = internals.connect(address, { WebSocket: FakeSocket, fetch: http.fetch, remember: false, tabs: false, ...options });
+  const socket = connect(address, { WebSocket: FakeSocket, fetch: http.fetch, remember: false, tabs: false, ...options });
   const events = [];
   for (const type of ['open', 'message', 'error', 'reconnect', 'reopen', 'move', 'transportfailure', 'lost', 'close', 'acknowledged', 'clienttimeout']) {
     socket.addEventListener(type, (event) => events.push(event));
@@ -115,7 +120,7 @@ export function platform(t, name, value) {
   t.after(() => (before ? Object.defineProperty(globalThis, name, before) : delete globalThis[name]));
 }
 
-/** A page that can be left. */
+/** Lets things happen to what is opened from here on: the page is left, or shown again. */
 export function page(t) {
   const target = new EventTarget();
   platform(t, 'addEventListener', target.addEventListener.bind(target));

@@ -168,3 +168,54 @@ test('a page that goes while the server\'s window is full ends its session on a 
   assert.deepEqual(FakeSocket.last.sent.slice(-2).map((frame) => Object.keys(frame)[0]), ['text', 'close']);
   assert.deepEqual(saw('close').map(({ unknown, unsent }) => [unknown.length, unsent.length]), [[1, 1]]);
 });
+
+test('when a better transport has rested, it is climbed to by itself, and not before', async () => {
+  mock.method(Math, 'random', () => 1);
+  const { socket, http } = await open({ transports: ['websocket', 'sse'] });
+  FakeSocket.last.grants({ heartbeat: 0 });
+  for (let death = 1; death < 3; death += 1) {
+    await tick(60_000);
+    FakeSocket.last.fails();
+    await tick(250);
+    FakeSocket.last.resumes();
+  }
+  FakeSocket.last.fails();
+  await tick(500);
+  http.requests[0].answer(200, { 'Content-Type': 'text/event-stream' }, new ReadableStream({ start(controller) {
+    controller.enqueue(new TextEncoder().encode('data: {"resumed":{"received":0}}\n\n'));
+  } }));
+  await until(() => socket.state === 'open');
+  assert.equal(socket.transport, 'sse');
+  const before = FakeSocket.all.length;
+  for (let time = 0; time < 598; time += 1) await tick(1000);
+  assert.equal(FakeSocket.all.length, before, 'it rests');
+  for (let time = 0; time < 4; time += 1) await tick(1000);
+  assert.equal(FakeSocket.all.length, before + 1);
+  FakeSocket.last.fails();
+  await turn();
+  await tick(10_000);
+  assert.equal(FakeSocket.all.length, before + 2, 'and again, later');
+});
+
+test('climbing by itself leaves alone what rests, and tries what does not', async () => {
+  mock.method(Math, 'random', () => 1);
+  const { socket, http } = await open();
+  FakeSocket.last.grants({ heartbeat: 0 });
+  for (let death = 0; death < 3; death += 1) {
+    await tick(10_000);
+    FakeSocket.last.fails();
+    await tick(500);
+    if (death < 2) FakeSocket.last.resumes();
+  }
+  assert.equal(socket.transport, 'sse');
+  http.requests[0].fail();
+  await turn();
+  assert.equal(socket.transport, 'long-polling');
+  http.requests[1].answer(200, {}, '{"resumed":{"received":0}}');
+  await until(() => socket.state === 'open');
+  const before = FakeSocket.all.length;
+  await tick(5000);
+  assert.equal(FakeSocket.all.length, before);
+  assert.equal(http.requests.at(-1).headers['Nosphere-Transport'], 'sse');
+  void socket.climb();
+});
