@@ -42,9 +42,9 @@ export interface Options {
   tabs?: boolean;
   /** Closes the socket when it is aborted. */
   signal?: AbortSignal;
-  /** Instead of the platform's. */
+  /** Instead of the platform's. `null`: there is none. */
   WebSocket?: unknown;
-  fetch?: typeof globalThis.fetch;
+  fetch?: typeof globalThis.fetch | null;
 }
 
 /** What is known of a transport. */

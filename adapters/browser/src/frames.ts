@@ -45,6 +45,7 @@ export const isCount = (value: unknown): value is number => Number.isSafeInteger
 // What the fields of control frames are: at least this number, a text, or of this form. A server does not send the last two.
 const ID = /^[\da-f-]{32,36}$/i;
 const FORMS: Record<string, unknown> = {
+  __proto__: null, // nothing else is a kind of frame
   ack: 0,
   ping: 0,
   pong: 0,
@@ -79,7 +80,8 @@ export function shallow(value: unknown, room = DEPTH): void {
 /** A value as JSON, in which a lone surrogate, which is no Unicode, becomes U+FFFD; throws for what is no value of JSON. */
 export function stringify(value: unknown): string {
   const text = JSON.stringify(value);
-  if (!text) throw new TypeError('not a JSON value');
+  // Of what is no plain object, as a Blob, a Map or a promise, nothing would be left.
+  if (!text || (text == '{}' && ({}).toString.call(value) != '[object Object]')) throw new TypeError('not a JSON value');
   return text.replace(/\\(ud[89a-f]..|.)/g, (escape, { length }) => (length > 1 ? '\\ufffd' : escape)); // pairs are not escaped
 }
 

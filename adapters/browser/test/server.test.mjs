@@ -59,7 +59,7 @@ for (const transport of TRANSPORTS) {
       const got = [];
       socket.onmessage = ({ kind, data }) => got.push([kind, data]);
       const bytes = Uint8Array.from({ length: 256 }, (_, index) => index);
-      const said = [['text', 'line\nbreak "quotes" 😀'], ['text', ''], ['json', { a: [1, null, -2.5, '\n'] }], ['json', null], ['binary', bytes]];
+      const said = [['text', 'line\nbreak "quotes" 😀'], ['text', ''], ['json', { a: [1, null, -2.5, '\n'] }], ['json', null], ['binary', bytes], ['json', JSON.parse('{"__proto__":[true,-3,1.5]}')]];
       for (const [kind, data] of said) socket.send(data, { as: kind });
       assert.equal(await socket.request('what?'), 'what?');
       assert.deepEqual(await socket.request({ b: 1 }), { b: 1 });
