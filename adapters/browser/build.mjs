@@ -62,7 +62,7 @@ async function bundle(entry, outfile, format, options) {
   });
   const { code } = await minify(outputFiles[0].text, {
     ecma: 2022, module: true,
-    compress: { passes: 4, unsafe: true, unsafe_arrows: true, unsafe_methods: true, pure_getters: true, hoist_funs: true, keep_fargs: false },
+    compress: { passes: 4, unsafe: true, unsafe_arrows: true, unsafe_methods: true, pure_getters: true, keep_fargs: false },
   });
   writeFileSync(path(outfile), `${code}\n`);
 }

@@ -1,8 +1,7 @@
 // The types of the package. See README.md for what they mean to who uses them.
 
-import type { Format, Kind } from './frames.js';
+import type { Format, Kind, Size } from './frames.js';
 import type { Message } from './message.js';
-import type { Size } from './session.js';
 import type { Transport } from './transports.js';
 
 type Awaitable<T> = T | Promise<T>;

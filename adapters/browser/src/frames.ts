@@ -17,6 +17,22 @@ export interface Frame {
   error?: string;
 }
 
+export interface Size {
+  messages: number;
+  bytes: number;
+}
+
+/** What `opened` says. */
+export interface Grant {
+  session: string;
+  token: string;
+  heartbeat: number;
+  timeout: number;
+  proof: number;
+  resume: number;
+  window: Size;
+}
+
 /** A wire format: one frame is one unit. Stateless. */
 export interface Format {
   /** As in the name of the protocol, `nosphere.v1.<name>`. */

@@ -2,45 +2,45 @@
 
 import type { Frame } from './frames.js';
 
+type Wanted = ((frame?: Frame) => void)[];
+
 /** `pull` hands over what waits. */
 export function createReaders(pull: () => void) {
-  let wanted: { reader: object; resolve(frame?: Frame): void }[] = [];
-  let reading = 0;
+  const reading = new Set<Wanted>();
+  let wanted: Wanted[] = []; // whose turn it is
   let begun = false;
 
   return {
     /** Whether messages have to wait: for a loop that is busy or, once there was one, for the next, unless somebody else listens. */
-    busy: (listened: boolean) => !wanted[0] && (reading > 0 || (begun && !listened)),
+    busy: (listened: boolean) => !wanted[0] && (reading.size > 0 || (begun && !listened)),
 
-    give: (frame: Frame) => wanted.shift()?.resolve(frame),
+    give: (frame: Frame) => wanted.shift()?.shift()!(frame),
 
     /** There will be no more. */
     end() {
-      for (const { resolve } of wanted.splice(0)) resolve();
+      for (const own of wanted.splice(0)) own.shift()!();
     },
 
     iterate(): AsyncIterableIterator<any> {
-      let left = false;
-      reading += 1;
+      const own: Wanted = [];
+      reading.add(own);
       begun = true;
       return {
         [Symbol.asyncIterator]() { return this; },
 
-        next() {
-          return new Promise((settle) => {
-            const resolve = (frame?: Frame) => settle({ value: frame?.value, done: !frame });
-            if (left) return resolve();
-            wanted.push({ reader: this, resolve });
-            pull();
-          });
-        },
-
-        async return() {
-          if (!left) reading -= 1;
-          left = true;
-          wanted = wanted.filter(({ reader, resolve }) => reader != this || resolve());
+        next: () => new Promise((resolve) => {
+          own.push((frame) => resolve({ value: frame?.value, done: !frame }));
+          if (!reading.has(own)) return own.pop()!();
+          wanted.push(own);
           pull();
-          return { value: undefined, done: true };
+        }),
+
+        return() {
+          reading.delete(own);
+          wanted = wanted.filter((one) => one != own);
+          for (const end of own.splice(0)) end();
+          pull();
+          return this.next();
         },
       };
     },

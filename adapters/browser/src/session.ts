@@ -4,24 +4,8 @@
 import { Code, ENDS, fault } from './codes.js';
 import { QueueFullError } from './errors.js';
 import { KINDS, isCount, sizeOf } from './frames.js';
-import type { Format, Frame, Unit } from './frames.js';
+import type { Format, Frame, Grant, Size, Unit } from './frames.js';
 import type { Outgoing } from './message.js';
-
-export interface Size {
-  messages: number;
-  bytes: number;
-}
-
-/** What `opened` says. */
-export interface Grant {
-  session: string;
-  token: string;
-  heartbeat: number;
-  timeout: number;
-  proof: number;
-  resume: number;
-  window: Size;
-}
 
 /** What the session knows of a link. */
 export interface Link {

@@ -1,40 +1,30 @@
 // A socket: sessions, one after the other, over links of whatever transport works. It has the clock and the timers.
 
 import { Code } from './codes.js';
-import { ClosedError, TimeoutError } from './errors.js';
+import { ClosedError } from './errors.js';
 import { json } from './json.js';
+import { createLadder } from './ladder.js';
 import { outgoing } from './message.js';
 import { watch } from './page.js';
 import { createReaders } from './readers.js';
+import { createRequests } from './requests.js';
 import { createSession } from './session.js';
-import { keep, nameOf, reclaim, release, storage } from './storage.js';
+import { keep, nameOf, reclaim, release } from './storage.js';
 import { createTimers } from './timers.js';
 import { TRANSPORTS } from './transports.js';
-import type { Address, Options, Rung, Socket, State } from './api.js';
+import type { Address, Options, Socket, State } from './api.js';
 import type { Frame, Kind } from './frames.js';
+import type { Watched } from './ladder.js';
 import type { Outgoing } from './message.js';
 import type { Host, Kept, Session } from './session.js';
 import type { Carried, Carrier } from './transports.js';
 
 const STABLE = 5000; // a link that lived this long is no reason to hold back the next one
-const LASTING = 120_000; // and one that lived this long is no strike against its transport
-const STRIKES = 3;
-const REST = 600_000; // how long a transport is left alone that died so often
 const LATE = 5000; // a timer that is so late slept with its machine
 const SLOWEST = 300_000; // between attempts to climb
-const AGE = 86_400_000; // of what is remembered
 const REOPENS: number[] = [
   Code.UnknownSession, Code.Unproved, Code.Expired, Code.GoingAway, Code.Overflow, Code.Unexpected, Code.Malformed, Code.Fenced,
 ];
-
-interface Watched extends Rung {
-  state: Rung['state'];
-  reason?: string | undefined;
-  /** How often in a row it broke too early. */
-  strikes: number;
-  /** Not tried by itself before this time. */
-  rest: number;
-}
 
 /** A link, the transport that it is of, and the token that it showed. */
 interface Dialled extends Carried {
@@ -68,11 +58,9 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     if (!TRANSPORTS[transport]) throw new TypeError(`no such transport: ${transport}`);
     return { transport, browser: !!(transport == 'websocket' ? WebSocket : fetch), state: 'untried', strikes: 0, rest: 0 };
   });
-  const usable = rungs.filter(({ browser }) => browser);
-  if (!usable[0]) throw new TypeError('no transport');
-  let rung = usable[0]; // in use, or tried
-  let round: Watched[] = []; // what is to be tried then
-  let best: Watched | undefined; // what worked last
+  const ladder = createLadder(rungs, remember ? url : undefined);
+  let round = ladder.plan(); // what is to be tried then
+  let rung = round[0]!; // in use, or tried
   let failures = 0;
   let rounds = 0; // in which nothing worked
   let turn = 0; // of asking for address and token: a late answer is for nobody
@@ -86,8 +74,9 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   let channel: BroadcastChannel | undefined;
   let listener: ((event: any) => void) | undefined; // `onmessage`
   const backlog: Frame[] = []; // what a session that is over left to who iterates
-  const asked = new Map<number, (error?: unknown, reply?: unknown) => void>();
-  const { after, stop, stopAll } = createTimers(); // by their work, or the request that waits
+  const timers = createTimers(); // by their work, or the request that waits
+  const { after, stop } = timers;
+  const questions = createRequests(timers);
   const gone = new AbortController(); // ends all listeners
   const seen: Record<string, (event: Event) => void> = {}; // what calls the `on…` properties
 
@@ -124,16 +113,14 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   // --- the session -----------------------------------------------------------------------------------------------------
 
   const granted = (type: string) => {
-    rung = best = linkOf()!.rung;
-    const { transport } = rung;
-    rung.state = 'works';
-    rung.reason = refused = undefined;
+    rung = linkOf()!.rung;
+    ladder.works(rung, url);
+    refused = undefined;
     rounds = 0;
     reclaimed = false;
-    if (remember) storage('localStorage', url, [transport, now()]);
     settle(true);
     announce();
-    emit(type, { session: session.grant!.session, transport });
+    emit(type, { session: session.grant!.session, transport: rung.transport });
     climbLater(climbAfter);
   };
 
@@ -144,12 +131,12 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       granted('open');
       for (const message of unfit) {
         const error = new RangeError('too large');
-        if (message.exchange) asked.get(message.id!)?.(error);
+        if (message.exchange) questions.settle(message.id!, error);
         else emit('error', { error, message });
       }
     },
     resumed: (moved) => granted(moved ? 'move' : 'reopen'),
-    arrived: ({ exchange, id, error, value }) => exchange == 'reply' && asked.get(id!)?.(error && new Error(error), value),
+    arrived: ({ exchange, id, error, value }) => exchange == 'reply' && questions.settle(id!, error && new Error(error), value),
     taken: (messages) => emit('acknowledged', { messages }),
 
     /** A link is lost, or never came to be. */
@@ -160,16 +147,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       stop('climb');
       if (lasted > STABLE) failures = 0;
       if (!local) {
-        if (lasted) rung.strikes = lasted < LASTING ? rung.strikes + 1 : 0;
-        const struck = rung.strikes >= STRIKES;
-        if (struck) {
-          rung.strikes = 0;
-          rung.rest = now() + REST;
-        }
-        if (!lasted || (struck && rung != usable.at(-1))) {
-          rung.state = 'failed';
-          rung.reason = reason;
-        }
+        ladder.failed(rung, reason, lasted);
         emit('transportfailure', { transport, reason });
         if (lasted && code == Code.Timeout) emit('clienttimeout', { transport });
       }
@@ -196,9 +174,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
         unknown.push(...unsent.splice(0));
       }
       const moved = again ? unsent.filter(({ exchange }) => exchange != 'reply') : []; // nobody has asked that of the next one
-      for (const [number, settled] of asked) {
-        if (!moved.some(({ id }) => id == number)) settled(new ClosedError(reason || 'the session is over'));
-      }
+      questions.end(new ClosedError(reason || 'the session is over'), moved);
       if (again) {
         for (const message of moved) message.state = 'waiting';
         refused = undefined;
@@ -208,7 +184,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
         if (!session.ended) later(reason);
       } else {
         gone.abort();
-        stopAll();
+        timers.stopAll();
         release(name);
         armed = Infinity;
         channel = channel?.close() as undefined;
@@ -273,7 +249,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       return new Promise((resolve) => {
         rested = resolve;
         // The server does not wait for ever for the next poll, and a reply comes by none but that.
-        after('rest', session.closing || asked.size ? 300 : STABLE, resolve as () => void);
+        after('rest', session.closing || questions.waiting ? 300 : STABLE, resolve as () => void);
       });
     },
   };
@@ -309,28 +285,19 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     }
   }
 
-  /** What is tried, and in which order: first what worked. */
-  const plan = () => {
-    const rested = usable.filter(({ rest }) => rest <= now());
-    round = (rested[0] ? rested : [...usable]).sort((a, b) => Number(b == best) - Number(a == best));
-  };
-
   /** Begins the next round, in a while. */
   function later(reason: string) {
     if (failures >= attempts) return session.over('network', Code.Timeout, reason);
     const delay = Math.min(max, min * 2 ** failures++) * (0.5 + Math.random() / 2);
-    plan();
+    round = ladder.plan();
     after('retry', delay, attempt);
     emit('reconnect', { reason, delay, attempt: failures });
   }
 
   // --- climbing, §9.1 --------------------------------------------------------------------------------------------------
 
-  /** Better transports than the one in use. */
-  const better = () => usable.slice(0, usable.indexOf(rung));
-
   function climbLater(delay: number) {
-    const rested = Math.min(...better().map(({ rest }) => rest)); // Infinity: there is none
+    const rested = Math.min(...ladder.better(rung).map(({ rest }) => rest)); // Infinity: there is none
     if (!delay || rested == Infinity) return;
     after('climb', Math.max(delay, rested - now()), async () => {
       if (!(await climb(now())) && session.since) climbLater(Math.min(delay * 2, SLOWEST));
@@ -339,7 +306,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
 
   /** Tries what has rested until `time`. */
   function climb(time = Infinity): Promise<boolean> {
-    const left = better().filter(({ rest }) => rest <= time);
+    const left = ladder.better(rung).filter(({ rest }) => rest <= time);
     if (climbing || !session.since || !left[0]) return climbing?.result ?? Promise.resolve(!!session.since);
     let resolve!: (won: boolean) => void;
     const result = new Promise<boolean>((settled) => (resolve = settled));
@@ -363,7 +330,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       if (!link.http) return session.try(link);
       // What begins with a request cannot be proved before: if it does not work, the way back is a resume, too.
       stop('probe');
-      plan();
+      round = ladder.plan();
       rung = next;
       session.dial(link);
     } catch {
@@ -492,26 +459,12 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
 
     send: (data: Out, { as }: { as?: Kind } = {}) => put(data, as),
 
-    request: (data: Out, { as, timeout = requestTimeout, signal: cancel }: { as?: Kind; timeout?: number; signal?: AbortSignal } = {}) =>
-      new Promise((resolve, reject) => {
-        cancel?.throwIfAborted();
-        const id = ++requests;
-        put(data, as, 'request', id);
-        const settled = (error?: unknown, reply?: unknown) => { // [REQ-2]
-          asked.delete(id);
-          stop(id);
-          cancel?.removeEventListener('abort', cancelled);
-          if (error) reject(error);
-          else resolve(reply);
-        };
-        const cancelled = () => {
-          reject(cancel!.reason); // which may be nothing
-          settled();
-        };
-        after(id, timeout, () => settled(new TimeoutError('no reply in time')));
-        cancel?.addEventListener('abort', cancelled);
-        asked.set(id, settled);
-      }),
+    async request(data: Out, { as, timeout = requestTimeout, signal: cancel }: { as?: Kind; timeout?: number; signal?: AbortSignal } = {}) {
+      cancel?.throwIfAborted();
+      const id = ++requests;
+      put(data, as, 'request', id);
+      return questions.wait(id, timeout, cancel);
+    },
 
     close(code: number = Code.Closed, reason = '') {
       if (code != Code.Closed && !(code >= 3000 && code < 4000)) throw new RangeError(`bad code ${code}`);
@@ -537,13 +490,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     [Symbol.asyncIterator]: readers.iterate,
   })) as any;
 
-  if (remember) {
-    const [transport, at] = [storage('localStorage', url)].flat();
-    if (now() - at < AGE) best = usable.find((one) => one.transport == transport);
-  }
   if (url) listen();
-  plan();
-  rung = round[0]!;
   // Not before whoever called has set the handlers.
   queueMicrotask(() => {
     if (signal?.aborted) socket.close();

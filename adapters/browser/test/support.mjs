@@ -1,6 +1,7 @@
 // Transports that are made up, a clock that tests turn, storage, and the real server.
 
 import { spawn } from 'node:child_process';
+import { connect as connectTo, createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { mock } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -130,8 +131,8 @@ export function page(t) {
 const ECHO = process.env.NOSPHERE_ECHO ?? fileURLToPath(new URL('../../../target/debug/examples/echo', import.meta.url));
 
 /** The echo example on a port of its own. */
-export async function startEcho(t) {
-  const child = spawn(ECHO, ['--addr', '127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'inherit'] });
+export async function startEcho(t, env = {}) {
+  const child = spawn(ECHO, ['--addr', '127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env } });
   const line = await new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', (code) => reject(new Error(`${ECHO} ended with ${code}`)));
@@ -139,6 +140,33 @@ export async function startEcho(t) {
   });
   t.after(() => child.kill('SIGKILL'));
   return `${JSON.parse(line).url}/echo`;
+}
+
+/** A way to the server on which each connection takes so many bytes a second, and as many as there are back; `bytes` counts the former. */
+export async function slowUplink(t, url, rate) {
+  const { hostname, port, pathname } = new URL(url);
+  const all = new Set();
+  const way = { bytes: 0 };
+  const proxy = createServer((client) => {
+    const server = connectTo(port, hostname);
+    for (const [one, other] of [[client, server], [server, client]]) {
+      all.add(one);
+      one.on('error', () => {}).on('close', () => other.destroy());
+    }
+    server.pipe(client);
+    client.on('data', (chunk) => {
+      server.write(chunk);
+      way.bytes += chunk.length;
+      client.pause();
+      setTimeout(() => client.resume(), 1000 * chunk.length / rate);
+    });
+  });
+  await new Promise((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    proxy.close();
+    for (const one of all) one.destroy();
+  });
+  return Object.assign(way, { url: `http://127.0.0.1:${proxy.address().port}${pathname}` });
 }
 
 export const once = (socket, type) => new Promise((resolve) => socket.addEventListener(type, resolve, { once: true }));
