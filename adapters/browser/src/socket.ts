@@ -299,8 +299,9 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   function climbLater(delay: number) {
     const rested = Math.min(...ladder.better(rung).map(({ rest }) => rest)); // Infinity: there is none
     if (!delay || rested == Infinity) return;
-    after('climb', Math.max(delay, rested - now()), async () => {
-      if (!(await climb(now())) && session.since) climbLater(Math.min(delay * 2, SLOWEST));
+    const time = Math.max(now() + delay, rested);
+    after('climb', time - now(), async () => {
+      if (!(await climb(time)) && session.since) climbLater(Math.min(delay * 2, SLOWEST));
     });
   }
 
