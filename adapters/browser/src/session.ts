@@ -265,12 +265,14 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
       case 'opened': {
         grant = value as Grant;
         due.add('ack'); // [SES-6]
-        const accepted = queue;
+        const unfit = queue.filter((message) => !fits(message));
+        for (const message of unfit) message.state = 'unsent';
+        const accepted = queue.filter(fits);
         queue = [];
         queued = 0;
-        for (const message of accepted) if (fits(message)) enqueue(message);
+        accepted.forEach(enqueue);
         grants();
-        return host.opened(accepted.filter((message) => !fits(message) && (message.state = 'unsent')));
+        return host.opened(unfit);
       }
       case 'close': {
         const { code, reason } = value;

@@ -23,7 +23,7 @@ const STABLE = 5000; // a link that lived this long is no reason to hold back th
 const LATE = 5000; // a timer that is so late slept with its machine
 const SLOWEST = 300_000; // between attempts to climb
 const REOPENS: number[] = [
-  Code.UnknownSession, Code.Unproved, Code.Expired, Code.GoingAway, Code.Overflow, Code.Unexpected, Code.Malformed, Code.Fenced,
+  Code.UnknownSession, Code.Unproved, Code.Expired, Code.GoingAway, Code.Overflow, Code.Unexpected, Code.Malformed,
 ];
 
 /** A link, the transport that it is of, and the token that it showed. */
@@ -168,19 +168,16 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       stop('retry');
       stop('climb');
       for (let frame; (frame = session.take()); ) backlog.push(frame);
-      const again = grant && by != 'client' && (REOPENS.includes(code) || (reclaimed && code == Code.Forbidden));
-      if (again && (code == Code.Fenced || code == Code.Forbidden)) { // another page's by now, or another user's: not for the next one
-        for (const message of unsent) message.state = 'unknown';
-        unknown.push(...unsent.splice(0));
-      }
-      const moved = again ? unsent.filter(({ exchange }) => exchange != 'reply') : []; // nobody has asked that of the next one
+      const foreign = code == Code.Fenced || (reclaimed && code == Code.Forbidden); // another page's by now, or another user's
+      const again = grant && by != 'client' && (foreign || REOPENS.includes(code));
+      const moved = again && !foreign ? unsent.filter(({ exchange }) => exchange != 'reply') : []; // nobody has asked that of the next one
       questions.end(new ClosedError(reason || 'the session is over'), moved);
       if (again) {
-        for (const message of moved) message.state = 'waiting';
+        for (const message of unsent) message.state = foreign ? 'unknown' : 'waiting';
         refused = undefined;
         begin(moved);
         announce();
-        emit('lost', { session: grant.session, code, reason, unknown });
+        emit('lost', { session: grant.session, code, reason, unknown: foreign ? [...unknown, ...unsent] : unknown });
         if (!session.ended) later(reason);
       } else {
         gone.abort();
