@@ -3,8 +3,10 @@
 
 export const INTERNAL = [
   // of the session
-  'arrived', 'asked', 'base', 'begin', 'candidate', 'closing', 'collect', 'counted', 'deadline', 'dial', 'doubt', 'down', 'ended', 'expire', 'failed',
-  'frame', 'head', 'heard', 'keep', 'over', 'patience', 'peek', 'pending', 'posted', 'receive', 'refused', 'rewind', 'since', 'taken', 'take', 'tell',
+  'arrived', 'asked', 'base', 'begin', 'candidate', 'closing', 'collect', 'counted', 'deadline', 'dial', 'doubt', 'down', 'end', 'ended', 'expire', 'failed',
+  'frame', 'head', 'heard', 'keep', 'over', 'patience', 'peek', 'pending', 'posted', 'receive', 'refused', 'rewind', 'since', 'taken', 'take', 'tell', 'unfit',
   // of links and their carrier
   'bearer', 'changed', 'flush', 'http', 'leave', 'left', 'lost', 'polls', 'ready', 'rest', 'result', 'rung', 'strikes', 'unit', 'units', 'write',
+  // of the socket's parts
+  'after', 'awake', 'better', 'busy', 'give', 'hide', 'iterate', 'offline', 'plan', 'settle', 'show', 'stop', 'stopAll', 'works',
 ];

@@ -221,6 +221,32 @@ test('a server that lost the session: the page reports what may not have arrived
   await bela.sees('perhaps');
 });
 
+test('what could not be sent keeps its mark and its button until it is sent, also by who has left the room', async (t) => {
+  const server = await startChat(t);
+  const proxy = await startProxy(t, server);
+  const ada = await enter(t, proxy.url, 'Ada', { transport: 'websocket' });
+  const bela = await enter(t, server.url, 'Bela');
+  await ada.settles();
+  proxy.cut();
+  await ada.reaches('suspended');
+  await ada.say('while there is no network');
+  await ada.page.getByRole('button', { name: 'Leave' }).click();
+  await ada.reaches('closed'); // after the close timeout
+  const line = ada.page.locator('.message.own', { hasText: 'while there is no network' });
+  const again = line.getByRole('button', { name: 'Send again' });
+  await again.click();
+  await ada.sees('Not sent: closed');
+  assert.deepEqual([await line.locator('.delivery').textContent(), await again.count()], ['not sent', 1]);
+  proxy.restore();
+  await ada.page.getByRole('button', { name: 'Join again' }).click();
+  await ada.reaches('open');
+  await again.click();
+  await bela.sees('while there is no network');
+  await line.locator('.delivery[data-state=taken]').waitFor();
+  assert.equal(await again.count(), 0);
+  assert.deepEqual(ada.errors, []);
+});
+
 test('a server that is told to end says so to every page, and ends cleanly', async (t) => {
   const server = await startChat(t);
   const visitors = [];

@@ -109,7 +109,7 @@ test('the head of an answer to a poll stands for `resumed` where a proxy repeate
 test('base counts what went before, whatever was acknowledged meanwhile [DLV-1, PST-2]', () => {
   const client = opened();
   client.say('a', 'b', 'c');
-  assert.equal(client.collect({ units: 2, bytes: 1000 }).base, 0);
+  assert.equal(client.collect({ messages: 2, bytes: 1000 }).base, 0);
   client.receive(frame('ack', 1));
   const batch = client.collect();
   assert.deepEqual([batch.base, texts(batch)], [2, ['c']]);
@@ -260,7 +260,7 @@ test('close goes out behind the last message, once for each attachment, and with
 test('after a close of the server no more messages are sent; what is not acknowledged is unknown if it was sent, unsent otherwise [CLS-2, CLS-3]', () => {
   const client = opened();
   const [a, b] = client.say('a', 'b');
-  client.collect({ units: 1, bytes: 1000 });
+  client.collect({ messages: 1, bytes: 1000 });
   client.receive(frame('close', { code: 1000, reason: '', received: 0 }));
   assert.deepEqual(client.link.said.at(-1), { close: { code: 1000, reason: '', received: 0 } });
   assert.equal(client.collect(), undefined);
@@ -273,7 +273,7 @@ test('a message that any link carried is unknown, though the last one did not [C
   client.collect();
   client.offer();
   client.receive(frame('resumed', { received: 1 }));
-  assert.deepEqual(texts(client.collect({ units: 1, bytes: 1000 })), ['b'], 'c was on the older link only');
+  assert.deepEqual(texts(client.collect({ messages: 1, bytes: 1000 })), ['b'], 'c was on the older link only');
   client.offer();
   client.receive(frame('reset', 'unknown'));
   assert.deepEqual([client.over.unknown, client.over.unsent], [[b, c], [d]]);
@@ -299,12 +299,12 @@ test('event streams are cut at their blank lines, whatever the chunks and line e
   const stream = 'data: {"opened":1}\n\n: comment\nid: 1\ndata: {"text":"ä: b"}\n\nid:2\r\ndata:two\r\ndata\r\ndata: lines\r\n\r\nevent: x\n\ndata: end\r\rdata: cut';
   const expected = [[undefined, '{"opened":1}'], ['1', '{"text":"ä: b"}'], ['2', 'two\n\nlines'], [undefined, 'end']];
   for (let size = 1; size <= stream.length; size += 1) {
-    const parse = events();
+    const parse = events(4 << 20);
     const got = [];
     for (let at = 0; at < stream.length; at += size) got.push(...parse(stream.slice(at, at + size)));
     assert.deepEqual(got.map(({ id, data }) => [id, data]), expected, `chunks of ${size}`);
   }
-  assert.throws(() => [...events()('x'.repeat(5 << 20))], RangeError, 'a line has an end');
+  assert.throws(() => [...events(4 << 20)('x'.repeat(5 << 20))], RangeError, 'a line has an end');
 });
 
 test('over links that die at random, both sides get what the other sent, once and in order', () => {
@@ -341,7 +341,7 @@ function simulate(seed) {
     switch (random(8)) {
       case 0: if (spoken < 40) client.say(String(spoken++)); break;
       case 1: if (written < 40) server.queue.push(String(written++)); break;
-      case 2: up.push(...(client.collect({ units: 1 + random(4), bytes: 100 })?.units ?? [])); break;
+      case 2: up.push(...(client.collect({ messages: 1 + random(4), bytes: 100 })?.units ?? [])); break;
       case 3: {
         const unit = down.shift();
         const taken = unit && client.receive(unit);

@@ -1,8 +1,7 @@
 // The types of the package. See README.md for what they mean to who uses them.
 
-import type { Format, Kind } from './frames.js';
+import type { Format, Kind, Size } from './frames.js';
 import type { Message } from './message.js';
-import type { Size } from './session.js';
 import type { Transport } from './transports.js';
 
 type Awaitable<T> = T | Promise<T>;
@@ -42,9 +41,9 @@ export interface Options {
   tabs?: boolean;
   /** Closes the socket when it is aborted. */
   signal?: AbortSignal;
-  /** Instead of the platform's. */
+  /** Instead of the platform's. `null`: there is none. */
   WebSocket?: unknown;
-  fetch?: typeof globalThis.fetch;
+  fetch?: typeof globalThis.fetch | null;
 }
 
 /** What is known of a transport. */
@@ -62,7 +61,7 @@ interface Fields<In> {
   open: { session: string; transport: Transport };
   message: { data: In; kind: Kind };
   close: { by: 'client' | 'server' | 'network'; code: number; reason: string; unknown: Message[]; unsent: Message[] };
-  error: { error: Error };
+  error: { error: Error; message?: Message };
   reconnect: { reason: string; delay: number; attempt: number };
   reopen: { transport: Transport };
   move: { transport: Transport };

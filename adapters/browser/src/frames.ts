@@ -17,6 +17,22 @@ export interface Frame {
   error?: string;
 }
 
+export interface Size {
+  messages: number;
+  bytes: number;
+}
+
+/** What `opened` says. */
+export interface Grant {
+  session: string;
+  token: string;
+  heartbeat: number;
+  timeout: number;
+  proof: number;
+  resume: number;
+  window: Size;
+}
+
 /** A wire format: one frame is one unit. Stateless. */
 export interface Format {
   /** As in the name of the protocol, `nosphere.v1.<name>`. */
@@ -45,6 +61,7 @@ export const isCount = (value: unknown): value is number => Number.isSafeInteger
 // What the fields of control frames are: at least this number, a text, or of this form. A server does not send the last two.
 const ID = /^[\da-f-]{32,36}$/i;
 const FORMS: Record<string, unknown> = {
+  __proto__: null, // nothing else is a kind of frame
   ack: 0,
   ping: 0,
   pong: 0,
@@ -79,7 +96,8 @@ export function shallow(value: unknown, room = DEPTH): void {
 /** A value as JSON, in which a lone surrogate, which is no Unicode, becomes U+FFFD; throws for what is no value of JSON. */
 export function stringify(value: unknown): string {
   const text = JSON.stringify(value);
-  if (!text) throw new TypeError('not a JSON value');
+  // Of what is no plain object, as a Blob, a Map or a promise, nothing would be left.
+  if (!text || (text == '{}' && ({}).toString.call(value) != '[object Object]')) throw new TypeError('not a JSON value');
   return text.replace(/\\(ud[89a-f]..|.)/g, (escape, { length }) => (length > 1 ? '\\ufffd' : escape)); // pairs are not escaped
 }
 

@@ -6,7 +6,6 @@ export { connect } from './socket.js';
 export { ClosedError, QueueFullError, TimeoutError } from './errors.js';
 export { json } from './json.js';
 export type { Address, Options, Rung, Socket, SocketEvents, State } from './api.js';
-export type { Format, Frame, Kind, Unit } from './frames.js';
+export type { Format, Frame, Kind, Size, Unit } from './frames.js';
 export type { Message, MessageState } from './message.js';
-export type { Size } from './session.js';
 export type { Transport } from './transports.js';

@@ -6,7 +6,7 @@ import type { Format, Frame, Kind, Unit } from './frames.js';
  * - `sent`: handed to a link; the server has not acknowledged it
  * - `taken`: the server's application has it
  * - `unknown`: the session ended before it was acknowledged; it may have arrived
- * - `unsent`: the socket was closed before it was sent
+ * - `unsent`: the socket was closed before it was sent, or the server takes none so long
  */
 export type MessageState = 'waiting' | 'sent' | 'taken' | 'unknown' | 'unsent';
 
@@ -24,6 +24,8 @@ export interface Outgoing extends Message {
   id: number | undefined;
   unit: Unit;
   bytes: number;
+  /** How many bytes there are up to its end, from the first message of its session. */
+  end: number;
 }
 
 /** Writes a message in its format, or throws. */
@@ -39,5 +41,5 @@ export function outgoing(format: Format, data: any, kind?: Kind, exchange?: Fram
     value = new Uint8Array(buffer, data.byteOffset, data.byteLength);
   }
   const unit = format.encode({ kind, value, exchange, id });
-  return { data, kind, exchange, id, unit, bytes: sizeOf(unit), state: 'waiting' };
+  return { data, kind, exchange, id, unit, bytes: sizeOf(unit), end: 0, state: 'waiting' };
 }

@@ -1,6 +1,6 @@
-/** The wire format `messagepack`, SPEC §3.2, on top of `@msgpack/msgpack`. */
+/** The wire format `messagepack`, SPEC §3.2. `@msgpack/msgpack` writes it. */
 
-import { decode, encode } from '@msgpack/msgpack';
+import { encode } from '@msgpack/msgpack';
 import { DEPTH, KINDS, control, fromBase64, isCount, shallow, stringify } from './frames.js';
 import type { Format, Frame, Unit } from './frames.js';
 
@@ -129,10 +129,8 @@ function read(unit: Unit): Frame {
   let content;
   try {
     if (kind == 'json') {
-      const from = at;
-      at = check(view, at, 0);
+      ({ value: content, at } = json(view, at, 0));
       left -= 1;
-      content = decode(data.subarray(from, at)); // which has nothing left to object to
     } else content = next(kind == 'text' ? 'str' : 'bin');
   } catch {
     return { ...frame, error: `not ${kind}` };
@@ -142,7 +140,7 @@ function read(unit: Unit): Frame {
 
 interface Head {
   type: 'array' | 'bin' | 'ext' | 'float' | 'int' | 'map' | 'scalar' | 'str';
-  /** An integer, or how much follows. */
+  /** A number, the byte of a scalar, or how much follows. */
   n: number;
   /** Where that begins. */
   at: number;
@@ -165,7 +163,7 @@ function headOf(view: DataView, from: number): Head {
   if (byte < 0xa0) return { type: 'array', n: byte & 15, at };
   if (byte < 0xc0) return within({ type: 'str', n: byte & 31, at });
   if (byte >= 0xe0) return { type: 'int', n: byte - 256, at };
-  if (byte == 0xc0 || byte == 0xc2 || byte == 0xc3) return { type: 'scalar', n: 0, at };
+  if (byte == 0xc0 || byte == 0xc2 || byte == 0xc3) return { type: 'scalar', n: byte, at };
   if (byte >= 0xc4 && byte <= 0xc6) return sized('bin', 1 << (byte - 0xc4));
   if (byte >= 0xc7 && byte <= 0xc9) {
     const ext = sized('ext', 1 << (byte - 0xc7));
@@ -201,36 +199,39 @@ function pass(view: DataView, from: number): number {
   return at;
 }
 
-/** Passes over one value, which must be within the data model of JSON [MSP-2, MSP-3]. */
-function check(view: DataView, from: number, level: number): number {
+/** Reads one value, which must be within the data model of JSON [MSP-2, MSP-3], and says where it ends. */
+function json(view: DataView, from: number, level: number): { value: unknown; at: number } {
   const { type, n, at } = headOf(view, from);
   switch (type) {
-    case 'int': case 'scalar': return at;
+    case 'int': return { value: n, at };
+    case 'scalar': return { value: n == 0xc0 ? null : n == 0xc3, at };
     case 'float':
       if (!Number.isFinite(n)) throw new TypeError('no number of JSON');
-      return at;
-    case 'str': return text(view, at, n);
+      return { value: n, at };
+    case 'str': return { value: text(view, at, n), at: at + n };
     case 'array': case 'map': {
       if (level == DEPTH) throw new RangeError('nested too deeply');
       let end = at;
-      for (let left = n; left > 0; left -= 1) {
-        if (type == 'map') {
-          const key = headOf(view, end);
-          if (key.type != 'str') throw new TypeError('a key that is no string');
-          end = text(view, key.at, key.n);
-        }
-        end = check(view, end, level + 1);
-      }
-      return end;
+      const next = () => {
+        const item = json(view, end, level + 1);
+        end = item.at;
+        return item.value;
+      };
+      const key = () => {
+        const head = headOf(view, end);
+        if (head.type != 'str') throw new TypeError('a key that is no string');
+        end = head.at + head.n;
+        return text(view, head.at, head.n);
+      };
+      const items = [];
+      for (let left = n; left > 0; left -= 1) items.push(type == 'map' ? [key(), next()] as const : next());
+      return { value: type == 'map' ? Object.fromEntries(items as [string, unknown][]) : items, at: end }; // `__proto__` is a key like any other
     }
     default: throw new TypeError(`${type}, which JSON does not have`);
   }
 }
 
-function text(view: DataView, at: number, length: number): number {
-  utf8.decode(new Uint8Array(view.buffer, view.byteOffset + at, length));
-  return at + length;
-}
+const text = (view: DataView, at: number, length: number) => utf8.decode(new Uint8Array(view.buffer, view.byteOffset + at, length));
 
 const malformed = (): never => {
   throw new TypeError('not a frame');

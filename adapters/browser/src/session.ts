@@ -4,24 +4,8 @@
 import { Code, ENDS, fault } from './codes.js';
 import { QueueFullError } from './errors.js';
 import { KINDS, isCount, sizeOf } from './frames.js';
-import type { Format, Frame, Unit } from './frames.js';
+import type { Format, Frame, Grant, Size, Unit } from './frames.js';
 import type { Outgoing } from './message.js';
-
-export interface Size {
-  messages: number;
-  bytes: number;
-}
-
-/** What `opened` says. */
-export interface Grant {
-  session: string;
-  token: string;
-  heartbeat: number;
-  timeout: number;
-  proof: number;
-  resume: number;
-  window: Size;
-}
 
 /** What the session knows of a link. */
 export interface Link {
@@ -48,7 +32,8 @@ export interface Host {
   now(): number;
   /** How long a link has to show that it works. */
   patience(): number;
-  opened(): void;
+  /** `unfit`: what was accepted before the server's window was known, and is longer. */
+  opened(unfit: Outgoing[]): void;
   /** `moved`: the session was not without a link. */
   resumed(moved: boolean): void;
   /** The link is lost, after it served for some time, or 0. */
@@ -64,6 +49,8 @@ export interface Batch {
   /** The number of messages before the first one. */
   base: number;
   units: Unit[];
+  /** How long its messages are. */
+  bytes: number;
   /** It holds `close`. */
   close: boolean;
 }
@@ -89,7 +76,11 @@ export interface Limits {
 export type Session = ReturnType<typeof createSession>;
 
 const POLL = 25_000; // the longest poll [POL-4, HB-4]
-const BATCH = { units: 512, bytes: 1 << 20 }; // [PST-6]
+
+/** What is handed over at once. The first message goes whatever its size, unless these are the last ones, with `close` behind them. */
+export interface Limit extends Partial<Size> {
+  last?: boolean;
+}
 
 export function createSession(host: Host, format: Format, { window: own, queue: most, closeTimeout }: Limits, kept?: Partial<Kept>) {
   let {
@@ -98,8 +89,10 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
     received = 0, // count of the server's messages that were taken
     acknowledged = 0, // count of ours that the server took
     highest = 0, // the highest number that any link ever carried
-    queue = [], // everything behind `acknowledged`
   } = kept ?? {};
+  let queue: Outgoing[] = []; // everything behind `acknowledged`
+  let queued = 0; // bytes that ever were in it
+  let cleared = 0; // bytes of what was acknowledged
   let sent = 0; // how many of the queue were handed to the current link
   let told = received; // the count that the server was last told
   let untold = 0; // bytes of what was taken since
@@ -122,7 +115,15 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
   let asked = true; // for a sign of life
   const due = new Set<string>();
 
-  const bytesOf = (items: { bytes: number }[]) => items.reduce((sum, { bytes }) => sum + bytes, 0);
+  const enqueue = (message: Outgoing) => {
+    message.end = queued += message.bytes;
+    queue.push(message);
+  };
+
+  /** Bytes of what the link carried and the server did not acknowledge. */
+  const load = () => (queue[sent - 1]?.end ?? cleared) - cleared;
+
+  const fits = ({ bytes }: Outgoing) => !grant || bytes <= grant.window.bytes;
 
   /** The count for a header or frame that is about to leave. */
   const tell = () => {
@@ -150,6 +151,7 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
     if (count > highest) fault(Code.Unexpected);
     const taken = queue.splice(0, Math.max(0, count - acknowledged));
     acknowledged += taken.length;
+    cleared = taken.at(-1)?.end ?? cleared;
     sent = Math.max(0, sent - taken.length);
     for (const message of taken) message.state = 'taken';
     if (taken.length) host.taken(taken);
@@ -245,7 +247,7 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
       const count = received + inbox.length;
       const bytes = sizeOf(unit);
       if (number != undefined && number != count + 1) fault(Code.Unexpected); // [SSE-4]
-      if (count - told >= own.messages || untold + bytesOf(inbox) >= own.bytes) fault(Code.Window); // [DLV-2]
+      if (count - told >= own.messages || untold + inbox.reduce((sum, item) => sum + item.bytes, 0) >= own.bytes) fault(Code.Window); // [DLV-2]
       if (bytes > own.bytes) fault(Code.TooLarge);
       inbox.push({ frame, bytes });
       return host.arrived(frame);
@@ -260,11 +262,18 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
         return over('server', Code.UnknownSession, value);
       case 'resumed':
         return resumed(value.received);
-      case 'opened':
+      case 'opened': {
         grant = value as Grant;
         due.add('ack'); // [SES-6]
+        const unfit = queue.filter((message) => !fits(message));
+        for (const message of unfit) message.state = 'unsent';
+        const accepted = queue.filter(fits);
+        queue = [];
+        queued = 0;
+        accepted.forEach(enqueue);
         grants();
-        return host.opened();
+        return host.opened(unfit);
+      }
       case 'close': {
         const { code, reason } = value;
         acknowledge(value.received);
@@ -289,6 +298,8 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
     until = Infinity;
   };
 
+  kept?.queue?.forEach(enqueue);
+
   return {
     get grant() { return grant; },
     get link() { return link; },
@@ -297,6 +308,7 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
     get closing() { return closing; },
     get ended() { return ended; },
     get queue() { return queue; },
+    window: own,
     /** Whether the link is still to be granted. */
     get pending() { return !!awaits; },
     /** Whether a sign of life was asked for and has not come. */
@@ -386,7 +398,7 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
      * Hands the next units to a link: control frames, then what the server's window allows, then `close` behind the last
      * message.
      */
-    collect(to: Link, limit = BATCH): Batch | undefined {
+    collect(to: Link, { messages: some = Infinity, bytes: room = Infinity, last: leaves = false }: Limit = {}): Batch | undefined {
       if (post || awaits || to != (farewell ?? link)) return;
       const units: Unit[] = [];
       const base = acknowledged + (farewell ? 0 : sent);
@@ -394,24 +406,23 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
       if (units.length) tell();
       due.clear();
       const { messages, bytes } = grant!.window;
-      let load = bytesOf(queue.slice(0, sent));
-      for (let next, room = limit.bytes; !farewell && units.length < limit.units && (next = queue[sent]); ) {
-        // [DLV-2]: the unit that reaches the window is the last
-        if ((units.length && next.bytes > room) || sent >= messages || load >= bytes) break; // the first one goes whatever its size
-        room -= next.bytes + 4;
-        load += next.bytes;
+      const first = sent;
+      const before = load();
+      for (let next; !farewell && sent < first + some && (next = queue[sent]); ) {
+        if (sent >= messages || load() >= bytes) break; // the unit that reaches the window is the last [DLV-2]
+        if ((leaves || sent > first) && load() + next.bytes > before + room) break;
         next.state = 'sent';
         sent += 1;
         units.push(next.unit);
       }
       highest = Math.max(highest, acknowledged + sent);
-      const close = !!closing && !closeSent && (!!farewell || sent == queue.length);
+      const close = !!closing && !closeSent && (!!farewell || leaves || sent == queue.length);
       if (close) {
         closeSent = true;
         units.push(format.encode(last()));
       }
       if (!units.length) return;
-      const batch = { base, units, close };
+      const batch = { base, units, bytes: load() - before, close };
       if (to.http) post = batch;
       return batch;
     },
@@ -440,9 +451,9 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
 
     /** Accepts a message, or throws and leaves everything as it was. */
     send(message: Outgoing) {
-      if (message.bytes > (grant?.window.bytes ?? 1 << 20)) throw new RangeError('too large');
-      if (queue.length >= most.messages || bytesOf(queue) + message.bytes > most.bytes) throw new QueueFullError();
-      queue.push(message);
+      if (!fits(message) || message.bytes > most.bytes) throw new RangeError('too large');
+      if (queue.length >= most.messages || queued - cleared + message.bytes > most.bytes) throw new QueueFullError();
+      enqueue(message);
     },
 
     ping() {

@@ -1,36 +1,30 @@
 // A socket: sessions, one after the other, over links of whatever transport works. It has the clock and the timers.
 
 import { Code } from './codes.js';
-import { ClosedError, TimeoutError } from './errors.js';
+import { ClosedError } from './errors.js';
 import { json } from './json.js';
+import { createLadder } from './ladder.js';
 import { outgoing } from './message.js';
+import { watch } from './page.js';
+import { createReaders } from './readers.js';
+import { createRequests } from './requests.js';
 import { createSession } from './session.js';
-import { keep, reclaim, storage } from './storage.js';
-import { LATEST, TRANSPORTS } from './transports.js';
-import type { Address, Options, Rung, Socket, State } from './api.js';
+import { keep, nameOf, reclaim, release } from './storage.js';
+import { createTimers } from './timers.js';
+import { TRANSPORTS } from './transports.js';
+import type { Address, Options, Socket, State } from './api.js';
 import type { Frame, Kind } from './frames.js';
-import type { Host, Session } from './session.js';
+import type { Watched } from './ladder.js';
+import type { Outgoing } from './message.js';
+import type { Host, Kept, Session } from './session.js';
 import type { Carried, Carrier } from './transports.js';
 
 const STABLE = 5000; // a link that lived this long is no reason to hold back the next one
-const LASTING = 120_000; // and one that lived this long is no strike against its transport
-const STRIKES = 3;
-const REST = 600_000; // how long a transport is left alone that died so often
 const LATE = 5000; // a timer that is so late slept with its machine
 const SLOWEST = 300_000; // between attempts to climb
-const AGE = 86_400_000; // of what is remembered
 const REOPENS: number[] = [
   Code.UnknownSession, Code.Unproved, Code.Expired, Code.GoingAway, Code.Overflow, Code.Unexpected, Code.Malformed,
 ];
-
-interface Watched extends Rung {
-  state: Rung['state'];
-  reason?: string | undefined;
-  /** How often in a row it broke too early. */
-  strikes: number;
-  /** Not tried by itself before this time. */
-  rest: number;
-}
 
 /** A link, the transport that it is of, and the token that it showed. */
 interface Dialled extends Carried {
@@ -46,7 +40,7 @@ interface Dialled extends Carried {
 export function connect<In = any, Out = any>(address: Address, options: Options = {}): Socket<In, Out> {
   const {
     transports = ['websocket', 'sse', 'long-polling'], format = json, token, credentials, connectTimeout = 5000, climbAfter = 5000,
-    retry: { min = 250, max = 30_000, attempts = Infinity } = {}, closeTimeout = 5000, requestTimeout = 10_000, remember = true, resume,
+    retry: { min = 250, max = 30_000, attempts = Infinity } = {}, closeTimeout = 5000, requestTimeout = 10_000, remember = true,
     tabs = true, signal, WebSocket = globalThis.WebSocket, fetch = globalThis.fetch,
   } = options as Options & { fetch?: any };
   const limits = {
@@ -64,11 +58,9 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     if (!TRANSPORTS[transport]) throw new TypeError(`no such transport: ${transport}`);
     return { transport, browser: !!(transport == 'websocket' ? WebSocket : fetch), state: 'untried', strikes: 0, rest: 0 };
   });
-  const usable = rungs.filter(({ browser }) => browser);
-  if (!usable[0]) throw new TypeError('no transport');
-  let rung = usable[0]; // in use, or tried
-  let round: Watched[] = []; // what is to be tried then
-  let best: Watched | undefined; // what worked last
+  const ladder = createLadder(rungs, remember ? url : undefined);
+  let round = ladder.plan(); // what is to be tried then
+  let rung = round[0]!; // in use, or tried
   let failures = 0;
   let rounds = 0; // in which nothing worked
   let turn = 0; // of asking for address and token: a late answer is for nobody
@@ -77,14 +69,14 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   let local = false; // the link is given up from here, and not to blame
   let climbing: { left: Watched[]; result: Promise<boolean>; resolve(won: boolean): void } | undefined;
   let armed = Infinity; // when the session's timer fires
-  let readers = 0; // who iterate
   let rested = () => {};
   let announced = '';
   let channel: BroadcastChannel | undefined;
-  const wanted: ((frame?: Frame) => void)[] = []; // by who iterates
-  const backlog: Frame[] = []; // what a session that is over left to them
-  const asked = new Map<number, (error?: unknown, reply?: unknown) => void>();
-  const timers = new Map<string | number, ReturnType<typeof setTimeout>>(); // by their work, or the request that waits
+  let listener: ((event: any) => void) | undefined; // `onmessage`
+  const backlog: Frame[] = []; // what a session that is over left to who iterates
+  const timers = createTimers(); // by their work, or the request that waits
+  const { after, stop } = timers;
+  const questions = createRequests(timers);
   const gone = new AbortController(); // ends all listeners
   const seen: Record<string, (event: Event) => void> = {}; // what calls the `on…` properties
 
@@ -101,19 +93,6 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     const state = stateOf();
     const { transport } = rung;
     if (announced != (announced = state + transport)) emit('statechange', { state, transport });
-  };
-
-  const stop = (name: string | number) => {
-    clearTimeout(timers.get(name));
-    return timers.delete(name);
-  };
-
-  const after = (name: string | number, delay: number, work: () => void) => {
-    stop(name);
-    timers.set(name, setTimeout(() => {
-      timers.delete(name);
-      work();
-    }, Math.min(delay, LATEST)));
   };
 
   /** Sends what may be sent, and lets the session know when its deadline comes. */
@@ -134,24 +113,30 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   // --- the session -----------------------------------------------------------------------------------------------------
 
   const granted = (type: string) => {
-    rung = best = linkOf()!.rung;
-    const { transport } = rung;
-    rung.state = 'works';
-    rung.reason = refused = undefined;
+    rung = linkOf()!.rung;
+    ladder.works(rung, url);
+    refused = undefined;
     rounds = 0;
-    if (remember) storage('localStorage', url, [transport, now()]);
+    reclaimed = false;
     settle(true);
     announce();
-    emit(type, { session: session.grant!.session, transport });
+    emit(type, { session: session.grant!.session, transport: rung.transport });
     climbLater(climbAfter);
   };
 
   const host: Host = {
     now,
     patience: () => connectTimeout * Math.min(4, 1 + rounds),
-    opened: () => granted('open'),
+    opened(unfit) {
+      granted('open');
+      for (const message of unfit) {
+        const error = new RangeError('too large');
+        if (message.exchange) questions.settle(message.id!, error);
+        else emit('error', { error, message });
+      }
+    },
     resumed: (moved) => granted(moved ? 'move' : 'reopen'),
-    arrived: ({ exchange, id, error, value }) => exchange == 'reply' && asked.get(id!)?.(error && new Error(error), value),
+    arrived: ({ exchange, id, error, value }) => exchange == 'reply' && questions.settle(id!, error && new Error(error), value),
     taken: (messages) => emit('acknowledged', { messages }),
 
     /** A link is lost, or never came to be. */
@@ -162,16 +147,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       stop('climb');
       if (lasted > STABLE) failures = 0;
       if (!local) {
-        if (lasted) rung.strikes = lasted < LASTING ? rung.strikes + 1 : 0;
-        const struck = rung.strikes >= STRIKES;
-        if (struck) {
-          rung.strikes = 0;
-          rung.rest = now() + REST;
-        }
-        if (!lasted || (struck && rung != usable.at(-1))) {
-          rung.state = 'failed';
-          rung.reason = reason;
-        }
+        ladder.failed(rung, reason, lasted);
         emit('transportfailure', { transport, reason });
         if (lasted && code == Code.Timeout) emit('clienttimeout', { transport });
       }
@@ -192,20 +168,21 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       stop('retry');
       stop('climb');
       for (let frame; (frame = session.take()); ) backlog.push(frame);
-      const again = grant && by != 'client' && REOPENS.includes(code);
-      const moved = again ? unsent.filter(({ exchange }) => exchange != 'reply') : []; // nobody has asked that of the next one
-      for (const [number, settled] of asked) {
-        if (!moved.some(({ id }) => id == number)) settled(new ClosedError(reason || 'the session is over'));
-      }
+      const foreign = code == Code.Fenced || (reclaimed && code == Code.Forbidden); // another page's by now, or another user's
+      const again = grant && by != 'client' && (foreign || REOPENS.includes(code));
+      const moved = again && !foreign ? unsent.filter(({ exchange }) => exchange != 'reply') : []; // nobody has asked that of the next one
+      questions.end(new ClosedError(reason || 'the session is over'), moved);
       if (again) {
-        for (const message of moved) message.state = 'waiting';
-        session = createSession(host, format, limits, { queue: moved });
+        for (const message of unsent) message.state = foreign ? 'unknown' : 'waiting';
+        refused = undefined;
+        begin(moved);
         announce();
-        emit('lost', { session: grant.session, code, reason, unknown });
+        emit('lost', { session: grant.session, code, reason, unknown: foreign ? [...unknown, ...unsent] : unknown });
         if (!session.ended) later(reason);
       } else {
         gone.abort();
-        for (const name of timers.keys()) stop(name);
+        timers.stopAll();
+        release(name);
         armed = Infinity;
         channel = channel?.close() as undefined;
         announce();
@@ -215,9 +192,21 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     },
   };
 
-  const kept = resume && url ? reclaim(url, format) : undefined;
-  let requests = kept?.requests ?? 0;
-  let session: Session = createSession(host, format, limits, kept);
+  const resume = options.resume && url;
+  const name = resume ? nameOf(url) : '';
+  let kept: Kept | undefined; // for the next page, while this one is not shown
+  let found = resume ? reclaim(name, format) : undefined; // what another page has left
+  let reclaimed: boolean;
+  let requests = 0;
+  let session!: Session;
+
+  const begin = (queue: Outgoing[] = []) => {
+    requests = Math.max(requests, found?.requests ?? 0);
+    reclaimed = !!found;
+    session = createSession(host, format, limits, found ?? { queue });
+    found = undefined;
+  };
+  begin();
 
   // --- links -----------------------------------------------------------------------------------------------------------
 
@@ -257,7 +246,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       return new Promise((resolve) => {
         rested = resolve;
         // The server does not wait for ever for the next poll, and a reply comes by none but that.
-        after('rest', session.closing || asked.size ? 300 : STABLE, resolve as () => void);
+        after('rest', session.closing || questions.waiting ? 300 : STABLE, resolve as () => void);
       });
     },
   };
@@ -293,34 +282,29 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     }
   }
 
-  /** What is tried, and in which order: first what worked. */
-  const plan = () => {
-    const rested = usable.filter(({ rest }) => rest <= now());
-    round = (rested[0] ? rested : [...usable]).sort((a, b) => Number(b == best) - Number(a == best));
-  };
-
   /** Begins the next round, in a while. */
   function later(reason: string) {
     if (failures >= attempts) return session.over('network', Code.Timeout, reason);
     const delay = Math.min(max, min * 2 ** failures++) * (0.5 + Math.random() / 2);
-    plan();
+    round = ladder.plan();
     after('retry', delay, attempt);
     emit('reconnect', { reason, delay, attempt: failures });
   }
 
   // --- climbing, §9.1 --------------------------------------------------------------------------------------------------
 
-  const better = (time: number) => usable.slice(0, usable.indexOf(rung)).filter(({ rest }) => rest <= time);
-
   function climbLater(delay: number) {
-    if (!delay || !better(now())[0]) return;
-    after('climb', delay, async () => {
-      if (!(await climb()) && session.since) climbLater(Math.min(delay * 2, SLOWEST));
+    const rested = Math.min(...ladder.better(rung).map(({ rest }) => rest)); // Infinity: there is none
+    if (!delay || rested == Infinity) return;
+    const time = Math.max(now() + delay, rested);
+    after('climb', time - now(), async () => {
+      if (!(await climb(time)) && session.since) climbLater(Math.min(delay * 2, SLOWEST));
     });
   }
 
-  function climb(): Promise<boolean> {
-    const left = better(Infinity);
+  /** Tries what has rested until `time`. */
+  function climb(time = Infinity): Promise<boolean> {
+    const left = ladder.better(rung).filter(({ rest }) => rest <= time);
     if (climbing || !session.since || !left[0]) return climbing?.result ?? Promise.resolve(!!session.since);
     let resolve!: (won: boolean) => void;
     const result = new Promise<boolean>((settled) => (resolve = settled));
@@ -344,7 +328,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       if (!link.http) return session.try(link);
       // What begins with a request cannot be proved before: if it does not work, the way back is a resume, too.
       stop('probe');
-      plan();
+      round = ladder.plan();
       rung = next;
       session.dial(link);
     } catch {
@@ -365,7 +349,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
 
   /** Hands over what came; to who iterates, as fast as they take it. */
   function drain() {
-    for (let frame; (frame = ahead()) && (!readers || wanted[0] || frame.exchange || frame.error); ) {
+    for (let frame; (frame = ahead()) && (frame.exchange || frame.error || !readers.busy(!!listener)); ) {
       const asker = backlog.shift() ? undefined : session;
       asker?.take();
       const { kind, value, exchange, error } = frame;
@@ -373,18 +357,20 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       else if (exchange == 'request') void answer(frame, asker);
       else if (!exchange) {
         emit('message', { data: value, kind });
-        wanted.shift()?.(frame);
+        readers.give(frame);
       }
     }
     if (ahead()) return;
     rested();
-    if (session.ended) for (const resolve of wanted.splice(0)) resolve();
+    if (session.ended) readers.end();
   }
 
   const pass = () => {
     drain();
     flush();
   };
+
+  const readers = createReaders(pass);
 
   /** What onrequest says goes back to who asked, as long as there is the session in which it did. */
   async function answer({ kind, value, id }: Frame, asker?: Session) {
@@ -406,8 +392,6 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
 
   // --- the platform ----------------------------------------------------------------------------------------------------
 
-  const on = (target: any, type: string, listener: (event: any) => void) => target?.addEventListener?.(type, listener, { signal: gone.signal });
-
   /** Tabs of the same address share a channel. */
   function listen() {
     if (!tabs || channel || !globalThis.BroadcastChannel) return;
@@ -416,7 +400,12 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     channel.onmessage = ({ data }) => emit('localmessage', { data });
   }
 
-  /** The machine slept, the network is another one, or the page is looked at again. */
+  const unplug = (reason: string) => {
+    local = true;
+    if (session.link) session.lost(session.link, reason);
+    local = false;
+  };
+
   const awake = () => {
     session.doubt();
     failures = 0;
@@ -424,38 +413,37 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     else flush();
   };
 
-  const unplug = (reason: string) => {
-    local = true;
-    if (session.link) session.lost(session.link, reason);
-    local = false;
+  /** Ends the session as far as that can be done at once. */
+  const leave = () => {
+    session.close(Code.Closed, '');
+    if (session.ended) return;
+    if (!session.since || session.pending || !linkOf()!.leave()) { // a POST may end it whatever carried the attachment [PST-3]
+      const last = TRANSPORTS['long-polling'](carrier, url, bearer);
+      session.dial(last);
+      last.leave();
+    }
+    const { code, reason } = session.closing!;
+    session.over('client', code, reason);
   };
 
-  const { document, navigator } = globalThis as any;
-  on(globalThis, 'online', awake);
-  on(globalThis, 'offline', () => unplug('offline'));
-  on(document, 'visibilitychange', () => document.hidden || awake());
-  on(document, 'resume', awake);
-  on(navigator?.connection, 'change', awake);
-  on(globalThis, 'pageshow', ({ persisted }) => {
-    if (persisted && resume) storage('sessionStorage', url);
-    if (persisted) awake();
-  });
-  on(globalThis, 'pagehide', ({ persisted }) => {
-    if (resume || persisted) {
+  watch({
+    awake,
+    offline: () => unplug('offline'),
+    hide(persisted) {
+      if (session.closing || !(resume || persisted)) return leave();
       unplug('pagehide');
-      const state = resume && session.keep();
-      if (state) keep(url, format, state, requests);
-    } else {
-      session.close(Code.Closed, '');
-      if (session.ended) return;
-      if (!session.since || session.pending || !linkOf()!.leave()) { // a POST may end it whatever carried the attachment [PST-3]
-        const last = TRANSPORTS['long-polling'](carrier, url, bearer);
-        session.dial(last);
-        last.leave();
+      kept = resume ? session.keep() : undefined;
+      if (kept) keep(name, format, kept, requests);
+    },
+    show() {
+      if (kept) {
+        found = reclaim(name, format);
+        if (found?.grant.session == kept.grant.session && found.attachment == kept.attachment) found = undefined;
+        else session.over('network', Code.Fenced, 'another page has the session');
       }
-      session.over('client', Code.Closed, '');
-    }
-  });
+      awake();
+    },
+  }, gone.signal);
 
   // --- what the application sees ---------------------------------------------------------------------------------------
 
@@ -469,26 +457,12 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
 
     send: (data: Out, { as }: { as?: Kind } = {}) => put(data, as),
 
-    request: (data: Out, { as, timeout = requestTimeout, signal: cancel }: { as?: Kind; timeout?: number; signal?: AbortSignal } = {}) =>
-      new Promise((resolve, reject) => {
-        cancel?.throwIfAborted();
-        const id = ++requests;
-        put(data, as, 'request', id);
-        const settled = (error?: unknown, reply?: unknown) => { // [REQ-2]
-          asked.delete(id);
-          stop(id);
-          cancel?.removeEventListener('abort', cancelled);
-          if (error) reject(error);
-          else resolve(reply);
-        };
-        const cancelled = () => {
-          reject(cancel!.reason); // which may be nothing
-          settled();
-        };
-        after(id, timeout, () => settled(new TimeoutError('no reply in time')));
-        cancel?.addEventListener('abort', cancelled);
-        asked.set(id, settled);
-      }),
+    async request(data: Out, { as, timeout = requestTimeout, signal: cancel }: { as?: Kind; timeout?: number; signal?: AbortSignal } = {}) {
+      cancel?.throwIfAborted();
+      const id = ++requests;
+      put(data, as, 'request', id);
+      return questions.wait(id, timeout, cancel);
+    },
 
     close(code: number = Code.Closed, reason = '') {
       if (code != Code.Closed && !(code >= 3000 && code < 4000)) throw new RangeError(`bad code ${code}`);
@@ -498,39 +472,28 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
 
     local: (data: unknown) => channel?.postMessage(data),
 
-    climb,
+    climb: () => climb(),
 
     ping() {
       session.ping();
       flush();
     },
 
-    async *[Symbol.asyncIterator]() {
-      readers += 1;
-      try {
-        for (let frame; (frame = await new Promise<Frame | undefined>((resolve) => {
-          wanted.push(resolve);
-          pass();
-        })); ) yield frame.value;
-      } finally {
-        readers -= 1;
-        pass();
-      }
+    get onmessage() { return listener; },
+    set onmessage(next) {
+      listener = next;
+      queueMicrotask(pass);
     },
+
+    [Symbol.asyncIterator]: readers.iterate,
   })) as any;
 
-  if (remember) {
-    const [transport, at] = [storage('localStorage', url)].flat();
-    if (now() - at < AGE) best = usable.find((one) => one.transport == transport);
-  }
   if (url) listen();
-  plan();
-  rung = round[0]!;
   // Not before whoever called has set the handlers.
   queueMicrotask(() => {
     if (signal?.aborted) socket.close();
     if (!session.ended) void attempt();
   });
-  on(signal, 'abort', () => socket.close());
+  signal?.addEventListener('abort', () => socket.close(), { signal: gone.signal });
   return socket;
 }

@@ -1,6 +1,7 @@
 // The three carriers of nosphere.v1. A link lives for one attachment: it moves units, and asks its session what to send.
 
 import { ENDS } from './codes.js';
+import { LATEST } from './timers.js';
 import type { Format, Frame, Unit } from './frames.js';
 import type { Batch, Link, Session } from './session.js';
 
@@ -32,8 +33,10 @@ export interface Carried extends Link {
 
 export type Open = (carrier: Carrier, url: string, bearer?: string) => Carried;
 
-const LONGEST = 4 << 20; // of one line of an event stream
-export const LATEST = 2 ** 31 - 1; // a timer that is to fire later does so at once
+const LINE = 4096; // of an event stream, beside a message, which may be as long as the window, in base64
+const LEAST = 1 << 16; // bytes of a POST, as long as its path is slow: nothing else gets through meanwhile, as a `pong` [HB-2]
+const MOST = 1 << 20; // [PST-6]
+const QUICK = 1000; // the next POST may have twice what was answered in this time
 
 const webSocket: Open = (carrier, url, bearer) => {
   const { format, session } = carrier;
@@ -49,20 +52,19 @@ const webSocket: Open = (carrier, url, bearer) => {
     link.end();
     carrier.lost(link, reason, 0, code < 4000 ? 0 : code);
   };
+  const send = (last?: boolean) => {
+    if (socket.readyState == 1) for (const unit of session.collect(link, { last })?.units ?? []) socket.send(unit as string);
+  };
   const link: Carried = {
     http: false,
     polls: false,
     write(frame) {
       if (socket.readyState == 1) socket.send(format.encode(frame) as string);
     },
-    flush() {
-      for (let batch; socket.readyState == 1 && (batch = session.collect(link)); ) {
-        for (const unit of batch.units) socket.send(unit as string);
-      }
-    },
+    flush: () => send(),
     leave() {
       const up = socket.readyState == 1; // a browser may have closed it before the page heard that it goes
-      link.flush();
+      send(true);
       link.end();
       return up;
     },
@@ -86,6 +88,7 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
   const gone = new AbortController();
   let posting: AbortController | undefined;
   let delivering = false; // an answer to a poll
+  let room = LEAST;
   let ended = false;
   let own: number | undefined; // its attachment: it may still serve when the next one has begun, §9.1
 
@@ -139,17 +142,19 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
   /** Posts what waits, one request after the other; each is repeated until it is answered [PST-4]. */
   const flush = async () => {
     if (posting || delivering) return;
-    for (let batch, repeats = 0; (batch = session.collect(link)); ) {
+    for (let batch, repeats = 0; (batch = session.collect(link, { messages: 512, bytes: room })); ) {
       const { signal } = (posting = new AbortController());
-      const timer = setTimeout(() => posting!.abort(), Math.min(session.grant!.timeout, LATEST));
+      const began = Date.now();
+      const timer = setTimeout(() => posting!.abort(), Math.min(session.grant!.timeout * (1 + batch.bytes / LEAST), LATEST));
       const response = await post(batch, { signal }).catch(() => undefined);
       clearTimeout(timer);
       if (!response || response.status == 502 || response.status == 504) { // of a proxy: no one knows what became of it
         session.failed(batch);
         if (ended && repeats > 6) break;
-        await new Promise((resolve) => setTimeout(resolve, Math.min(5000, 50 * 2 ** repeats++)));
+        await sleep(Math.min(5000, 50 * 2 ** repeats++));
       } else if (response.ok) {
         repeats = 0;
+        room = Math.min(Math.max(LEAST, Date.now() - began < QUICK ? 2 * batch.bytes : 0), MOST);
         session.posted(batch, countOf(response));
         carrier.changed();
       } else await refuse(response);
@@ -160,7 +165,7 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
   const stream = async (response: Response) => {
     if (!/^text\/event-stream/.test(response.headers.get('Content-Type')!)) return lose('not an event stream');
     const text = new TextDecoder();
-    const parse = events();
+    const parse = events(LINE + 2 * session.window.bytes);
     for (let part, reader = response.body!.getReader(); !ended && !(part = await reader.read()).done; ) {
       session.heard(link);
       for (const { id, data } of parse(text.decode(part.value, { stream: true }))) {
@@ -171,9 +176,10 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
   };
 
   const run = async (frame: Frame) => {
-    for (let answer = get(frame), repeated = false; !ended; ) {
+    for (let answer = get(frame), began = Date.now(), repeated = false; !ended; ) {
+      let units: Unit[] | undefined;
       try {
-        const units = await format.read(await answer);
+        units = await format.read(await answer);
         session.heard(link);
         delivering = true;
         for (const unit of units) if (!ended) carrier.unit(link, unit);
@@ -183,12 +189,14 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
         if (repeated || session.pending) throw error;
         repeated = true;
       }
-      const rest = carrier.rest();
+      const vain = !units?.length && !repeated && Date.now() - began < QUICK; // something on the way answers by itself
+      const rest = vain ? sleep(QUICK) : carrier.rest();
       if (rest) {
         delivering = false;
         void flush();
         await rest;
       }
+      began = Date.now();
       if (!ended) answer = get(); // before the flush: its head says what was taken, so that no POST has to
       delivering = false;
       void flush();
@@ -205,7 +213,7 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
     leave() {
       session.rewind();
       // Browsers refuse more of a request that outlives its page.
-      const batch = session.collect(link, { units: 512, bytes: 60_000 });
+      const batch = session.collect(link, { messages: 512, bytes: 60_000, last: true });
       if (batch) post(batch, { keepalive: true }).catch(() => {});
       link.end();
       return true;
@@ -220,14 +228,16 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
   return link;
 };
 
+const sleep = (time: number) => new Promise((resolve) => setTimeout(resolve, time));
+
 /** Cuts an event stream into events, whatever the chunks. */
-export function events() {
+export function events(longest: number) {
   let rest = '';
   let event: any = {};
   return function* parse(text: string): Generator<any> {
     const lines = (rest + text).split(/\r\n|\n|\r(?!$)/);
     rest = lines.pop()!;
-    if (rest.length > LONGEST) throw new RangeError('line too long');
+    if (rest.length > longest) throw new RangeError('line too long');
     for (const line of lines) {
       const [, name, value] = /^([^:]*):? ?(.*)$/s.exec(line) as any;
       if (line) event[name] = (name == 'data' && name in event ? `${event.data}\n` : '') + value;

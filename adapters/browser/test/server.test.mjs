@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { connect } from '../dist/index.js';
 import { messagepack } from '../dist/messagepack.js';
-import { once, startEcho } from './support.mjs';
+import { once, slowUplink, startEcho } from './support.mjs';
 
 const WebSocket = globalThis.WebSocket; // Node has none before version 22
 const TRANSPORTS = [...(WebSocket ? ['websocket'] : []), 'sse', 'long-polling'];
@@ -59,7 +59,7 @@ for (const transport of TRANSPORTS) {
       const got = [];
       socket.onmessage = ({ kind, data }) => got.push([kind, data]);
       const bytes = Uint8Array.from({ length: 256 }, (_, index) => index);
-      const said = [['text', 'line\nbreak "quotes" 😀'], ['text', ''], ['json', { a: [1, null, -2.5, '\n'] }], ['json', null], ['binary', bytes]];
+      const said = [['text', 'line\nbreak "quotes" 😀'], ['text', ''], ['json', { a: [1, null, -2.5, '\n'] }], ['json', null], ['binary', bytes], ['json', JSON.parse('{"__proto__":[true,-3,1.5]}')]];
       for (const [kind, data] of said) socket.send(data, { as: kind });
       assert.equal(await socket.request('what?'), 'what?');
       assert.deepEqual(await socket.request({ b: 1 }), { b: 1 });
@@ -69,6 +69,25 @@ for (const transport of TRANSPORTS) {
       assert.deepEqual({ by, code, unknown, unsent }, { by: 'client', code: 3001, unknown: [], unsent: [] });
     });
   }
+}
+
+for (const transport of ['sse', 'long-polling']) {
+  test(`${transport}: through an uplink that needs far longer than the server's patience, everything gets there, once, without a loss of the link`, async (t) => {
+    const echo = await startEcho(t, { ECHO_HEARTBEAT: '500', ECHO_TIMEOUT: '1000' });
+    const way = await slowUplink(t, echo, 200_000);
+    const socket = connect(way.url, { transports: [transport] });
+    await once(socket, 'open');
+    let failures = 0;
+    socket.ontransportfailure = () => { failures += 1; };
+    let got = 0;
+    const all = new Promise((resolve) => { socket.onmessage = () => (got += 1) === 40 && resolve(); });
+    for (let index = 0; index < 40; index += 1) socket.send('x'.repeat(20_000));
+    await Promise.race([all, new Promise((resolve) => AbortSignal.timeout(30_000).addEventListener('abort', resolve))]);
+    assert.deepEqual([got, failures], [40, 0]);
+    assert.ok(way.bytes < 900_000, `${way.bytes} bytes for 800,000`);
+    socket.close();
+    await once(socket, 'close');
+  });
 }
 
 test('as they are built apart, a malformed unit of MessagePack ends the link with its code all the same [FRM-2]', async () => {

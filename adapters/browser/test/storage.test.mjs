@@ -2,12 +2,15 @@
 
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
-import { FakeSocket, GRANT, clock, open, platform, storage, tick, turn } from './support.mjs';
+import { FakeSocket, GRANT, anotherPage, clock, open, page, platform, storage, tick, turn } from './support.mjs';
 
 const KEY = 'nosphere http://chat.test/the-chat';
 const DAY = 86_400_000;
 
-beforeEach(clock);
+beforeEach(async () => {
+  clock();
+  await anotherPage();
+});
 
 test('what worked is remembered for its address, and the next socket begins there', async (t) => {
   const store = storage(t, 'localStorage');
@@ -46,13 +49,6 @@ test('storage that throws costs nothing but the memory', async (t) => {
   assert.equal(socket.state, 'open');
 });
 
-/** A page that can be left. */
-function page(t) {
-  const target = new EventTarget();
-  platform(t, 'addEventListener', target.addEventListener.bind(target));
-  return (type, persisted = false) => target.dispatchEvent(Object.assign(new Event(type), { persisted }));
-}
-
 test('a page that is reloaded goes on with its session: counts, what was not acknowledged in its kind, and the next attachment', async (t) => {
   const store = storage(t, 'sessionStorage');
   const leave = page(t);
@@ -69,6 +65,7 @@ test('a page that is reloaded goes on with its session: counts, what was not ack
   assert.ok(FakeSocket.last.closed, 'the link goes with the page');
   assert.ok(!FakeSocket.last.sent.some((frame) => 'close' in frame), 'but not the session');
 
+  await anotherPage();
   const second = await open({ resume: true });
   assert.equal(store[KEY], undefined, 'a copy of this tab cannot take it, too');
   assert.deepEqual([second.socket.state, second.socket.session, second.socket.waiting], ['suspended', GRANT.session, 4]);
@@ -88,6 +85,7 @@ test('a session that was kept too long is reported lost, with what may have arri
   FakeSocket.last.grants();
   first.socket.send('perhaps');
   leave('pagehide');
+  await anotherPage();
   const second = await open({ resume: true });
   FakeSocket.last.opens();
   FakeSocket.last.brings({ reset: 'unknown session' });
@@ -187,4 +185,162 @@ test('offline is noticed at once, and online is not waited for', async (t) => {
   await turn();
   assert.ok(FakeSocket.all.length > before);
   assert.equal(saw('lost').length, 0);
+});
+
+const OTHER = { session: '34f98d6b-c271-4169-8f9c-217343b62aa7', token: '10112233445566778899aabbccddeeff' };
+const texts = (link) => link.sent.filter((frame) => 'text' in frame).map(({ text }) => text);
+
+test('a page that comes back goes on with its session, if no other page has had it meanwhile', async (t) => {
+  const store = storage(t, 'sessionStorage');
+  const happens = page(t);
+  const { socket, saw } = await open({ resume: true });
+  FakeSocket.last.grants();
+  socket.send('m1');
+  happens('pagehide', true);
+  assert.ok(store[KEY]);
+  happens('pageshow', true);
+  assert.equal(store[KEY], undefined, 'a copy of this tab cannot take it, too');
+  await tick(0);
+  FakeSocket.last.resumes();
+  assert.deepEqual([texts(FakeSocket.last), saw('lost'), socket.state], [['m1'], [], 'open']);
+});
+
+test('a session that another page of the tab took is not the first one\'s when that comes back: nothing of it is sent again', async (t) => {
+  const store = storage(t, 'sessionStorage');
+  const firstHappens = page(t);
+  const first = await open({ resume: true });
+  FakeSocket.last.grants();
+  const reply = first.socket.request('asked').catch(({ name }) => name);
+  FakeSocket.last.fails();
+  const message = first.socket.send('m1');
+  firstHappens('pagehide', true);
+
+  await anotherPage();
+  const secondHappens = page(t);
+  const second = await open({ resume: true, retry: { min: 1e6, max: 1e6 } }); // as good as frozen
+  FakeSocket.last.resumes();
+  FakeSocket.last.brings({ text: 'for the second page' });
+  FakeSocket.last.fails();
+  second.socket.send('m2');
+  secondHappens('pagehide', true);
+
+  firstHappens('pageshow', true);
+  assert.deepEqual(first.saw('lost').map(({ session, code, unknown }) => [session, code, unknown.map(({ data }) => data)]),
+    [[GRANT.session, 4409, ['asked', 'm1']]]);
+  assert.equal(message.state, 'unknown', 'the other page may have sent it');
+  assert.equal(await reply, 'ClosedError');
+  await tick(250);
+  FakeSocket.last.opens();
+  assert.deepEqual(FakeSocket.last.sent, [{ resume: { session: GRANT.session, token: GRANT.token, attachment: 3, received: 1 } }], 'what the second left');
+  FakeSocket.last.brings({ resumed: { received: 2 } });
+  assert.deepEqual([texts(FakeSocket.last), first.socket.state, store[KEY]], [['m2'], 'open', undefined]);
+  assert.ok(first.socket.request('a').catch(() => {}) && FakeSocket.last.sent.at(-1).request > 1);
+
+  // And so for the second one.
+  firstHappens('pagehide', true);
+  secondHappens('pageshow', true);
+  assert.deepEqual([second.saw('lost').length, second.socket.session], [1, GRANT.session]);
+});
+
+test('a page that comes back when another one has used up its session begins a new one, and sends nothing twice', async (t) => {
+  storage(t, 'sessionStorage');
+  const happens = page(t);
+  const { socket, saw } = await open({ resume: true });
+  FakeSocket.last.grants();
+  FakeSocket.last.fails();
+  socket.send('m1');
+  happens('pagehide', true);
+  await anotherPage();
+  await open({ resume: true });
+  FakeSocket.last.resumes();
+  happens('pageshow', true);
+  assert.deepEqual([saw('lost').length, saw('close').length, socket.waiting], [1, 0, 0]);
+  await tick(250);
+  FakeSocket.last.grants(OTHER);
+  assert.deepEqual([texts(FakeSocket.last), socket.session], [[], OTHER.session]);
+});
+
+test('two sockets of one address keep a session each, for the same two of the next page', async (t) => {
+  const store = storage(t, 'sessionStorage');
+  const happens = page(t);
+  const closed = await open({ resume: true });
+  closed.socket.close();
+  for (const [text, grant] of [['of a', {}], ['of b', OTHER]]) {
+    const { socket } = await open({ resume: true });
+    FakeSocket.last.grants(grant);
+    FakeSocket.last.fails();
+    socket.send(text);
+  }
+  happens('pagehide');
+  await anotherPage();
+  for (const [text, { session }] of [['of a', GRANT], ['of b', OTHER]]) {
+    const { socket } = await open({ resume: true });
+    FakeSocket.last.resumes();
+    assert.deepEqual([socket.session, texts(FakeSocket.last)], [session, [text]]);
+  }
+  assert.deepEqual(Object.keys(store), []);
+});
+
+test('a page that goes while its socket closes says what waits and ends the session, with `resume`, too', async (t) => {
+  const store = storage(t, 'sessionStorage');
+  const happens = page(t);
+  for (const persisted of [false, true]) {
+    const { socket, http, saw } = await open({ resume: true, transports: ['websocket', 'long-polling'] });
+    FakeSocket.last.grants();
+    FakeSocket.last.fails();
+    socket.send('last words');
+    socket.close(3001, 'done');
+    happens('pagehide', persisted);
+    assert.equal(http.requests.at(-1).body, '{"text":"last words"}\n{"close":{"code":3001,"reason":"done","received":0}}');
+    assert.deepEqual([saw('close').map(({ by, code, reason }) => [by, code, reason]), store[KEY]], [[['client', 3001, 'done']], undefined]);
+  }
+});
+
+test('a session that was kept and is refused is lost, with all that waited: who is there now may be another', async (t) => {
+  for (const token of [undefined, () => 'me']) {
+    for (const transport of ['websocket', 'long-polling']) {
+      storage(t, 'sessionStorage');
+      const happens = page(t);
+      await anotherPage();
+      const first = await open({ resume: true, token });
+      FakeSocket.last.grants();
+      FakeSocket.last.fails();
+      first.socket.send('of whoever was here before');
+      happens('pagehide');
+      await anotherPage();
+      clock();
+      const { socket, http, saw } = await open({ resume: true, token, transports: [transport] });
+      const refuse = async () => {
+        if (transport === 'websocket') {
+          FakeSocket.last.opens();
+          FakeSocket.last.fails(4403);
+        } else http.requests.at(-1).answer(403, { 'Nosphere-Error': 'forbidden' }, 'not yours');
+        await turn();
+        await tick(250);
+      };
+      await refuse();
+      assert.deepEqual(saw('lost').map(({ code, unknown }) => [code, unknown.map(({ data }) => data)]), [[4403, ['of whoever was here before']]]);
+      assert.deepEqual([saw('close'), socket.waiting, socket.session], [[], 0, null]);
+      await tick(500);
+      if (transport === 'websocket') {
+        FakeSocket.last.grants(OTHER);
+        assert.equal(socket.session, OTHER.session);
+      } else assert.equal(http.requests.at(-1).headers['Nosphere-Session'], undefined);
+      if (transport === 'long-polling') { // a refusal of a new one is final as ever
+        http.requests.at(-1).answer(403, { 'Nosphere-Error': 'forbidden' }, 'not you');
+        await turn();
+        await tick(1000);
+        assert.deepEqual(saw('close').map(({ code }) => code), [4403]);
+      }
+    }
+  }
+});
+
+test('an address that is a function has no session kept, which nobody could find: it ends with the page', async (t) => {
+  const store = storage(t, 'sessionStorage');
+  const happens = page(t);
+  const { socket } = await open({ resume: true }, () => 'http://chat.test/the-chat');
+  FakeSocket.last.grants();
+  happens('pagehide');
+  assert.deepEqual([socket.state, Object.keys(store), Object.keys(FakeSocket.last.sent.at(-1))], ['closed', [], ['close']]);
 });

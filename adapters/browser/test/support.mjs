@@ -1,10 +1,11 @@
 // Transports that are made up, a clock that tests turn, storage, and the real server.
 
 import { spawn } from 'node:child_process';
+import { connect as connectTo, createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { mock } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { internals } from './internals.mjs';
+import { internals, load } from './internals.mjs';
 
 export const GRANT = {
   session: '24f98d6b-c271-4169-8f9c-217343b62aa7', token: '00112233445566778899aabbccddeeff', heartbeat: 25_000, timeout: 20_000,
@@ -58,11 +59,15 @@ export class FakeSocket {
 export function fakeFetch() {
   const requests = [];
   const fetch = (url, { method, headers, signal, body }) => new Promise((resolve, reject) => {
-    signal?.addEventListener('abort', () => reject(new DOMException('aborted', 'AbortError')));
-    requests.push({
-      url, method, headers, body,
+    const request = {
+      url, method, headers, body, aborted: false,
       answer: (status, head, text = null) => resolve(new Response(text, { status, headers: head })), fail: () => reject(new TypeError('network')),
+    };
+    signal?.addEventListener('abort', () => {
+      request.aborted = true;
+      reject(new DOMException('aborted', 'AbortError'));
     });
+    requests.push(request);
   });
   return { fetch, requests };
 }
@@ -82,10 +87,15 @@ export function clock() {
   FakeSocket.all = [];
 }
 
+let { connect } = internals;
+
+/** What is opened from here on is in another page. */
+export const anotherPage = async () => { ({ connect } = await load()); };
+
 /** A socket over transports that are made up, and what it said. */
 export async function open(options = {}, address = 'http://chat.test/the-chat') {
   const http = fakeFetch();
-  const socket = internals.connect(address, { WebSocket: FakeSocket, fetch: http.fetch, remember: false, tabs: false, ...options });
+  const socket = connect(address, { WebSocket: FakeSocket, fetch: http.fetch, remember: false, tabs: false, ...options });
   const events = [];
   for (const type of ['open', 'message', 'error', 'reconnect', 'reopen', 'move', 'transportfailure', 'lost', 'close', 'acknowledged', 'clienttimeout']) {
     socket.addEventListener(type, (event) => events.push(event));
@@ -111,11 +121,18 @@ export function platform(t, name, value) {
   t.after(() => (before ? Object.defineProperty(globalThis, name, before) : delete globalThis[name]));
 }
 
+/** Lets things happen to what is opened from here on: the page is left, or shown again. */
+export function page(t) {
+  const target = new EventTarget();
+  platform(t, 'addEventListener', target.addEventListener.bind(target));
+  return (type, persisted = false) => target.dispatchEvent(Object.assign(new Event(type), { persisted }));
+}
+
 const ECHO = process.env.NOSPHERE_ECHO ?? fileURLToPath(new URL('../../../target/debug/examples/echo', import.meta.url));
 
 /** The echo example on a port of its own. */
-export async function startEcho(t) {
-  const child = spawn(ECHO, ['--addr', '127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'inherit'] });
+export async function startEcho(t, env = {}) {
+  const child = spawn(ECHO, ['--addr', '127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env } });
   const line = await new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', (code) => reject(new Error(`${ECHO} ended with ${code}`)));
@@ -123,6 +140,33 @@ export async function startEcho(t) {
   });
   t.after(() => child.kill('SIGKILL'));
   return `${JSON.parse(line).url}/echo`;
+}
+
+/** A way to the server on which each connection takes so many bytes a second, and as many as there are back; `bytes` counts the former. */
+export async function slowUplink(t, url, rate) {
+  const { hostname, port, pathname } = new URL(url);
+  const all = new Set();
+  const way = { bytes: 0 };
+  const proxy = createServer((client) => {
+    const server = connectTo(port, hostname);
+    for (const [one, other] of [[client, server], [server, client]]) {
+      all.add(one);
+      one.on('error', () => {}).on('close', () => other.destroy());
+    }
+    server.pipe(client);
+    client.on('data', (chunk) => {
+      server.write(chunk);
+      way.bytes += chunk.length;
+      client.pause();
+      setTimeout(() => client.resume(), 1000 * chunk.length / rate);
+    });
+  });
+  await new Promise((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    proxy.close();
+    for (const one of all) one.destroy();
+  });
+  return Object.assign(way, { url: `http://127.0.0.1:${proxy.address().port}${pathname}` });
 }
 
 export const once = (socket, type) => new Promise((resolve) => socket.addEventListener(type, resolve, { once: true }));

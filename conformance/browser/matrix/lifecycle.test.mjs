@@ -107,6 +107,43 @@ for (const name of Object.keys(BROWSERS)) {
       assert.equal(report.counts.reopen, 1);
     });
 
+    if (cached) {
+      test(`${name}: two pages of one tab that kept their session never have it both: who comes back from the cache gives up what the other took`, async (t) => {
+        const options = { resume: true, transports: ['websocket'] };
+        const { proxy, visit } = await scene(t, options);
+        const open = () => visit.do('there is a link', () => window.trial.when(() => window.trial.socket.state === 'open'));
+        const echoed = (last) => visit.do('all have come back', (until) => window.trial.send(until).then(() => window.trial.settled()), last);
+        await echoed(100);
+        const { session } = await visit.report();
+        await visit.page.setOfflineMode(true);
+        await visit.do('what is sent now waits', () => window.trial.when(() => window.trial.socket.state === 'suspended').then(() => window.trial.send(110)));
+        await visit.page.setOfflineMode(false);
+        await visit.page.goto(`${proxy.url}/index.html`); // another page, which takes the session, and what waits in it
+        await visit.page.waitForFunction(() => document.title === 'ready', { polling: 20 });
+        await visit.begin(options);
+        await open();
+        await echoed(200);
+        const second = await visit.report();
+        assert.equal(second.session, session);
+        assertComplete(second, 200);
+        for (const [page, last] of [['first', 300], ['second', 400], ['first', 500]]) {
+          await (page === 'first' ? visit.page.goBack() : visit.page.goForward());
+          assert.equal(await visit.page.evaluate(() => window.shown.at(-1)), true, 'out of the cache');
+          // Whether it goes on with what the other one left is up to the browser: that may say that it goes only after this one is shown.
+          if (last === 300) await visit.do('it lost the session', () => window.trial.when(() => window.trial.counts.lost === 1));
+          await open();
+          await visit.page.evaluate(() => window.trial.goOn(JSON.parse(sessionStorage.getItem('trial')))); // the account of the other one
+          await echoed(last);
+          const report = await visit.report();
+          const story = JSON.stringify(report);
+          const { sent, received, doubled, lost, wrong, counts } = report;
+          assert.deepEqual({ sent, received, doubled, lost, wrong, errors: counts.error }, { sent: last, received: last, doubled: 0, lost: 0, wrong: [], errors: 0 }, story);
+          assert.doesNotMatch(story, /protocol fault|fenced/);
+          if (last === 300) assert.equal(report.log.find(({ type }) => type === 'lost').unknown, 10, story);
+        }
+      });
+    }
+
     for (const transport of TRANSPORTS) {
       test(`${name}: offline, messages over ${transport} wait; online, they arrive`, async (t) => {
         const { visit } = await scene(t, { transports: [transport] });

@@ -49,7 +49,10 @@ function join() {
     if (['joined the room', 'has left the room'].includes(message)) return notice(`${author} ${message}`, time);
     say({ author, message, time });
   };
-  socket.onerror = ({ error }) => notice(`A message could not be read: ${error.message}`);
+  socket.onerror = ({ error, message }) => {
+    if (message) mark(message, 'unknown', 'not sent');
+    notice(`A message could not be ${message ? 'sent' : 'read'}: ${error.message}`);
+  };
   socket.onopen = ({ transport }) => {
     notice(`Connected using ${titleOf(transport)}`);
     askLater(); // for what was sent before
@@ -205,10 +208,15 @@ function mark(message, state, label) {
   const again = element('button', 'again', 'Send again');
   again.type = 'button';
   again.addEventListener('click', () => {
-    again.remove();
-    line.querySelector('.delivery').remove();
-    deliveries.set(socket.send(message.data), line);
-    askLater();
+    try {
+      const sent = socket.send(message.data);
+      deliveries.set(sent, line);
+      again.remove();
+      mark(sent, 'queued', 'waiting');
+      askLater();
+    } catch (error) {
+      notice(`Not sent: ${error.message}`);
+    }
   });
   line.querySelector('.bubble').append(again);
 }
