@@ -26,6 +26,11 @@ export const ENDS: Record<string, Code> = {
   unexpected: Code.Unexpected,
 };
 
+/** What the server ends a session with that is followed by a new one. */
+export const REOPENS: number[] = [
+  Code.UnknownSession, Code.Unproved, Code.Expired, Code.GoingAway, Code.Overflow, Code.Unexpected, Code.Malformed,
+];
+
 /** The peer broke the protocol: its link ends with `code`, the session stays [FRM-2]. */
 export function fault(code: Code): never {
   throw { code };

@@ -1,6 +1,6 @@
 // A socket: sessions, one after the other, over links of whatever transport works. It has the clock and the timers.
 
-import { Code } from './codes.js';
+import { Code, REOPENS } from './codes.js';
 import { ClosedError } from './errors.js';
 import { json } from './json.js';
 import { createLadder } from './ladder.js';
@@ -22,9 +22,6 @@ import type { Carried, Carrier } from './transports.js';
 const STABLE = 5000; // a link that lived this long is no reason to hold back the next one
 const LATE = 5000; // a timer that is so late slept with its machine
 const SLOWEST = 300_000; // between attempts to climb
-const REOPENS: number[] = [
-  Code.UnknownSession, Code.Unproved, Code.Expired, Code.GoingAway, Code.Overflow, Code.Unexpected, Code.Malformed,
-];
 
 /** A link, the transport that it is of, and the token that it showed. */
 interface Dialled extends Carried {
@@ -407,6 +404,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   };
 
   const awake = () => {
+    if (kept) return; // the page is shown in a moment, and sees whose the session is now
     session.doubt();
     failures = 0;
     if (stop('retry')) void attempt();
@@ -436,9 +434,11 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       if (kept) keep(name, format, kept, requests);
     },
     show() {
-      if (kept) {
+      const mine = kept;
+      kept = undefined;
+      if (mine) {
         found = reclaim(name, format);
-        if (found?.grant.session == kept.grant.session && found.attachment == kept.attachment) found = undefined;
+        if (found?.grant.session == mine.grant.session && found.attachment == mine.attachment) found = undefined;
         else session.over('network', Code.Fenced, 'another page has the session');
       }
       awake();

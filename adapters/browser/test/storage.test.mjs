@@ -260,6 +260,28 @@ test('a page that comes back when another one has used up its session begins a n
   assert.deepEqual([texts(FakeSocket.last), socket.session], [[], OTHER.session]);
 });
 
+test('a page that wakes up before it is shown asks for no session that may be another page\'s', async (t) => {
+  storage(t, 'sessionStorage');
+  const happens = page(t);
+  const document = new EventTarget();
+  platform(t, 'document', document);
+  const { socket, saw } = await open({ resume: true, transports: ['websocket'] });
+  FakeSocket.last.grants();
+  happens('pagehide', true);
+  await anotherPage();
+  await open({ resume: true, transports: ['websocket'], retry: { min: 1e6, max: 1e6 } });
+  FakeSocket.last.resumes();
+  const before = FakeSocket.all.length;
+  document.dispatchEvent(new Event('resume'));
+  await turn();
+  assert.equal(FakeSocket.all.length, before);
+  happens('pageshow', true);
+  await turn();
+  assert.equal(FakeSocket.all.length, before + 1);
+  FakeSocket.last.grants(OTHER);
+  assert.deepEqual([saw('lost').length, socket.state], [1, 'open']);
+});
+
 test('two sockets of one address keep a session each, for the same two of the next page', async (t) => {
   const store = storage(t, 'sessionStorage');
   const happens = page(t);
