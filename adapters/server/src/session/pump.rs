@@ -1,10 +1,11 @@
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use nosphere_core::{Event, Lent, Reason, State};
 use nosphere_websocket::{CloseState, Item, Outgoing, ReadOutcome, Writer};
+use parking_lot::MutexGuard;
 
 use super::live::{Activity, Live, close_frame, outgoing};
 use super::read::{End, give_back, handle_items, item_buffer, take_lent, writer};
@@ -313,7 +314,7 @@ impl Pump {
             }
             return Poll::Ready(event);
         }
-        Poll::Ready(self.take_items(cell, outcome, early, awaited))
+        Poll::Ready(self.take_items(cell, &outcome, early, awaited))
     }
 
     /// Handles what a read brought, but a message that was lent.
@@ -321,7 +322,7 @@ impl Pump {
     fn take_items(
         &mut self,
         cell: &Arc<Cell>,
-        outcome: io::Result<ReadOutcome>,
+        outcome: &io::Result<ReadOutcome>,
         early: bool,
         awaited: bool,
     ) -> Option<Event> {
@@ -329,7 +330,7 @@ impl Pump {
         self.end = match outcome {
             Ok(ReadOutcome::Items) => None,
             Ok(ReadOutcome::End) | Err(_) => Some(End::Lost),
-            Ok(ReadOutcome::Error(error)) => Some(End::Fault(error)),
+            Ok(ReadOutcome::Error(error)) => Some(End::Fault(*error)),
         };
         let mut live = cell.lock();
         if !early && self.items.is_empty() && self.end.is_none() {
