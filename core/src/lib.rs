@@ -144,6 +144,7 @@ pub mod json;
 pub mod lifecycle;
 mod message;
 mod rules;
+mod seldom;
 mod session;
 mod tag;
 mod time;

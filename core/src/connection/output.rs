@@ -113,7 +113,7 @@ impl Connection {
             FirstWords::Awaited if self.state != State::Closed => return None,
             FirstWords::Attach
             | FirstWords::Awaited
-            | FirstWords::Lost(_)
+            | FirstWords::Lost
             | FirstWords::None
             | FirstWords::Opened
             | FirstWords::Resumed => {}
@@ -228,9 +228,13 @@ impl Connection {
 
     /// What a server says first on a link.
     fn greet(&mut self, format: &dyn WireFormat) -> Option<Action> {
-        let greeting = std::mem::replace(&mut self.link.as_mut()?.greeting, FirstWords::None);
-        match greeting {
-            FirstWords::Lost(messages) => Some(Action::Lost { messages }),
+        let link = self.link.as_mut()?;
+        match std::mem::replace(&mut link.greeting, FirstWords::None) {
+            FirstWords::Lost => {
+                let messages = link.counts.get_mut().map_or(0, |counts| std::mem::take(&mut counts.lost));
+                link.counts.settle();
+                Some(Action::Lost { messages })
+            }
             FirstWords::Opened => {
                 let (session, token) = self.session.key?;
                 let opened = Opened {

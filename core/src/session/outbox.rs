@@ -1,6 +1,7 @@
 use std::collections::VecDeque;
 
 use crate::rules::{Delivery, Rules};
+use crate::seldom::Seldom;
 use crate::{Config, EncodeError, Encoded, Message, Overflow, Text, Undeliverable, Window, WireFormat};
 
 /// The outgoing stream of a session: send queue and retention in one.
@@ -18,6 +19,13 @@ pub(crate) struct Outbox {
     in_flight: usize,
     /// Bytes of the payloads of all entries.
     queued: usize,
+    special: Seldom<Special>,
+    peer: Window,
+}
+
+/// What few sessions ever have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Special {
     /// How many of the entries are volatile, and how many have a key.
     volatile: usize,
     keyed: usize,
@@ -25,7 +33,6 @@ pub(crate) struct Outbox {
     dropped: u64,
     /// Messages that no link can carry, found when the application had no use for errors any more.
     set_aside: Vec<Message>,
-    peer: Window,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -71,10 +78,7 @@ impl Outbox {
             numbered: 0,
             in_flight: 0,
             queued: 0,
-            volatile: 0,
-            keyed: 0,
-            dropped: 0,
-            set_aside: Vec::new(),
+            special: Seldom::new(),
             peer,
         }
     }
@@ -92,7 +96,16 @@ impl Outbox {
     pub(crate) fn append(&mut self, message: Message) {
         debug_assert!(!message.is_marked());
         self.queued += message.payload().len();
-        self.entries.push_back(Entry { message, unit: 0, key: NO_KEY });
+        self.put(Entry { message, unit: 0, key: NO_KEY });
+    }
+
+    #[inline]
+    fn put(&mut self, entry: Entry) {
+        if self.entries.capacity() == 0 {
+            // Most sessions never have two at once, and what is allocated here stays for as long as nothing happens.
+            self.entries.reserve_exact(1);
+        }
+        self.entries.push_back(entry);
     }
 
     /// Queues a message. `linked`: there is a link that it may go out on.
@@ -116,7 +129,7 @@ impl Outbox {
                 return Pushed::Dropped;
             } else if config.overflow == Overflow::DropOldest && self.could_fit(message.payload().len(), config) {
                 self.remove(self.numbered);
-                self.dropped += u64::from(place != Some(self.numbered));
+                self.special.make().dropped += u64::from(place != Some(self.numbered));
                 self.numbered
             } else {
                 return match config.overflow {
@@ -166,12 +179,12 @@ impl Outbox {
     fn find(&self, key: &Text, digest: u32) -> Option<usize> {
         let is = |entry: &Entry| entry.key == digest && entry.message.key() == Some(key);
         let at = || self.waiting().rposition(is);
-        if self.keyed == 0 { None } else { Some(self.numbered + at()?) }
+        if self.special.get()?.keyed == 0 { None } else { Some(self.numbered + at()?) }
     }
 
     fn oldest_volatile(&self) -> Option<usize> {
         let at = || self.waiting().position(|entry| entry.message.is_volatile());
-        if self.volatile == 0 { None } else { Some(self.numbered + at()?) }
+        if self.special.get()?.volatile == 0 { None } else { Some(self.numbered + at()?) }
     }
 
     /// What has no number that the attachment could not change any more.
@@ -342,7 +355,7 @@ impl Outbox {
     /// The same, and keeps it for [`take_all`](Self::take_all).
     pub(crate) fn set_next_aside(&mut self) {
         let message = self.remove_next();
-        self.set_aside.push(message);
+        self.special.make().set_aside.push(message);
     }
 
     /// The peer has taken as many, which is not more than [`highest_number`](Self::highest_number) (DLV-4).
@@ -408,7 +421,7 @@ impl Outbox {
     }
 
     pub(crate) fn dropped(&self) -> u64 {
-        self.dropped
+        self.special.get().map_or(0, |special| special.dropped)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -418,10 +431,12 @@ impl Outbox {
     /// Takes everything that is not acknowledged: what may have been received, and what was never sent.
     pub(crate) fn take_all(&mut self) -> (Vec<Message>, Vec<Message>) {
         let mut unknown: Vec<_> = std::mem::take(&mut self.entries).into_iter().map(|entry| entry.message).collect();
-        let mut unsent = std::mem::take(&mut self.set_aside);
+        let Special { dropped, set_aside: mut unsent, .. } = self.special.take();
         unsent.extend(unknown.split_off(self.numbered));
-        (self.transmitted, self.numbered, self.in_flight) = (0, 0, 0);
-        (self.queued, self.volatile, self.keyed) = (0, 0, 0);
+        (self.transmitted, self.numbered, self.in_flight, self.queued) = (0, 0, 0, 0);
+        if dropped > 0 {
+            self.special.make().dropped = dropped;
+        }
         (unknown, unsent)
     }
 
@@ -430,6 +445,7 @@ impl Outbox {
         if self.entries.is_empty() {
             self.entries = VecDeque::new();
         }
+        self.special.settle();
     }
 
     fn remove(&mut self, index: usize) -> Message {
@@ -444,19 +460,21 @@ impl Outbox {
 
     fn push_back(&mut self, entry: Entry) {
         self.queued += entry.message.payload().len();
-        if entry.message.is_marked() {
-            self.volatile += usize::from(entry.message.is_volatile());
-            self.keyed += usize::from(entry.key != NO_KEY);
+        let (volatile, keyed) = (entry.message.is_volatile(), entry.key != NO_KEY);
+        if volatile || keyed {
+            let special = self.special.make();
+            special.volatile += usize::from(volatile);
+            special.keyed += usize::from(keyed);
         }
-        self.entries.push_back(entry);
+        self.put(entry);
     }
 
     /// An entry has gone.
     fn forget(&mut self, entry: &Entry) {
         self.queued -= entry.message.payload().len();
-        if entry.message.is_marked() {
-            self.volatile -= usize::from(entry.message.is_volatile());
-            self.keyed -= usize::from(entry.key != NO_KEY);
+        if let Some(special) = self.special.get_mut() {
+            special.volatile -= usize::from(entry.message.is_volatile());
+            special.keyed -= usize::from(entry.key != NO_KEY);
         }
     }
 
