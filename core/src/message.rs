@@ -6,7 +6,9 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use crate::connection::too_deep;
-use crate::{EncodeError, Encoded, Frame, Json, JsonError, Reply, Request, RequestId, Text, Unit, WireFormat};
+use crate::{
+    EncodeError, Encoded, Frame, FrameParts, Json, JsonError, Reply, Request, RequestId, Text, Unit, WireFormat,
+};
 
 /// How many wire formats' encodings a shared message remembers; further ones are encoded for each recipient.
 const REMEMBERED_ENCODINGS: usize = 4;
@@ -44,10 +46,16 @@ pub enum Payload {
 impl Payload {
     /// The length of the payload in the encoding that it is in, in bytes.
     pub fn len(&self) -> usize {
+        self.as_bytes().len()
+    }
+
+    /// The payload in the encoding that it is in.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
         match self {
-            Self::Binary(bytes) => bytes.len(),
-            Self::Json(json) => json.bytes().len(),
-            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes,
+            Self::Json(json) => json.bytes(),
+            Self::Text(text) => text.as_bytes(),
         }
     }
 
@@ -362,12 +370,16 @@ impl Message {
         }
     }
 
-    /// The unit of a message that is shared, from where all its recipients have it.
+    /// The message as a WebSocket frame, if nothing has to be copied for that: one that is shared, from where all its
+    /// recipients have it, or a payload that goes as it is.
     #[inline]
-    pub(crate) fn prepared(&self, format: &dyn WireFormat) -> Option<&Encoded> {
+    pub(crate) fn parts(&self, format: &dyn WireFormat) -> Option<FrameParts<'_>> {
         match &self.0 {
-            Body::Own(_) => None,
-            Body::Shared(shared) => shared.encoding(format)?.as_ref().ok(),
+            Body::Own(Payload::Json(json)) if json.is_too_deep() => None,
+            Body::Own(payload) => {
+                format.envelope(payload).map(|envelope| FrameParts::enveloped(payload.as_bytes(), &envelope))
+            }
+            Body::Shared(shared) => FrameParts::prepared(shared.encoding(format)?.as_ref().ok()?),
         }
     }
 }

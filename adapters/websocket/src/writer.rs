@@ -111,10 +111,11 @@ impl Writer {
     }
 
     /// A message of which the beginning was written elsewhere, while the writer was [idle](Self::is_idle): the rest goes out
-    /// before anything else. For a server, whose frames have their [headers](Encoded::frame).
+    /// before anything else. For a server, whose frames are not masked.
     pub fn resume(&mut self, unit: Encoded, written: usize) {
-        debug_assert!(self.is_idle() && self.mask.is_none() && unit.frame().is_some_and(|frame| written < frame.len()));
-        self.rest.push(Frame::data(unit, None));
+        let frame = Frame::data(unit, None);
+        debug_assert!(self.is_idle() && self.mask.is_none() && written < frame.len());
+        self.rest.push(frame);
         self.written = written;
     }
 

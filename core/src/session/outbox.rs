@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use crate::rules::{Delivery, Rules};
 use crate::seldom::Seldom;
-use crate::{Config, EncodeError, Encoded, Message, Overflow, Text, Undeliverable, Window, WireFormat};
+use crate::{Config, EncodeError, Encoded, FrameParts, Message, Overflow, Text, Undeliverable, Window, WireFormat};
 
 /// The outgoing stream of a session: send queue and retention in one.
 ///
@@ -288,39 +288,41 @@ impl Outbox {
         }
     }
 
-    /// What [`next`](Self::next) would give one after the other, as far as it is prepared for many recipients.
+    /// What [`next`](Self::next) would give one after the other, as far as it can be written from where it lies.
     #[inline]
-    pub(crate) fn prepared<'a>(
+    pub(crate) fn parts<'a>(
         &'a self,
         format: &'a dyn WireFormat,
         delivery: Delivery,
-    ) -> impl Iterator<Item = &'a Encoded> {
+    ) -> impl Iterator<Item = FrameParts<'a>> {
         let (mut messages, mut bytes) = (self.transmitted, self.in_flight);
         self.entries.range(self.transmitted..).map_while(move |entry| {
-            let unit = entry.message.prepared(format).filter(|_| !self.is_window_full(delivery, messages, bytes))?;
-            let length = unit.payload().len();
+            if self.is_window_full(delivery, messages, bytes) {
+                return None;
+            }
+            let parts = entry.message.parts(format)?;
             messages += 1;
-            bytes += length;
-            let fits = delivery != Delivery::Acknowledged || length <= self.peer.bytes as usize;
-            fits.then_some(unit)
+            bytes += parts.unit_len();
+            let fits = delivery != Delivery::Acknowledged || parts.unit_len() <= self.peer.bytes as usize;
+            fits.then_some(parts)
         })
     }
 
     /// The only one of those, if nothing else waits.
     #[inline]
-    pub(crate) fn prepared_last(&self, format: &dyn WireFormat, delivery: Delivery) -> Option<&Encoded> {
+    pub(crate) fn last_parts(&self, format: &dyn WireFormat, delivery: Delivery) -> Option<FrameParts<'_>> {
         if self.waiting_for_link() != 1 || delivery == Delivery::Retained || self.is_window_closed(delivery) {
             return None;
         }
-        let unit = self.entries.back()?.message.prepared(format)?;
+        let parts = self.entries.back()?.message.parts(format)?;
         let limit = self.peer.bytes as usize;
-        let fits = delivery != Delivery::Acknowledged || unit.payload().len() <= limit;
-        fits.then_some(unit)
+        let fits = delivery != Delivery::Acknowledged || parts.unit_len() <= limit;
+        fits.then_some(parts)
     }
 
     /// That one, with a unit of this length, was transmitted.
     #[inline]
-    pub(crate) fn transmit_last_prepared(&mut self, length: usize, delivery: Delivery) {
+    pub(crate) fn transmit_last_parts(&mut self, length: usize, delivery: Delivery) {
         if delivery == Delivery::Written {
             return self.pop();
         }
@@ -332,18 +334,17 @@ impl Outbox {
         }
     }
 
-    /// As many of those were transmitted.
+    /// The first of those, with units of these lengths, were transmitted.
     #[inline]
-    pub(crate) fn transmit_prepared(&mut self, count: usize, format: &dyn WireFormat, delivery: Delivery) {
+    pub(crate) fn transmit_parts(&mut self, lengths: &[u32], delivery: Delivery) {
         if delivery == Delivery::Written {
-            return (0..count).for_each(|_| self.pop());
+            return lengths.iter().for_each(|_| self.pop());
         }
-        for entry in self.entries.range_mut(self.transmitted..).take(count) {
-            let length = entry.message.prepared(format).map_or(0, |unit| unit.payload().len());
-            entry.unit = length as u32;
-            self.in_flight += length;
+        for (entry, &length) in self.entries.range_mut(self.transmitted..).zip(lengths) {
+            entry.unit = length;
+            self.in_flight += length as usize;
         }
-        self.transmitted += count;
+        self.transmitted += lengths.len();
         self.numbered = self.numbered.max(self.transmitted);
     }
 

@@ -5,7 +5,7 @@ mod tests;
 
 use decode::Source;
 pub(crate) use encode::push_string;
-use nosphere_core::{DecodeError, EncodeError, Frame, Lent, Payload, Unit, WireFormat};
+use nosphere_core::{DecodeError, EncodeError, Envelope, Frame, Lent, Payload, Unit, WireFormat};
 
 const NAME: &str = "json";
 
@@ -47,6 +47,10 @@ impl WireFormat for JsonFormat {
         encode::message("{", payload).map(|unit| Unit::Text(unit.into()))
     }
 
+    fn envelope(&self, payload: &Payload) -> Option<Envelope> {
+        encode::envelope(payload)
+    }
+
     fn separator(&self) -> Option<u8> {
         Some(b'\n')
     }
@@ -56,9 +60,15 @@ const BINARY: DecodeError = DecodeError::Malformed("binary, where the format is 
 
 /// Whether a JSON string literal of these characters needs no escapes, and has none.
 fn is_plain(text: &[u8]) -> bool {
-    let special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
-    // Without an early exit inside a chunk the compiler compares 16 bytes at once.
-    let (chunks, rest) = text.as_chunks::<16>();
-    chunks.iter().all(|chunk| !chunk.iter().fold(false, |any, &byte| any | special(byte)))
-        && !rest.iter().any(|&byte| special(byte))
+    let special = |byte: u8| u8::from(byte < b' ') | u8::from(byte == b'"') | u8::from(byte == b'\\');
+    let Some(last) = text.last_chunk::<16>() else { return text.iter().all(|&byte| special(byte) == 0) };
+    // The last chunk overlaps the one before: no loop over single bytes. Without an early exit the compiler compares 16 bytes
+    // at once, and looks at the outcome once.
+    let mut found = last.map(special);
+    for chunk in text.as_chunks::<16>().0 {
+        for (found, &byte) in found.iter_mut().zip(chunk) {
+            *found |= special(byte);
+        }
+    }
+    found == [0; 16]
 }

@@ -1,18 +1,19 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::io::{self, IoSlice};
+use std::io;
 use std::sync::Arc;
 use std::task::Waker;
 
 use arrayvec::ArrayVec;
 use bytes::Bytes;
-use nosphere_core::{Action, Connection, Encoded, Event, LinkId, Reason, RequestId, State, Text, Time, WireFormat};
+use nosphere_core::{Action, Connection, Event, LinkId, Reason, RequestId, State, Text, Time, WireFormat};
 use nosphere_websocket::{Close, CloseState, Flush, Outgoing, Writer};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Link;
+use super::write::{Written, write_one, write_some};
 use crate::RequestHead;
 use crate::requests::Answer;
 
@@ -84,9 +85,6 @@ pub(crate) enum Outlet {
     None,
 }
 
-/// The most frames that one write takes from where all have them.
-const MAX_SLICES: usize = 64;
-
 /// There is no deadline.
 pub(super) const NEVER: Time = Time(u64::MAX);
 
@@ -136,8 +134,7 @@ impl Live {
         if !writer.is_idle() || !self.connection.has_one_message(*link) {
             return false;
         }
-        let prepared = self.connection.prepared_last(self.format);
-        let Some((unit, frame)) = prepared.and_then(|unit| Some((unit, unit.frame()?))) else {
+        let Some(parts) = self.connection.last_parts(self.format) else {
             let link = *link;
             let unit = self.connection.transmit_last(link, self.format);
             let Some(flushed) = unit.map(|unit| writer.flush_one(half, unit)) else { return false };
@@ -145,10 +142,10 @@ impl Live {
             return true;
         };
         // Whatever is wrong shows again where it is dealt with; what was written in part is gone on with there.
-        match half.try_write(frame) {
-            Ok(written) if written == frame.len() => {
-                let length = unit.payload().len();
-                self.connection.transmit_last_prepared(length);
+        match write_one(half, &parts) {
+            Ok(written) if written == parts.len() => {
+                let length = parts.unit_len();
+                self.connection.transmit_last_parts(length);
                 self.blocked = false;
                 true
             }
@@ -178,7 +175,7 @@ impl Live {
     fn write_any(&mut self, now: impl Fn() -> Time) {
         let time = OnceCell::new();
         let now = || *time.get_or_init(&now);
-        self.write_prepared(now);
+        self.write_parts(now);
         if !self.wants_write(true) {
             self.blocked = false;
             return;
@@ -195,17 +192,18 @@ impl Live {
         }
     }
 
-    /// Writes what is prepared for many recipients, from where all have it. What the socket does not take is left.
+    /// Writes messages from where they lie. What the socket does not take is left.
     #[inline]
-    fn write_prepared(&mut self, now: impl Fn() -> Time) {
+    fn write_parts(&mut self, now: impl Fn() -> Time) {
         let Outlet::Direct { link, half, writer } = &mut self.outlet else { return };
         let mut more = writer.is_idle();
         while more {
-            let frames = self.connection.prepared(*link, self.format).map_while(Encoded::frame);
+            let mut units = ArrayVec::new();
             // Whatever is wrong shows again where it is dealt with.
-            let Some((count, rest)) = write_some(half, frames) else { return };
-            self.connection.transmit_prepared(count, self.format);
-            more = count == MAX_SLICES;
+            let written = write_some(half, self.connection.parts(*link, self.format), &mut units);
+            let Some(Written { count, rest, full }) = written else { return };
+            self.connection.transmit_parts(&units[..count]);
+            more = full && count == units.len();
             if rest > 0
                 && let Some(Outgoing::Data(unit)) = outgoing(&mut self.connection, *link, self.format, &now)
             {
@@ -264,24 +262,6 @@ impl Live {
         self.blocked = false;
         self.wake_carrier();
     }
-}
-
-/// Writes as many frames as one write takes. How many were written whole, and how much of the next one; or nothing was.
-#[inline]
-fn write_some<'a>(half: &OwnedWriteHalf, mut frames: impl Iterator<Item = &'a Bytes>) -> Option<(usize, usize)> {
-    let first = frames.next()?;
-    let Some(second) = frames.next() else {
-        let written = half.try_write(first).ok()?;
-        return Some(if written == first.len() { (1, 0) } else { (0, written) });
-    };
-    let mut slices = ArrayVec::<IoSlice<'_>, MAX_SLICES>::new();
-    for frame in [first, second].into_iter().chain(frames.take(MAX_SLICES - 2)) {
-        slices.push(IoSlice::new(frame));
-    }
-    let mut rest = half.try_write_vectored(&slices).ok()?;
-    let whole = |slice: &&IoSlice<'_>| rest.checked_sub(slice.len()).inspect(|left| rest = *left).is_some();
-    let count = slices.iter().take_while(whole).count();
-    (count + rest > 0).then_some((count, rest))
 }
 
 /// The next thing to write to a WebSocket.

@@ -5,6 +5,7 @@ mod link;
 mod live;
 mod read;
 mod task;
+mod write;
 
 pub(crate) use cell::{Cell, HeldLink};
 pub(crate) use link::{Early, Link, LinkIo};
