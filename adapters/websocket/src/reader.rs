@@ -13,7 +13,7 @@ use crate::{Decoder, Item, ProtocolError};
 #[derive(Debug)]
 pub struct Reader {
     decoder: Decoder,
-    leftover: Bytes,
+    leftover: Option<Box<Bytes>>,
 }
 
 /// What one read brought.
@@ -31,7 +31,8 @@ pub enum ReadOutcome {
 impl Reader {
     /// A reader; `leftover` is what the HTTP server had read beyond the upgrade request.
     pub fn new(decoder: Decoder, leftover: Bytes) -> Self {
-        Self { decoder, leftover }
+        // Even an empty rest would hold on to the server's buffer.
+        Self { decoder, leftover: (!leftover.is_empty()).then(|| Box::new(leftover)) }
     }
 
     /// Reads once and appends the items which that completes to `out`.
@@ -83,8 +84,8 @@ impl Reader {
         if self.decoder.is_ended() {
             return Poll::Ready(Ok(ReadOutcome::End));
         }
-        if !self.leftover.is_empty() {
-            let mut leftover = std::mem::take(&mut self.leftover).to_vec();
+        if let Some(leftover) = self.leftover.take() {
+            let mut leftover = leftover.to_vec();
             return Poll::Ready(Ok(decode(&mut self.decoder, &mut leftover)));
         }
         let mut buffer = BUFFER.take();

@@ -287,15 +287,8 @@ impl Connection {
         }
         self.transport = transport;
         self.rules = self.protocol.rules(transport);
-        self.link = Some(Link {
-            id,
-            greeting,
-            used: false,
-            full: false,
-            finish: false,
-            blocked: false,
-            counts: Seldom::new(),
-        });
+        self.link =
+            Some(Link { id, greeting, used: false, full: false, finish: false, blocked: false, counts: Seldom::new() });
         for timer in [Timer::Ping, Timer::Liveness, Timer::PollTime, Timer::PollGap] {
             self.timers.stop(timer);
         }

@@ -335,7 +335,8 @@ impl Driver {
     fn poll_read(&mut self, cx: &mut Context<'_>, awaited: bool) -> Poll<Option<Event>> {
         let Self { cell, link: Some(link), items, .. } = self else { return Poll::Pending };
         let (mut event, mut lent, mut early) = (None, false, false);
-        let outcome = if let Some((mut arrived, outcome)) = link.early.take() {
+        let outcome = if let Some(rest) = link.early.take() {
+            let (mut arrived, outcome) = *rest;
             early = true;
             items.append(&mut arrived);
             Ok(outcome)
