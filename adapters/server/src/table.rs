@@ -1,16 +1,17 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use nosphere_core::SessionId;
 
+use crate::roster::ById;
 use crate::session::Cell;
 use crate::shared::take_place;
 
 /// All sessions by id, living and remembered.
 #[derive(Debug)]
 pub(crate) struct Table {
-    shards: [RwLock<HashMap<SessionId, Arc<Cell>>>; SHARDS],
+    shards: [RwLock<HashSet<ById>>; SHARDS],
     living: AtomicUsize,
     tombstones: Mutex<VecDeque<SessionId>>,
     max_living: usize,
@@ -45,15 +46,19 @@ impl Table {
     /// False if another session has the id, and does not leave it to others.
     pub(crate) fn insert(&self, cell: &Arc<Cell>) -> bool {
         let mut shard = self.write(cell.id());
-        let free = shard.get(&cell.id()).is_none_or(|known| known.is_free());
+        let free = shard.get(cell.key()).is_none_or(|ById(known)| known.is_free());
         if free {
-            shard.insert(cell.id(), Arc::clone(cell));
+            shard.replace(ById(Arc::clone(cell)));
         }
         free
     }
 
     pub(crate) fn get(&self, session: SessionId) -> Option<Arc<Cell>> {
-        self.shard(session).read().unwrap_or_else(PoisonError::into_inner).get(&session).cloned()
+        self.shard(session)
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&session)
+            .map(|ById(cell)| Arc::clone(cell))
     }
 
     /// A session has ended; `remembered` as a tombstone, until [`Table::forget`].
@@ -79,7 +84,7 @@ impl Table {
 
     fn forget_if(&self, session: SessionId, forgotten: impl FnOnce(&Cell) -> bool) {
         let mut shard = self.write(session);
-        if shard.get(&session).is_some_and(|known| forgotten(known)) {
+        if shard.get(&session).is_some_and(|ById(known)| forgotten(known)) {
             shard.remove(&session);
         }
     }
@@ -91,16 +96,17 @@ impl Table {
     /// All of them, in the order of their ids: it must not depend on the seeds of hash maps what a server does.
     pub(crate) fn all(&self) -> Vec<Arc<Cell>> {
         let shards = self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner));
-        let mut all: Vec<_> = shards.flat_map(|shard| shard.values().cloned().collect::<Vec<_>>()).collect();
+        let mut all: Vec<_> =
+            shards.flat_map(|shard| shard.iter().map(|ById(cell)| Arc::clone(cell)).collect::<Vec<_>>()).collect();
         all.sort_unstable_by_key(|cell| *cell.id().as_bytes());
         all
     }
 
-    fn write(&self, session: SessionId) -> std::sync::RwLockWriteGuard<'_, HashMap<SessionId, Arc<Cell>>> {
+    fn write(&self, session: SessionId) -> std::sync::RwLockWriteGuard<'_, HashSet<ById>> {
         self.shard(session).write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn shard(&self, session: SessionId) -> &RwLock<HashMap<SessionId, Arc<Cell>>> {
+    fn shard(&self, session: SessionId) -> &RwLock<HashSet<ById>> {
         &self.shards[usize::from(session.as_bytes()[0]) % SHARDS]
     }
 }

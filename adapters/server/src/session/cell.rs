@@ -84,6 +84,11 @@ impl Cell {
         self.id
     }
 
+    /// What finds the session in a set.
+    pub(crate) fn key(&self) -> &SessionId {
+        &self.id
+    }
+
     pub(crate) fn principal(&self) -> Option<&str> {
         self.principal.as_deref()
     }
