@@ -1,6 +1,6 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use nosphere_core::{
     Action, Attach, Batch, BatchAnswer, Connection, Fault, LinkId, Message, Protocol, Reason, ResumeToken, SendError,
@@ -464,15 +464,6 @@ impl Cell {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Live> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The task of the session, to be woken.
-    pub(crate) fn set_task(&self, waker: &Waker) {
-        let mut live = self.lock();
-        // A session that is over has nothing to wake its task for, and may be remembered for long.
-        if !live.ended {
-            live.task = Some(waker.clone());
-        }
     }
 
     /// The handler is done, or waits.

@@ -249,6 +249,14 @@ impl Live {
         words
     }
 
+    /// The task of the session, to be woken.
+    pub(super) fn set_task(&mut self, waker: &Waker) {
+        // A session that is over has nothing to wake its task for, and may be remembered for long.
+        if !self.ended {
+            self.task = Some(waker.clone());
+        }
+    }
+
     pub(super) fn wake_task(&self) {
         if let Some(task) = &self.task {
             task.wake_by_ref();

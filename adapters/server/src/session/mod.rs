@@ -3,7 +3,10 @@
 mod cell;
 mod link;
 mod live;
+mod pump;
 mod read;
+#[cfg(test)]
+mod sizes;
 mod task;
 mod write;
 
