@@ -91,21 +91,30 @@ impl Outbox {
         self.peer
     }
 
-    /// Queues a message without marks that [fits](Self::fits).
+    /// Queues a message without marks that [fits](Self::fits), of this length.
     #[inline]
-    pub(crate) fn append(&mut self, message: Message) {
-        debug_assert!(!message.is_marked());
-        self.queued += message.payload().len();
+    pub(crate) fn append(&mut self, message: Message, length: usize) {
+        debug_assert!(!message.is_marked() && message.len() == length);
+        self.queued += length;
         self.put(Entry { message, unit: 0, key: NO_KEY });
     }
 
     #[inline]
     fn put(&mut self, entry: Entry) {
+        if self.entries.len() == self.entries.capacity() {
+            self.grow();
+        }
+        self.entries.push_back(entry);
+    }
+
+    #[cold]
+    fn grow(&mut self) {
         if self.entries.capacity() == 0 {
             // Most sessions never have two at once, and what is allocated here stays for as long as nothing happens.
             self.entries.reserve_exact(1);
+        } else {
+            self.entries.reserve(1);
         }
-        self.entries.push_back(entry);
     }
 
     /// Queues a message. `linked`: there is a link that it may go out on.
@@ -117,7 +126,7 @@ impl Outbox {
         let key = message.key().map_or(NO_KEY, digest);
         // The place of the one that is replaced. Making room may move it, and even empty it.
         let mut place = message.key().and_then(|of| self.find(of, key));
-        while !self.fits_at(place, message.payload().len(), config) {
+        while !self.fits_at(place, message.len(), config) {
             let removed = if self.can_forget(delivery) {
                 self.pop();
                 0
@@ -127,7 +136,7 @@ impl Outbox {
             } else if volatile {
                 // Nothing else has to go for what may be dropped itself.
                 return Pushed::Dropped;
-            } else if config.overflow == Overflow::DropOldest && self.could_fit(message.payload().len(), config) {
+            } else if config.overflow == Overflow::DropOldest && self.could_fit(message.len(), config) {
                 self.remove(self.numbered);
                 self.special.make().dropped += u64::from(place != Some(self.numbered));
                 self.numbered
@@ -148,13 +157,13 @@ impl Outbox {
     /// Whether a message fits, at the end or in the place of another one.
     fn fits_at(&self, place: Option<usize>, bytes: usize, config: &Config) -> bool {
         let Some(at) = place else { return self.fits(bytes, config) };
-        let older = self.entries[at].message.payload().len();
+        let older = self.entries[at].message.len();
         self.queued - older + bytes <= config.max_queued_bytes || self.entries.len() == 1
     }
 
     /// Whether a message would fit if everything made room for it that may.
     fn could_fit(&self, bytes: usize, config: &Config) -> bool {
-        let waiting: usize = self.waiting().map(|entry| entry.message.payload().len()).sum();
+        let waiting: usize = self.waiting().map(|entry| entry.message.len()).sum();
         let fits = self.queued - waiting + bytes <= config.max_queued_bytes || self.numbered == 0;
         self.numbered < self.entries.len().min(config.max_queued_messages) && fits
     }
@@ -460,7 +469,7 @@ impl Outbox {
     }
 
     fn push_back(&mut self, entry: Entry) {
-        self.queued += entry.message.payload().len();
+        self.queued += entry.message.len();
         let (volatile, keyed) = (entry.message.is_volatile(), entry.key != NO_KEY);
         if volatile || keyed {
             let special = self.special.make();
@@ -472,7 +481,7 @@ impl Outbox {
 
     /// An entry has gone.
     fn forget(&mut self, entry: &Entry) {
-        self.queued -= entry.message.payload().len();
+        self.queued -= entry.message.len();
         if let Some(special) = self.special.get_mut() {
             special.volatile -= usize::from(entry.message.is_volatile());
             special.keyed -= usize::from(entry.key != NO_KEY);

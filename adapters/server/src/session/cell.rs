@@ -427,7 +427,11 @@ impl Cell {
         if live.blocked || matches!(live.outlet, Outlet::Task(_)) || live.is_closing_socket() {
             self.wake_task(live);
         }
-        self.settle(live);
+        // To write makes nobody congested.
+        if live.congested {
+            self.note_room(live);
+        }
+        self.settle_rest(live);
     }
 
     /// Takes the link away, after something went wrong while it was written to. The client may resume.
@@ -490,10 +494,15 @@ impl Cell {
     /// Wakes the task if there are events for it, and keeps the deadline.
     #[inline]
     pub(crate) fn settle(self: &Arc<Self>, live: &mut Live) {
+        self.note_room(live);
+        self.settle_rest(live);
+    }
+
+    #[inline]
+    fn settle_rest(self: &Arc<Self>, live: &mut Live) {
         if live.connection.has_events() {
             self.wake_task(live);
         }
-        self.note_room(live);
         if let Some(at) = live.connection.poll_timeout()
             && at < live.scheduled
         {
