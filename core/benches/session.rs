@@ -98,8 +98,8 @@ fn one_out(bencher: Bencher<'_, '_>) {
     let mut sent = 0u64;
     bencher.counter(ItemsCount::new(1usize)).bench_local(|| {
         assert!(connection.append(black_box(&message)));
-        assert_eq!(connection.prepared(LINK, &JSON).map(black_box).count(), 1);
-        connection.transmit_prepared(1, &JSON);
+        assert_eq!(connection.parts(LINK, &JSON).map(black_box).count(), 1);
+        connection.transmit_parts(&[128]);
         sent += 1;
         if sent.is_multiple_of(64) {
             connection.handle_lent(LINK, Lent::Text(&format!("{{\"ack\":{sent}}}")), &JSON, NOW);

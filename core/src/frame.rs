@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::{DecodeError, EncodeError, Lent, Payload, Reply, Request, ResumeToken, SessionId, Text, Unit};
+use crate::{DecodeError, EncodeError, Envelope, Lent, Payload, Reply, Request, ResumeToken, SessionId, Text, Unit};
 
 /// A unit of the protocol (SPEC §2). Only messages are counted and replayed; everything else can be made again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -224,6 +224,13 @@ pub trait WireFormat: std::fmt::Debug + Send + Sync {
     /// As [`encode`](Self::encode).
     fn encode_given(&self, payload: Payload) -> Result<Unit, (Payload, EncodeError)> {
         self.encode_kept(&payload).map_err(|error| (payload, error))
+    }
+
+    /// What [`encode_kept`](Self::encode_kept) writes around a message's payload, where its unit is nothing else but that and
+    /// the payload as it is: then no unit is made, and nothing is copied, to write it to a WebSocket.
+    fn envelope(&self, payload: &Payload) -> Option<Envelope> {
+        let _ = payload;
+        None
     }
 
     /// Whether units are text; otherwise they are binary. By default, a format with a separator is text.

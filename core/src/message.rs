@@ -6,7 +6,9 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use crate::connection::too_deep;
-use crate::{EncodeError, Encoded, Frame, Json, JsonError, Reply, Request, RequestId, Text, Unit, WireFormat};
+use crate::{
+    EncodeError, Encoded, Frame, FrameParts, Json, JsonError, Reply, Request, RequestId, Text, Unit, WireFormat,
+};
 
 /// How many wire formats' encodings a shared message remembers; further ones are encoded for each recipient.
 const REMEMBERED_ENCODINGS: usize = 4;
@@ -44,10 +46,16 @@ pub enum Payload {
 impl Payload {
     /// The length of the payload in the encoding that it is in, in bytes.
     pub fn len(&self) -> usize {
+        self.as_bytes().len()
+    }
+
+    /// The payload in the encoding that it is in.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
         match self {
-            Self::Binary(bytes) => bytes.len(),
-            Self::Json(json) => json.bytes().len(),
-            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes,
+            Self::Json(json) => json.bytes(),
+            Self::Text(text) => text.as_bytes(),
         }
     }
 
@@ -169,9 +177,37 @@ enum Body {
 
 struct Shared {
     payload: Payload,
+    brief: Brief,
     /// What few messages have.
     marks: Option<Marks>,
     encodings: [OnceLock<(&'static str, Result<Encoded, EncodeError>)>; REMEMBERED_ENCODINGS],
+}
+
+/// What a queue has to know of a message.
+#[derive(Clone, Copy)]
+pub(crate) struct Brief {
+    /// The payload's.
+    pub(crate) length: usize,
+    /// Those of the below that it has.
+    pub(crate) traits: u8,
+}
+
+impl Brief {
+    pub(crate) const BINARY: u8 = 1;
+    pub(crate) const TEXT: u8 = 2;
+    /// JSON that nests too deep, or a message with marks.
+    pub(crate) const SPECIAL: u8 = 4;
+
+    #[inline]
+    fn new(payload: &Payload, marked: bool) -> Self {
+        let traits = match payload {
+            Payload::Binary(_) => Self::BINARY,
+            Payload::Json(json) if json.is_too_deep() => Self::SPECIAL,
+            Payload::Json(_) => 0,
+            Payload::Text(_) => Self::TEXT,
+        };
+        Self { length: payload.len(), traits: if marked { traits | Self::SPECIAL } else { traits } }
+    }
 }
 
 impl Shared {
@@ -186,6 +222,7 @@ impl Shared {
         }
     }
 
+    #[cold]
     fn any_encoding(&self, name: &'static str, format: &dyn WireFormat) -> Option<&Result<Encoded, EncodeError>> {
         let encodings = self
             .encodings
@@ -273,6 +310,24 @@ impl Message {
         self.with(|marks| marks.key = Some(key))
     }
 
+    /// What a queue has to know, without a look at the payload that many recipients share.
+    #[inline]
+    pub(crate) fn brief(&self) -> Brief {
+        match &self.0 {
+            Body::Own(payload) => Brief::new(payload, false),
+            Body::Shared(shared) => shared.brief,
+        }
+    }
+
+    /// The payload's length.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        match &self.0 {
+            Body::Own(payload) => payload.len(),
+            Body::Shared(shared) => shared.brief.length,
+        }
+    }
+
     /// Whether there is anything more to the message than its payload.
     pub(crate) fn is_marked(&self) -> bool {
         self.marks().is_some()
@@ -312,7 +367,8 @@ impl Message {
     }
 
     fn with_marks(payload: Payload, marks: Option<Marks>) -> Self {
-        Self(Body::Shared(Arc::new(Shared { payload, marks, encodings: Default::default() })))
+        let brief = Brief::new(&payload, marks.is_some());
+        Self(Body::Shared(Arc::new(Shared { payload, brief, marks, encodings: Default::default() })))
     }
 
     /// What the message holds.
@@ -362,12 +418,16 @@ impl Message {
         }
     }
 
-    /// The unit of a message that is shared, from where all its recipients have it.
+    /// The message as a WebSocket frame, if nothing has to be copied for that: one that is shared, from where all its
+    /// recipients have it, or a payload that goes as it is.
     #[inline]
-    pub(crate) fn prepared(&self, format: &dyn WireFormat) -> Option<&Encoded> {
+    pub(crate) fn parts(&self, format: &dyn WireFormat) -> Option<FrameParts<'_>> {
         match &self.0 {
-            Body::Own(_) => None,
-            Body::Shared(shared) => shared.encoding(format)?.as_ref().ok(),
+            Body::Own(Payload::Json(json)) if json.is_too_deep() => None,
+            Body::Own(payload) => {
+                format.envelope(payload).map(|envelope| FrameParts::enveloped(payload.as_bytes(), &envelope))
+            }
+            Body::Shared(shared) => FrameParts::prepared(shared.encoding(format)?.as_ref().ok()?),
         }
     }
 }

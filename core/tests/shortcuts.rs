@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use nosphere_core::{
-    Action, Attach, Config, Connection, Encoded, Event, Lent, LinkId, Message, Opening, Overflow, Protocol, Reason,
-    ResumeToken, SessionId, Time, Unit, Window, WireFormat,
+    Action, Attach, Config, Connection, Encoded, Event, FrameParts, Lent, LinkId, Message, Opening, Overflow, Protocol,
+    Reason, ResumeToken, SessionId, Time, Unit, Window, WireFormat, frame_header,
 };
 use nosphere_wire::{JSON, PLAIN};
 use proptest::prelude::*;
@@ -40,6 +40,7 @@ fn message() -> impl Strategy<Value = Message> {
         Just(Message::binary(vec![1; 30])),
         Just(serde_json::json!({"a": [1, 2]}).into()),
         Just(Message::text("x".repeat(90))),
+        Just(Message::text("to be \"escaped\"")),
     ];
     (payload, 0..6).prop_map(|(message, kind)| match kind {
         0 => message.volatile(),
@@ -91,6 +92,30 @@ fn events(connection: &mut Connection, first: Option<Event>) -> Vec<Event> {
     first.into_iter().chain(std::iter::from_fn(|| connection.poll_event())).collect()
 }
 
+/// What comes out: a frame as it goes over a WebSocket, or something else to do.
+#[derive(Debug, PartialEq)]
+enum Out {
+    Action(Action),
+    Frame(Vec<u8>),
+}
+
+fn out(action: Action) -> Out {
+    let Action::Send { unit, .. } = action else { return Out::Action(action) };
+    frame_of(&unit)
+}
+
+fn frame_of(unit: &Encoded) -> Out {
+    let (header, size) = frame_header(unit.is_text(), unit.payload().len());
+    Out::Frame([&header[..size.into()], unit.payload()].concat())
+}
+
+/// The frame, and the length of its unit.
+fn parts_of(parts: &FrameParts<'_>) -> (Out, u32) {
+    let frame = parts.parts().concat();
+    assert_eq!(frame.len(), parts.len());
+    (Out::Frame(frame), parts.unit_len() as u32)
+}
+
 /// As an adapter writes that knows the short ways.
 fn flush_short(
     connection: &mut Connection,
@@ -98,44 +123,41 @@ fn flush_short(
     format: &dyn WireFormat,
     now: Time,
     writes: &[usize],
-) -> Vec<Action> {
-    let mut actions = Vec::new();
-    let send = |unit: Encoded| Action::Send { unit, number: None };
+) -> Vec<Out> {
+    let mut outs = Vec::new();
     for &most in writes {
         if connection.has_one_message(link) {
-            if let Some(unit) = connection.prepared_last(format).cloned() {
-                connection.transmit_last_prepared(unit.payload().len());
-                actions.push(send(unit));
+            if let Some((frame, length)) = connection.last_parts(format).map(|parts| parts_of(&parts)) {
+                connection.transmit_last_parts(length as usize);
+                outs.push(frame);
             } else {
-                actions.extend(connection.transmit_last(link, format).map(send));
+                outs.extend(connection.transmit_last(link, format).map(|unit| frame_of(&unit)));
             }
         } else {
-            let units: Vec<_> = connection.prepared(link, format).take(most).cloned().collect();
-            if !units.is_empty() {
-                connection.transmit_prepared(units.len(), format);
+            let (frames, lengths): (Vec<_>, Vec<_>) =
+                connection.parts(link, format).take(most).map(|parts| parts_of(&parts)).unzip();
+            if !frames.is_empty() {
+                connection.transmit_parts(&lengths);
             }
-            actions.extend(units.into_iter().map(send));
+            outs.extend(frames);
         }
     }
     if connection.wants_transmit() {
-        actions.extend(flush_long(connection, link, format, now));
+        outs.extend(flush_long(connection, link, format, now));
     }
-    actions
+    outs
 }
 
-fn flush_long(connection: &mut Connection, link: LinkId, format: &dyn WireFormat, now: Time) -> Vec<Action> {
-    let mut actions = Vec::new();
+fn flush_long(connection: &mut Connection, link: LinkId, format: &dyn WireFormat, now: Time) -> Vec<Out> {
+    let mut outs = Vec::new();
     while let Some(action) = connection.poll_transmit(link, format, now) {
         let last = matches!(action, Action::Close { .. });
-        actions.push(match action {
-            Action::Send { unit, .. } => Action::Send { unit, number: None },
-            other => other,
-        });
+        outs.push(out(action));
         if last {
             break;
         }
     }
-    actions
+    outs
 }
 
 fn check(protocol: Protocol, overflow: Overflow, steps: Vec<Step>) -> Result<(), TestCaseError> {

@@ -2,8 +2,8 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use nosphere_core::{
-    DecodeError, EncodeError, Frame, Json, JsonEncoding, Kind, Lent, MAX_COUNT, Payload, PayloadError, ResumeToken,
-    SessionId, Text, Unit, WireFormat, json,
+    DecodeError, EncodeError, Envelope, Frame, Json, JsonEncoding, Kind, Lent, MAX_COUNT, Payload, PayloadError,
+    ResumeToken, SessionId, Text, Unit, WireFormat, json,
 };
 
 use crate::transcode::{self, literal_length};
@@ -73,6 +73,19 @@ impl WireFormat for PlainFormat {
             Lent::Text(text) => read_lent(text),
             Lent::Binary(bytes) => Payload::Binary(Bytes::copy_from_slice(bytes)),
         }))
+    }
+
+    fn envelope(&self, payload: &Payload) -> Option<Envelope> {
+        const TEXT: Envelope = Envelope::new(true, b"", b"");
+        const BINARY: Envelope = Envelope::new(false, b"", b"");
+        match payload {
+            Payload::Binary(_) => Some(BINARY),
+            Payload::Text(_) => Some(TEXT),
+            Payload::Json(json) => {
+                let as_is = json.encoding() == JsonEncoding::Text && is_compact(json.bytes());
+                (as_is && str::from_utf8(json.bytes()).is_ok()).then_some(TEXT)
+            }
+        }
     }
 
     fn encode_given(&self, payload: Payload) -> Result<Unit, (Payload, EncodeError)> {

@@ -28,6 +28,25 @@ proptest! {
     }
 
     #[test]
+    fn a_payload_in_its_envelope_is_the_unit_that_the_format_writes(frame in frame(), value in value()) {
+        let json = Json::new(&value).unwrap();
+        let packed = Json::from_checked(rmp_serde::to_vec(&value).unwrap().into(), JsonEncoding::MessagePack);
+        let spaced = Json::from_checked("[1, 2]".into(), JsonEncoding::Text);
+        let invalid = Json::from_checked((&b"\"\xff\""[..]).into(), JsonEncoding::Text);
+        let mut payloads = vec![Payload::Json(json), Payload::Json(packed), Payload::Json(spaced), Payload::Json(invalid)];
+        if let Frame::Message(payload) = frame {
+            payloads.push(payload);
+        }
+        for payload in payloads {
+            for format in [&JSON as &dyn WireFormat, &MESSAGEPACK, &PLAIN] {
+                if let Some(envelope) = format.envelope(&payload) {
+                    prop_assert_eq!(format.encode_kept(&payload), Ok(envelope.unit(payload.as_bytes())));
+                }
+            }
+        }
+    }
+
+    #[test]
     fn every_frame_is_the_same_through_the_other_format(frame in frame()) {
         let text = JSON.encode(frame.clone()).unwrap();
         let packed = MESSAGEPACK.encode(frame).unwrap();

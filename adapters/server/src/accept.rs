@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::{Extensions, HeaderValue, Request, StatusCode, Uri};
 use nosphere_websocket::handshake;
@@ -194,10 +194,14 @@ fn parse(bytes: &[u8]) -> Option<(Parts, usize)> {
     *request.uri_mut() = Uri::from_maybe_shared(bytes.slice_ref(head.path?.as_bytes())).ok()?;
     let headers = request.headers_mut();
     headers.reserve(head.headers.len());
+    let (mut upgrade, mut connection) = (false, false);
     for field in head.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
         let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value)).ok()?;
         match name {
+            // As most clients write it.
+            UPGRADE => upgrade |= value == "websocket",
+            CONNECTION if value == "Upgrade" => connection = true,
             // A body.
             CONTENT_LENGTH | EXPECT | TRANSFER_ENCODING => return None,
             // The connection ends with the answer.
@@ -206,12 +210,13 @@ fn parse(bytes: &[u8]) -> Option<(Parts, usize)> {
         }
         headers.try_append(name, value).ok()?;
     }
-    handshake::is_upgrade(&request).then(|| (request.into_parts().0, length))
+    let upgrades = upgrade && connection || handshake::is_upgrade(&request);
+    upgrades.then(|| (request.into_parts().0, length))
 }
 
 fn stays_open(connection: &HeaderValue) -> bool {
     let close = |token: &str| token.trim().eq_ignore_ascii_case("close");
-    connection == "Upgrade" || connection.to_str().is_ok_and(|value| !value.split(',').any(close))
+    connection.to_str().is_ok_and(|value| !value.split(',').any(close))
 }
 
 async fn write(limit: Duration, stream: &TcpStream, mut rest: &[u8]) -> io::Result<()> {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use nosphere_core::Time;
 
 use crate::contain::caught;
+use crate::roster::Roster;
 use crate::session::Cell;
-use crate::topic::Roster;
 
 /// Who is to be flushed.
 enum Listed {
@@ -73,11 +73,21 @@ pub(crate) fn flush_outside() {
     }
 }
 
+/// Whether nothing is on the list.
+#[inline]
+pub(crate) fn is_flushed() -> bool {
+    LIST.with_borrow(Vec::is_empty)
+}
+
 /// Writes out everything on the list.
+#[inline]
 pub(crate) fn flush() {
-    if LIST.with_borrow(Vec::is_empty) {
-        return;
+    if !is_flushed() {
+        flush_list();
     }
+}
+
+fn flush_list() {
     // Taken out while it is used: a flush may put sessions on the list.
     let mut list = LIST.take();
     for listed in list.drain(..) {

@@ -40,7 +40,7 @@ impl Cell {
         } else {
             count.fetch_sub(1, Ordering::Relaxed);
             live.given_up = false;
-            if let Some(room) = live.room.take() {
+            if let Some(room) = live.awaited.as_mut().and_then(|awaited| awaited.room.take()) {
                 room.notify_waiters();
             }
         }
@@ -53,7 +53,7 @@ impl Cell {
                 return;
             }
             // Made under the lock, it misses nothing that comes after.
-            Arc::clone(live.room.get_or_insert_default()).notified_owned()
+            Arc::clone(live.awaited.get_or_insert_default().room.get_or_insert_default()).notified_owned()
         };
         room.await;
     }

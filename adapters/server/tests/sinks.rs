@@ -6,8 +6,8 @@ use http::{Method, Request};
 use http_body_util::Empty;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use nosphere::{Client, Error, Event, Handler, ServerConfig, Sink, Transport};
-use tokio::net::TcpStream;
+use nosphere::{Client, Error, Event, Handler, Message, Payload, ServerConfig, Sink, Transport};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig as TlsConfig};
@@ -155,6 +155,60 @@ async fn a_websocket_over_http2_is_queued() {
         native.received += 1;
         if let Some(mut old) = old.replace(ws) {
             assert_eq!(Ws::closed(&mut old).await, (4409, "fenced".into()));
+        }
+    }
+}
+
+/// Says far more at once than a socket takes, of every kind of message: short and long, as it is and to be escaped, for this
+/// client and for many.
+struct Flood;
+
+fn flood() -> impl Iterator<Item = Message> {
+    (0..20).flat_map(|n| {
+        let shared = Message::text(format!("shared {n}")).shared();
+        let short = (0..n).map(move |at| format!("{n} {at}").into());
+        let long = [Message::text("é".repeat(40_000 + n)), shared.clone(), shared];
+        let other = [Message::text(format!("a \"quoted\" {n}")), serde_json::json!({ "n": [n, "x"] }).into()];
+        short.chain(long).chain(other).chain([Message::text(""), Message::text("y".repeat(1000 + 5 * n))])
+    })
+}
+
+impl Handler for Flood {
+    async fn receive(&mut self, client: &Client, event: Event) -> Result<(), Error> {
+        if let Event::Text(_) = event {
+            flood().try_for_each(|message| client.send(message))?;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_a_direct_socket_takes_in_part_goes_on_where_it_stopped() {
+    let server =
+        TestServer::with(ServerConfig::default(), Serving::Auto, |builder| builder.endpoint("/flood", |_| Flood));
+    let server = server.await;
+    for subprotocol in [None, Some("nosphere.v1.json")] {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let stream = soon(socket.connect(server.addr)).await.unwrap();
+        let url = format!("ws://{}/flood", server.addr);
+        let mut ws = Ws::over(Box::new(stream), &url, subprotocol, &[]).await.ok().unwrap();
+        if subprotocol.is_some() {
+            ws.text(r#"{"open":{"attachment":1,"window":{"messages":4096,"bytes":8388608}}}"#).await;
+            ws.next_text().await;
+            ws.text(r#"{"ack":0}"#).await;
+            ws.text(r#"{"text":"go"}"#).await;
+        } else {
+            ws.text("go").await;
+        }
+        for message in flood() {
+            let payload = message.payload();
+            let expected = match (subprotocol, payload) {
+                (None, _) => String::from_utf8(payload.as_bytes().to_vec()).unwrap(),
+                (Some(_), Payload::Json(json)) => format!(r#"{{"json":{}}}"#, json.to_text().unwrap()),
+                (Some(_), _) => serde_json::json!({ "text": payload.as_text().unwrap().as_str() }).to_string(),
+            };
+            assert_eq!(ws.next_text().await, expected);
         }
     }
 }

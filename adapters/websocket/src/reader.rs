@@ -1,4 +1,4 @@
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,7 +13,7 @@ use crate::{Decoder, Item, ProtocolError};
 #[derive(Debug)]
 pub struct Reader {
     decoder: Decoder,
-    leftover: Bytes,
+    leftover: Option<Box<Bytes>>,
 }
 
 /// What one read brought.
@@ -31,7 +31,8 @@ pub enum ReadOutcome {
 impl Reader {
     /// A reader; `leftover` is what the HTTP server had read beyond the upgrade request.
     pub fn new(decoder: Decoder, leftover: Bytes) -> Self {
-        Self { decoder, leftover }
+        // Even an empty rest would hold on to the server's buffer.
+        Self { decoder, leftover: (!leftover.is_empty()).then(|| Box::new(leftover)) }
     }
 
     /// Reads once and appends the items which that completes to `out`.
@@ -80,23 +81,24 @@ impl Reader {
         cx: &mut Context<'_>,
         decode: impl FnOnce(&mut Decoder, &mut [u8]) -> ReadOutcome,
     ) -> Poll<io::Result<ReadOutcome>> {
-        if self.decoder.is_ended() {
-            return Poll::Ready(Ok(ReadOutcome::End));
-        }
-        if !self.leftover.is_empty() {
-            let mut leftover = std::mem::take(&mut self.leftover).to_vec();
+        if !self.needs_stream() {
+            if self.decoder.is_ended() {
+                return Poll::Ready(Ok(ReadOutcome::End));
+            }
+            let mut leftover = self.leftover.take().map_or_else(Vec::new, |leftover| leftover.to_vec());
             return Poll::Ready(Ok(decode(&mut self.decoder, &mut leftover)));
         }
-        let mut buffer = BUFFER.take();
-        // Zeroed once per thread.
-        buffer.resize(READ_SIZE, 0);
-        let mut filled = ReadBuf::new(&mut buffer);
-        let result = io.poll_read(cx, &mut filled).map_ok(|()| match filled.filled_mut() {
-            [] => ReadOutcome::End,
-            bytes => decode(&mut self.decoder, bytes),
-        });
-        BUFFER.set(buffer);
-        result
+        BUFFER.with_borrow_mut(|buffer| {
+            if buffer.is_empty() {
+                // Zeroed once per thread.
+                buffer.resize(READ_SIZE, 0);
+            }
+            let mut filled = ReadBuf::new(buffer);
+            io.poll_read(cx, &mut filled).map_ok(|()| match filled.filled_mut() {
+                [] => ReadOutcome::End,
+                bytes => decode(&mut self.decoder, bytes),
+            })
+        })
     }
 
     /// [`poll_read_items`](Self::poll_read_items) as a future. Dropping it loses nothing.
@@ -110,6 +112,12 @@ impl Reader {
         out: &mut Vec<Item>,
     ) -> io::Result<ReadOutcome> {
         std::future::poll_fn(|cx| self.poll_read_items(Pin::new(&mut *io), cx, out)).await
+    }
+
+    /// Whether the next read is one of the stream.
+    #[inline]
+    pub fn needs_stream(&self) -> bool {
+        self.leftover.is_none() && !self.decoder.is_ended()
     }
 
     /// The decoder, for what it holds.
@@ -129,5 +137,5 @@ fn decode(decoder: &mut Decoder, bytes: &mut [u8], out: &mut Vec<Item>) -> ReadO
 const READ_SIZE: usize = 64 * 1024;
 
 thread_local! {
-    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }

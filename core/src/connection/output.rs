@@ -4,7 +4,7 @@ use super::{Action, Connection, FirstWords, Role};
 use crate::rules::{Delivery, Greets, Heartbeat};
 use crate::session::Next;
 use crate::timers::Timer;
-use crate::{Close, Encoded, Frame, LinkId, Opened, Reason, State, Text, Time, Transport, WireFormat};
+use crate::{Close, Encoded, Frame, FrameParts, LinkId, Opened, Reason, State, Text, Time, Transport, WireFormat};
 
 impl Connection {
     /// The next thing to do on a link. Call it whenever the link can take more, until it gives `None`, or until the link
@@ -23,19 +23,20 @@ impl Connection {
         self.poll_any(link, format, now)
     }
 
-    /// What [`poll_transmit`](Self::poll_transmit) would give next for a WebSocket, as far as these are messages that are
-    /// [prepared](Encoded::frame) for many recipients: they can be written from where all have them. Then say how many of
-    /// them were handed to the link: [`transmit_prepared`](Self::transmit_prepared).
+    /// What [`poll_transmit`](Self::poll_transmit) would give next for a WebSocket, as far as these are messages that can be
+    /// written from where they lie: those that are [prepared](Encoded::frame) for many recipients, and those whose format
+    /// adds no more than an [envelope](WireFormat::envelope). Then say which of them were handed to the link:
+    /// [`transmit_parts`](Self::transmit_parts).
     #[inline]
-    pub fn prepared<'a>(&'a self, link: LinkId, format: &'a dyn WireFormat) -> impl Iterator<Item = &'a Encoded> {
+    pub fn parts<'a>(&'a self, link: LinkId, format: &'a dyn WireFormat) -> impl Iterator<Item = FrameParts<'a>> {
         let only = self.has_only_messages(link) && self.rules.delivery != Delivery::Retained;
-        self.session.outbox.prepared(format, self.rules.delivery).take(if only { usize::MAX } else { 0 })
+        self.session.outbox.parts(format, self.rules.delivery).take(if only { usize::MAX } else { 0 })
     }
 
-    /// The first of those that were [prepared](Self::prepared) were handed to the link.
+    /// The first of [those](Self::parts), with units of these lengths, were handed to the link.
     #[inline]
-    pub fn transmit_prepared(&mut self, count: usize, format: &dyn WireFormat) {
-        self.session.outbox.transmit_prepared(count, format, self.rules.delivery);
+    pub fn transmit_parts(&mut self, lengths: &[u32]) {
+        self.session.outbox.transmit_parts(lengths, self.rules.delivery);
         self.note_transmitted();
     }
 
@@ -45,16 +46,16 @@ impl Connection {
         self.session.outbox.waiting_for_link() == 1 && self.has_only_messages(link)
     }
 
-    /// That [one](Self::has_one_message), if it is [prepared](Self::prepared) and the peer has room.
+    /// That [one](Self::has_one_message), if it can be written from where it [lies](Self::parts) and the peer has room.
     #[inline]
-    pub fn prepared_last(&self, format: &dyn WireFormat) -> Option<&Encoded> {
-        self.session.outbox.prepared_last(format, self.rules.delivery)
+    pub fn last_parts(&self, format: &dyn WireFormat) -> Option<FrameParts<'_>> {
+        self.session.outbox.last_parts(format, self.rules.delivery)
     }
 
     /// That one, with a unit of this length, was handed to the link.
     #[inline]
-    pub fn transmit_last_prepared(&mut self, length: usize) {
-        self.session.outbox.transmit_last_prepared(length, self.rules.delivery);
+    pub fn transmit_last_parts(&mut self, length: usize) {
+        self.session.outbox.transmit_last_parts(length, self.rules.delivery);
         self.note_transmitted();
     }
 
@@ -66,7 +67,7 @@ impl Connection {
         self.next_message(format).map(|(unit, _)| unit)
     }
 
-    /// What was prepared was handed to the link.
+    /// Messages were handed to the link from where they lie.
     #[inline]
     fn note_transmitted(&mut self) {
         self.unblock();
@@ -113,7 +114,7 @@ impl Connection {
             FirstWords::Awaited if self.state != State::Closed => return None,
             FirstWords::Attach
             | FirstWords::Awaited
-            | FirstWords::Lost(_)
+            | FirstWords::Lost
             | FirstWords::None
             | FirstWords::Opened
             | FirstWords::Resumed => {}
@@ -228,9 +229,13 @@ impl Connection {
 
     /// What a server says first on a link.
     fn greet(&mut self, format: &dyn WireFormat) -> Option<Action> {
-        let greeting = std::mem::replace(&mut self.link.as_mut()?.greeting, FirstWords::None);
-        match greeting {
-            FirstWords::Lost(messages) => Some(Action::Lost { messages }),
+        let link = self.link.as_mut()?;
+        match std::mem::replace(&mut link.greeting, FirstWords::None) {
+            FirstWords::Lost => {
+                let messages = link.counts.get_mut().map_or(0, |counts| std::mem::take(&mut counts.lost));
+                link.counts.settle();
+                Some(Action::Lost { messages })
+            }
             FirstWords::Opened => {
                 let (session, token) = self.session.key?;
                 let opened = Opened {

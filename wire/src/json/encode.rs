@@ -2,8 +2,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use nosphere_core::{
-    Close, EncodeError, Frame, Json, JsonEncoding, MAX_DEPTH, Offer, Open, Opened, Payload, Reply, Request, Text,
-    Window, json,
+    Close, EncodeError, Envelope, Frame, Json, JsonEncoding, MAX_DEPTH, Offer, Open, Opened, Payload, Reply, Request,
+    Text, Window, json,
 };
 
 use super::{NAME, is_plain};
@@ -62,6 +62,17 @@ pub(super) fn message(open: &str, payload: &Payload) -> Result<String, EncodeErr
     }
 }
 
+/// What is written around a payload that is written as it is.
+pub(super) fn envelope(payload: &Payload) -> Option<Envelope> {
+    const TEXT: Envelope = Envelope::new(true, br#"{"text":""#, br#""}"#);
+    const JSON: Envelope = Envelope::new(true, br#"{"json":"#, b"}");
+    match payload {
+        Payload::Text(text) => is_plain(text.as_bytes()).then_some(TEXT),
+        Payload::Json(json) if json.encoding() == JsonEncoding::Text => checked_text(json.bytes()).ok().map(|_| JSON),
+        Payload::Binary(_) | Payload::Json(_) => None,
+    }
+}
+
 fn string_frame(open: &str, name: &str, text: &Text) -> String {
     const MARKS: usize = "\"\":\"\"}".len();
     let mut unit = String::with_capacity(open.len() + name.len() + MARKS + text.len());
@@ -75,19 +86,24 @@ fn string_frame(open: &str, name: &str, text: &Text) -> String {
 }
 
 fn json_message(open: &str, json: &Json) -> Result<String, EncodeError> {
-    let inexpressible = |what| EncodeError::new(NAME, what);
     let transcoded;
     let payload = match json.encoding() {
-        JsonEncoding::Text => str::from_utf8(json.bytes()).map_err(|_| inexpressible("JSON that is not UTF-8"))?,
+        JsonEncoding::Text => json.bytes().as_ref(),
         JsonEncoding::MessagePack => {
-            transcoded = transcode::to_text(json.bytes()).map_err(inexpressible)?;
-            &transcoded
+            transcoded = transcode::to_text(json.bytes()).map_err(|what| EncodeError::new(NAME, what))?;
+            transcoded.as_bytes()
         }
     };
-    if may_be_too_deep(payload.as_bytes()) && json::check(payload.as_bytes()).is_err() {
-        return Err(inexpressible("JSON nested deeper than 64 levels"));
+    Ok([open, r#""json":"#, checked_text(payload)?, "}"].concat())
+}
+
+/// JSON text as others said that it is, if it can be written.
+fn checked_text(payload: &[u8]) -> Result<&str, EncodeError> {
+    let text = str::from_utf8(payload).map_err(|_| EncodeError::new(NAME, "JSON that is not UTF-8"))?;
+    if may_be_too_deep(payload) && json::check(payload).is_err() {
+        return Err(EncodeError::new(NAME, "JSON nested deeper than 64 levels"));
     }
-    Ok([open, r#""json":"#, payload, "}"].concat())
+    Ok(text)
 }
 
 /// Whether the payload has enough brackets, in strings or not, to nest too deep.

@@ -5,7 +5,7 @@ mod tests;
 
 use decode::Source;
 pub(crate) use encode::push_string;
-use nosphere_core::{DecodeError, EncodeError, Frame, Lent, Payload, Unit, WireFormat};
+use nosphere_core::{DecodeError, EncodeError, Envelope, Frame, Lent, Payload, Unit, WireFormat};
 
 const NAME: &str = "json";
 
@@ -47,6 +47,10 @@ impl WireFormat for JsonFormat {
         encode::message("{", payload).map(|unit| Unit::Text(unit.into()))
     }
 
+    fn envelope(&self, payload: &Payload) -> Option<Envelope> {
+        encode::envelope(payload)
+    }
+
     fn separator(&self) -> Option<u8> {
         Some(b'\n')
     }
@@ -56,9 +60,30 @@ const BINARY: DecodeError = DecodeError::Malformed("binary, where the format is 
 
 /// Whether a JSON string literal of these characters needs no escapes, and has none.
 fn is_plain(text: &[u8]) -> bool {
-    let special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
-    // Without an early exit inside a chunk the compiler compares 16 bytes at once.
-    let (chunks, rest) = text.as_chunks::<16>();
-    chunks.iter().all(|chunk| !chunk.iter().fold(false, |any, &byte| any | special(byte)))
-        && !rest.iter().any(|&byte| special(byte))
+    // No bytes are looked at one by one, and the outcome is looked at once: the last 32 overlap those before.
+    let found = match text.last_chunk::<32>() {
+        None => text.iter().fold(0, |found, &byte| found | special(byte)),
+        Some(last) => {
+            let add = |mut found: [u8; 32], chunk: &[u8; 32]| {
+                for (found, &byte) in found.iter_mut().zip(chunk) {
+                    *found |= special(byte);
+                }
+                found
+            };
+            let found = text.as_chunks().0.iter().fold(add([0; 32], last), add);
+            found.into_iter().fold(0, |any, found| any | found)
+        }
+    };
+    found < 0x80
+}
+
+/// Has its highest bit set for a control character, a quote and a backslash, and for nothing else.
+///
+/// Without comparisons, which compilers turn into bits of their own for each byte, it costs less.
+#[inline]
+fn special(byte: u8) -> u8 {
+    let control = byte.wrapping_sub(b' ');
+    let quote = (byte ^ b'"').wrapping_sub(1);
+    let backslash = (byte ^ b'\\').wrapping_sub(1);
+    (control | quote | backslash) & !byte
 }

@@ -423,3 +423,16 @@ fn reply(id: u64, message: impl Into<Message>) -> Frame {
 fn value(json: &Json) -> serde_json::Value {
     json.parse().unwrap()
 }
+
+#[test]
+fn what_must_be_escaped_is_found_wherever_it_is() {
+    for length in 0..100 {
+        for at in 0..length {
+            for byte in 0..=255_u8 {
+                let mut text = vec![b'a'; length];
+                text[at] = byte;
+                assert_eq!(super::is_plain(&text), byte >= b' ' && byte != b'"' && byte != b'\\', "{byte} at {at}");
+            }
+        }
+    }
+}

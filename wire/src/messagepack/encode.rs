@@ -1,7 +1,8 @@
 use nosphere_core::{
-    Close, EncodeError, Frame, Json, JsonEncoding, Offer, Open, Opened, Payload, Reply, Request, RequestId, Window,
+    Close, EncodeError, Envelope, Frame, Json, JsonEncoding, Offer, Open, Opened, Payload, Reply, Request, RequestId,
+    Window,
 };
-use rmp::encode::{ValueWriteError, write_array_len, write_bin, write_str, write_uint};
+use rmp::encode::{ValueWriteError, write_array_len, write_bin, write_bin_len, write_str, write_str_len, write_uint};
 
 use super::{NAME, kind};
 use crate::rules::{self, millis};
@@ -50,6 +51,23 @@ fn written(open: &[u8], room: usize, write: impl FnOnce(&mut Vec<u8>) -> Written
 /// A message.
 pub(super) fn message(payload: &Payload) -> Result<Vec<u8>, EncodeError> {
     message_behind(&[FIXARRAY | 2], payload)
+}
+
+/// What is written around a payload that is written as it is.
+pub(super) fn envelope(payload: &Payload) -> Option<Envelope> {
+    const JSON: Envelope = Envelope::new(false, &[FIXARRAY | 2, kind::JSON as u8], b"");
+    let mut before = [0; MAX_HEAD];
+    before[0] = FIXARRAY | 2;
+    let mut room = &mut before[2..];
+    let length = u32::try_from(payload.len()).ok()?;
+    let kind = match payload {
+        Payload::Json(json) => return (json.encoding() == JsonEncoding::MessagePack).then_some(JSON),
+        Payload::Text(_) => write_str_len(&mut room, length).map(|_| kind::TEXT),
+        Payload::Binary(_) => write_bin_len(&mut room, length).map(|_| kind::BINARY),
+    };
+    let end = MAX_HEAD - room.len();
+    before[1] = kind.ok()? as u8;
+    Some(Envelope::new(false, &before[..end], b""))
 }
 
 /// A message that begins with what stands before its kind.
@@ -140,6 +158,9 @@ fn head_length(length: usize) -> usize {
         _ => 5,
     }
 }
+
+/// An array's head, a kind, and the longest head of a str or a bin.
+const MAX_HEAD: usize = 7;
 
 /// The head of an array of up to 15 elements.
 const FIXARRAY: u8 = 0x90;

@@ -6,7 +6,7 @@ mod tests;
 mod walk;
 
 use decode::Source;
-use nosphere_core::{DecodeError, EncodeError, Frame, Lent, Payload, Unit, WireFormat};
+use nosphere_core::{DecodeError, EncodeError, Envelope, Frame, Lent, Payload, Unit, WireFormat};
 pub(crate) use read::{Problem, Reader};
 pub(crate) use walk::{Sink, walk};
 
@@ -49,6 +49,10 @@ impl WireFormat for MessagePackFormat {
 
     fn encode_kept(&self, payload: &Payload) -> Result<Unit, EncodeError> {
         encode::message(payload).map(|unit| Unit::Binary(unit.into()))
+    }
+
+    fn envelope(&self, payload: &Payload) -> Option<Envelope> {
+        encode::envelope(payload)
     }
 }
 

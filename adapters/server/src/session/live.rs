@@ -1,18 +1,19 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::io::{self, IoSlice};
+use std::io;
 use std::sync::Arc;
 use std::task::Waker;
 
 use arrayvec::ArrayVec;
 use bytes::Bytes;
-use nosphere_core::{Action, Connection, Encoded, Event, LinkId, Reason, RequestId, State, Text, Time, WireFormat};
+use nosphere_core::{Action, Connection, Event, LinkId, Reason, RequestId, State, Text, Time, WireFormat};
 use nosphere_websocket::{Close, CloseState, Flush, Outgoing, Writer};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Link;
+use super::write::{Written, write_one, write_some};
 use crate::RequestHead;
 use crate::requests::Answer;
 
@@ -29,10 +30,8 @@ pub(crate) struct Live {
     pub(crate) blocked: bool,
     /// The session's task.
     pub(super) task: Option<Waker>,
-    /// Whoever carries an event stream or a poll.
-    pub(super) carrier: Option<Waker>,
-    /// Bodies that are being read.
-    pub(super) bodies: u32,
+    /// Made when it is first needed.
+    pub(super) http: Option<Box<Http>>,
     /// The earliest time at which the deadlines will call.
     pub(super) scheduled: Time,
     /// On some thread's list of sessions to flush.
@@ -40,23 +39,39 @@ pub(crate) struct Live {
     pub(super) ended: bool,
     /// The same, and it has left everything that it was in by its id.
     pub(super) gone: bool,
-    /// Polls and streams that were replaced and are not ended yet.
-    pub(super) held_links: u32,
-    /// Who waits to bring a message.
-    pub(super) pushes: Option<Arc<Notify>>,
     /// Connected, with more than half of its queue used.
     pub(crate) congested: bool,
-    /// Nobody waits any more for that to be over,
+    /// Nobody waits any more for that to be over.
     pub(crate) given_up: bool,
-    /// or here is who does.
-    pub(crate) room: Option<Arc<Notify>>,
-    /// Requests that the client has not answered.
-    pub(crate) asked: BTreeMap<RequestId, UnboundedSender<Answer>>,
+    /// Made when it is first needed.
+    pub(crate) awaited: Option<Box<Awaited>>,
     /// Until `Connected` was handled.
     pub(super) head: Option<RequestHead>,
     pub(crate) activity: Activity,
     /// How many events the handler was given.
     pub(crate) events: u64,
+}
+
+/// Who waits for something from a session.
+#[derive(Default)]
+pub(crate) struct Awaited {
+    /// For its being congested to be over.
+    pub(crate) room: Option<Arc<Notify>>,
+    /// For replies: requests that the client has not answered.
+    pub(crate) asked: BTreeMap<RequestId, UnboundedSender<Answer>>,
+}
+
+/// What a session has whose client has ever come without a WebSocket.
+#[derive(Default)]
+pub(super) struct Http {
+    /// Whoever carries an event stream or a poll.
+    pub(super) carrier: Option<Waker>,
+    /// Bodies that are being read.
+    pub(super) bodies: u32,
+    /// Polls and streams that were replaced and are not ended yet.
+    pub(super) held_links: u32,
+    /// Who waits to bring a message.
+    pub(super) pushes: Option<Arc<Notify>>,
 }
 
 /// What a session's handler does, for tests that wait until it is done.
@@ -84,9 +99,6 @@ pub(crate) enum Outlet {
     None,
 }
 
-/// The most frames that one write takes from where all have them.
-const MAX_SLICES: usize = 64;
-
 /// There is no deadline.
 pub(super) const NEVER: Time = Time(u64::MAX);
 
@@ -101,7 +113,7 @@ impl Live {
 
     /// There may be room for another push.
     pub(super) fn note_push(&self) {
-        if let Some(pushes) = &self.pushes {
+        if let Some(pushes) = self.http.as_ref().and_then(|http| http.pushes.as_ref()) {
             pushes.notify_waiters();
         }
     }
@@ -136,8 +148,7 @@ impl Live {
         if !writer.is_idle() || !self.connection.has_one_message(*link) {
             return false;
         }
-        let prepared = self.connection.prepared_last(self.format);
-        let Some((unit, frame)) = prepared.and_then(|unit| Some((unit, unit.frame()?))) else {
+        let Some(parts) = self.connection.last_parts(self.format) else {
             let link = *link;
             let unit = self.connection.transmit_last(link, self.format);
             let Some(flushed) = unit.map(|unit| writer.flush_one(half, unit)) else { return false };
@@ -145,10 +156,10 @@ impl Live {
             return true;
         };
         // Whatever is wrong shows again where it is dealt with; what was written in part is gone on with there.
-        match half.try_write(frame) {
-            Ok(written) if written == frame.len() => {
-                let length = unit.payload().len();
-                self.connection.transmit_last_prepared(length);
+        match write_one(half, &parts) {
+            Ok(written) if written == parts.len() => {
+                let length = parts.unit_len();
+                self.connection.transmit_last_parts(length);
                 self.blocked = false;
                 true
             }
@@ -178,7 +189,7 @@ impl Live {
     fn write_any(&mut self, now: impl Fn() -> Time) {
         let time = OnceCell::new();
         let now = || *time.get_or_init(&now);
-        self.write_prepared(now);
+        self.write_parts(now);
         if !self.wants_write(true) {
             self.blocked = false;
             return;
@@ -195,17 +206,18 @@ impl Live {
         }
     }
 
-    /// Writes what is prepared for many recipients, from where all have it. What the socket does not take is left.
+    /// Writes messages from where they lie. What the socket does not take is left.
     #[inline]
-    fn write_prepared(&mut self, now: impl Fn() -> Time) {
+    fn write_parts(&mut self, now: impl Fn() -> Time) {
         let Outlet::Direct { link, half, writer } = &mut self.outlet else { return };
         let mut more = writer.is_idle();
         while more {
-            let frames = self.connection.prepared(*link, self.format).map_while(Encoded::frame);
+            let mut units = ArrayVec::new();
             // Whatever is wrong shows again where it is dealt with.
-            let Some((count, rest)) = write_some(half, frames) else { return };
-            self.connection.transmit_prepared(count, self.format);
-            more = count == MAX_SLICES;
+            let written = write_some(half, self.connection.parts(*link, self.format), &mut units);
+            let Some(Written { count, rest, full }) = written else { return };
+            self.connection.transmit_parts(&units[..count]);
+            more = full && count == units.len();
             if rest > 0
                 && let Some(Outgoing::Data(unit)) = outgoing(&mut self.connection, *link, self.format, &now)
             {
@@ -237,6 +249,14 @@ impl Live {
         words
     }
 
+    /// The task of the session, to be woken.
+    pub(super) fn set_task(&mut self, waker: &Waker) {
+        // A session that is over has nothing to wake its task for, and may be remembered for long.
+        if !self.ended {
+            self.task = Some(waker.clone());
+        }
+    }
+
     pub(super) fn wake_task(&self) {
         if let Some(task) = &self.task {
             task.wake_by_ref();
@@ -244,7 +264,7 @@ impl Live {
     }
 
     pub(super) fn wake_carrier(&mut self) {
-        if let Some(carrier) = self.carrier.take() {
+        if let Some(carrier) = self.http.as_mut().and_then(|http| http.carrier.take()) {
             carrier.wake();
         }
     }
@@ -264,24 +284,6 @@ impl Live {
         self.blocked = false;
         self.wake_carrier();
     }
-}
-
-/// Writes as many frames as one write takes. How many were written whole, and how much of the next one; or nothing was.
-#[inline]
-fn write_some<'a>(half: &OwnedWriteHalf, mut frames: impl Iterator<Item = &'a Bytes>) -> Option<(usize, usize)> {
-    let first = frames.next()?;
-    let Some(second) = frames.next() else {
-        let written = half.try_write(first).ok()?;
-        return Some(if written == first.len() { (1, 0) } else { (0, written) });
-    };
-    let mut slices = ArrayVec::<IoSlice<'_>, MAX_SLICES>::new();
-    for frame in [first, second].into_iter().chain(frames.take(MAX_SLICES - 2)) {
-        slices.push(IoSlice::new(frame));
-    }
-    let mut rest = half.try_write_vectored(&slices).ok()?;
-    let whole = |slice: &&IoSlice<'_>| rest.checked_sub(slice.len()).inspect(|left| rest = *left).is_some();
-    let count = slices.iter().take_while(whole).count();
-    (count + rest > 0).then_some((count, rest))
 }
 
 /// The next thing to write to a WebSocket.

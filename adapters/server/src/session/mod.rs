@@ -3,8 +3,12 @@
 mod cell;
 mod link;
 mod live;
+mod pump;
 mod read;
+#[cfg(test)]
+mod sizes;
 mod task;
+mod write;
 
 pub(crate) use cell::{Cell, HeldLink};
 pub(crate) use link::{Early, Link, LinkIo};

@@ -1,19 +1,17 @@
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
-use nosphere_core::{Cause, Event, Lent, Reason, SendError, SessionError, State};
-use nosphere_websocket::{CloseState, Item, Outgoing, ReadOutcome};
+use nosphere_core::{Cause, Event, Reason, SendError, SessionError};
 use pin_project_lite::pin_project;
 
-use super::live::{Activity, Live, close_frame, outgoing};
-use super::read::{End, handle_items, item_buffer, take_lent, writer};
-use super::{Cell, Link, LinkIo, Outlet};
-use crate::contain::{caught, contain};
+use super::live::Activity;
+use super::pump::{Pump, flush_own};
+use super::{Cell, Link};
+use crate::contain::{Panicked, caught};
 use crate::dirty::{self, Scope};
-use crate::presence::Merge;
-use crate::websocket::WebSocket;
-use crate::{Client, Handler};
+use crate::{Client, Error, Handler};
 
 /// The task of a session: gives events to its handler, one after the other, and reads the session's WebSocket, if it has
 /// one, meanwhile too.
@@ -48,83 +46,170 @@ impl<F: Future> Future for Task<F> {
     }
 }
 
-async fn drive<H: Handler>(cell: Arc<Cell>, handler: H, link: Option<Link>) {
+/// What is alive across an `await` has a place in the task for as long as the session lives. So there are no arguments of an
+/// `async fn`, which would have two, and an event is moved and never borrowed.
+fn drive<H: Handler>(cell: Arc<Cell>, handler: H, link: Option<Link>) -> impl Future<Output = ()> + Send + 'static {
     let client = Client::new(Arc::clone(&cell));
-    let mut driver = Driver {
-        cell,
-        link,
-        items: Vec::new(),
-        end: None,
-        merge: Merge::default(),
-        took: 0,
-        waker: None,
-        rested: false,
-    };
-    // Dropped before the driver, whatever happens: that one writes out what is left.
-    let mut handler = handler;
-    let mut failed = false;
-    loop {
-        let event = std::future::poll_fn(|cx| driver.poll_event(cx)).await;
-        let last = matches!(event, Event::Disconnected { .. });
-        // Of messages that were accepted before the end, the client was told that they are received.
-        if !failed || last || is_message(&event) {
-            let connected = matches!(event, Event::Connected { .. });
-            let failure = driver.deliver(&mut handler, &client, event).await;
-            if connected {
-                driver.cell.forget_head();
-            }
-            if let Some(cause) = failure.filter(|_| !failed && !last) {
-                failed = true;
-                driver.cell.close(Reason::Internal);
-                let event = Event::Error(SessionError::Handler(cause));
-                driver.deliver(&mut handler, &client, event).await;
+    let mut session =
+        Session { handler, client, driver: Driver { cell, pump: Pump::new(link), failure: Failure::None } };
+    async move {
+        loop {
+            let (event, kind) = poll_fn(|cx| session.driver.poll_event(cx)).await;
+            // What `receive` does before it gives its future may panic, too.
+            let receiving = caught(|| session.handler.receive(&session.client, event));
+            let (mut receiving, driver) = (pin!(Receiving::new(receiving)), &mut session.driver);
+            let result = poll_fn(move |cx| driver.poll_handler(receiving.as_mut(), cx)).await;
+            session.driver.note_handled(kind, result);
+            if kind == Kind::Last {
+                break;
             }
         }
-        if last {
-            break;
+        session.finish();
+    }
+}
+
+/// What a session's task has.
+struct Session<H> {
+    /// Dropped before the driver, whatever happens: that one writes out what is left.
+    handler: H,
+    client: Client,
+    driver: Driver,
+}
+
+impl<H> Session<H> {
+    fn finish(self) {
+        let Self { handler, client, driver } = self;
+        // What its end sends to others goes out with the last words.
+        drop(handler);
+        drop(client);
+        driver.finish();
+    }
+}
+
+/// What an event means to the task.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Connected,
+    Last,
+    Message,
+    Other,
+}
+
+impl Kind {
+    fn of(event: &Event) -> Self {
+        if matches!(event, Event::Binary(_) | Event::Json(_) | Event::Request(_) | Event::Text(_)) {
+            Self::Message
+        } else if matches!(event, Event::Connected { .. }) {
+            Self::Connected
+        } else if matches!(event, Event::Disconnected { .. }) {
+            Self::Last
+        } else {
+            Self::Other
         }
     }
-    // What its end sends to others goes out with the last words.
-    drop(handler);
-    drop(client);
-    driver.finish();
 }
 
-fn is_message(event: &Event) -> bool {
-    matches!(event, Event::Binary(_) | Event::Json(_) | Event::Request(_) | Event::Text(_))
+pin_project! {
+    /// The handler's future, if it came to that.
+    #[project = ReceivingProjection]
+    enum Receiving<F> {
+        Future {
+            #[pin]
+            future: F,
+        },
+        Panicked {
+            panicked: Panicked,
+        },
+    }
 }
 
-/// Moves what arrives on a WebSocket into the connection, and events out of it.
+impl<F> Receiving<F> {
+    fn new(received: Result<F, Panicked>) -> Self {
+        match received {
+            Ok(future) => Self::Future { future },
+            Err(panicked) => Self::Panicked { panicked },
+        }
+    }
+}
+
+/// What came of an event: the handler may fail, or panic.
+type Handled = Result<Result<(), Error>, Panicked>;
+
+/// A session, and what its task does for it.
 struct Driver {
     cell: Arc<Cell>,
-    link: Option<Link>,
-    /// What a read of the link brought and is not handled yet, the last first. It does not outlast a turn of the task.
-    items: Vec<Item>,
-    /// The WebSocket has ended, in whatever way; what came before it is handled first.
-    end: Option<End>,
-    /// The connection's events, and changes of what the session watches.
-    merge: Merge,
-    /// How many events were taken since everything was written out.
-    took: u32,
-    /// The waker that the session knows.
-    waker: Option<Waker>,
-    /// Nothing was left to do but to read, and the link may be read: when the task is woken, most likely there is something.
-    rested: bool,
+    pump: Pump,
+    failure: Failure,
+}
+
+/// Whether the handler has failed.
+enum Failure {
+    None,
+    Told,
+    /// It is to be told what it failed with.
+    Untold(Box<Cause>),
 }
 
 impl Driver {
-    /// Has the handler handle an event, and reads and writes meanwhile. Gives what it failed with, which is logged.
-    async fn deliver<H: Handler>(&mut self, handler: &mut H, client: &Client, event: Event) -> Option<Cause> {
-        // Within a block of its own, so that what `receive` does before it gives its future may panic too.
-        let mut future = pin!(contain(async { handler.receive(client, event).await }));
-        let result = std::future::poll_fn(|cx| {
-            let result = future.as_mut().poll(cx);
-            if result.is_pending() {
-                self.poll_background(cx);
+    /// The next event for the handler.
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<(Event, Kind)> {
+        loop {
+            if !matches!(self.failure, Failure::None)
+                && let Failure::Untold(cause) = std::mem::replace(&mut self.failure, Failure::Told)
+            {
+                return Poll::Ready((Event::Error(SessionError::Handler(*cause)), Kind::Other));
             }
-            result
-        })
-        .await;
+            let event = ready!(self.pump.poll_event(&self.cell, cx));
+            let kind = Kind::of(&event);
+            // Of messages that were accepted before the end, the client was told that they are received.
+            if matches!(self.failure, Failure::None) || matches!(kind, Kind::Last | Kind::Message) {
+                return Poll::Ready((event, kind));
+            }
+        }
+    }
+
+    /// Lets the handler go on, and reads and writes while it waits.
+    #[inline]
+    fn poll_handler<F>(&mut self, receiving: Pin<&mut Receiving<F>>, cx: &mut Context<'_>) -> Poll<Handled>
+    where
+        F: Future<Output = Result<(), Error>>,
+    {
+        let future = match receiving.project() {
+            ReceivingProjection::Future { future } => future,
+            ReceivingProjection::Panicked { panicked } => return Poll::Ready(Err(panicked.clone())),
+        };
+        match caught(|| future.poll(cx)) {
+            Ok(Poll::Ready(result)) => Poll::Ready(Ok(result)),
+            Ok(Poll::Pending) => {
+                self.pump.poll_background(&self.cell, cx);
+                Poll::Pending
+            }
+            Err(panicked) => Poll::Ready(Err(panicked)),
+        }
+    }
+
+    /// The handler has handled an event.
+    #[inline]
+    fn note_handled(&mut self, kind: Kind, result: Handled) {
+        let cause = match result {
+            Ok(Ok(())) => None,
+            failed => self.failure(failed),
+        };
+        if kind == Kind::Connected {
+            self.cell.forget_head();
+        }
+        if let Some(cause) = cause
+            && matches!(self.failure, Failure::None)
+            && kind != Kind::Last
+        {
+            self.failure = Failure::Untold(Box::new(cause));
+            self.cell.close(Reason::Internal);
+        }
+    }
+
+    /// What the handler failed with, if that is a failure.
+    #[cold]
+    fn failure(&self, result: Handled) -> Option<Cause> {
         let session = self.cell.id();
         match result {
             Ok(Ok(())) => None,
@@ -144,338 +229,23 @@ impl Driver {
         }
     }
 
-    /// Lets others on this thread have their turn after many events.
-    fn poll_turn(&mut self, cx: &Context<'_>) -> Poll<()> {
-        if self.took < YIELD_AFTER {
-            return Poll::Ready(());
-        }
-        self.queue_items();
-        self.flush();
-        self.took = 0;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    /// The next event. Everything that handling the one before has sent is written first.
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        ready!(self.poll_turn(cx));
-        // If there is nothing to read, what woke the task is found below.
-        if std::mem::take(&mut self.rested)
-            && let Poll::Ready(Some(event)) = self.poll_read(cx, true)
-        {
-            self.took += 1;
-            return Poll::Ready(event);
-        }
-        loop {
-            let mut live = self.cell.lock();
-            let mut event = self.merge.next(&self.cell, &mut live);
-            if event.is_none()
-                && let Some(link) = self.link.as_mut().filter(|_| !self.items.is_empty())
-            {
-                event = handle_items(&self.cell, &mut live, link, &mut self.items, &mut self.end, true);
-                if event.is_none() {
-                    continue;
-                }
-                self.merge.passed();
-            }
-            drop(live);
-            if let Some(Event::Reply(reply)) = event {
-                self.took += 1;
-                self.cell.take_reply(reply);
-                ready!(self.poll_turn(cx));
-                continue;
-            }
-            if let Some(event) = event {
-                self.took += 1;
-                if self.took.is_multiple_of(FLUSH_EVERY) {
-                    // A burst must not fill the queues of those who read well.
-                    self.flush();
-                }
-                if matches!(event, Event::Disconnected { .. }) {
-                    self.cell.end();
-                }
-                return Poll::Ready(event);
-            }
-            self.register(cx);
-            dirty::flush();
-            if let Some(event) = ready!(self.poll_io(cx, Activity::Idle)) {
-                self.took += 1;
-                return Poll::Ready(event);
-            }
-        }
-    }
-
-    /// Writes out what the handler has sent, and the acknowledgements of what it took.
-    fn flush(&self) {
-        flush_own(&self.cell, &mut self.cell.lock(), self.took > 0);
-        dirty::flush();
-    }
-
-    /// Reads and writes while the handler waits.
-    fn poll_background(&mut self, cx: &mut Context<'_>) {
-        self.queue_items();
-        self.register(cx);
-        dirty::flush();
-        while self.poll_io(cx, Activity::Busy).is_ready() {}
-        self.take_replies();
-        self.flush();
-        self.took = 0;
-    }
-
-    /// The handler waits. What it waits for may be behind events that wait for the handler.
-    fn take_replies(&mut self) {
-        let mut live = self.cell.lock();
-        while let Some(reply) = live.connection.poll_reply() {
-            drop(live);
-            self.took += 1;
-            self.cell.take_reply(reply);
-            live = self.cell.lock();
-        }
-        if live.connection.state() == State::Closed {
-            live.lose_requests(self.cell.id());
-        }
-        self.cell.rest(&mut live, Activity::Waiting);
-    }
-
-    /// Writes, and takes one step on the WebSocket. Ready if it got on.
-    ///
-    /// If that is all there is to do, the handler comes to rest: it is done with what it was given, or waits.
-    fn poll_io(&mut self, cx: &mut Context<'_>, rest: Activity) -> Poll<Option<Event>> {
-        let mut live = self.cell.lock();
-        flush_own(&self.cell, &mut live, std::mem::take(&mut self.took) > 0);
-        if let Some(link) = live.arrived.take() {
-            if let Some(mut old) = self.link.replace(*link)
-                && let LinkIo::Queued(queued) = &mut old.io
-            {
-                queued.1.close(close_frame(Reason::Fenced));
-                linger(&self.cell, Outlet::None, old, Vec::new());
-            }
-            self.end = None;
-        }
-        let Some(link) = &mut self.link else {
-            return if self.comes_to_rest(&mut live, rest) { Poll::Pending } else { Poll::Ready(None) };
-        };
-        let mut closing = live.is_closing_socket();
-        match &mut link.io {
-            LinkIo::Direct(_) => {
-                if let Outlet::Direct { half, .. } = &live.outlet
-                    && live.blocked
-                    && half.as_ref().poll_write_ready(cx).is_ready()
-                {
-                    live.write(|| self.cell.now());
-                    if live.blocked {
-                        // Readiness was stale, and is clear now: this registers for the next.
-                        if let Outlet::Direct { half, .. } = &live.outlet
-                            && half.as_ref().poll_write_ready(cx).is_ready()
-                        {
-                            cx.waker().wake_by_ref();
-                        }
-                    }
-                }
-                // The write half is gone: the socket broke, or another link has the session.
-                closing |= !matches!(&live.outlet, Outlet::Direct { link: id, .. } if *id == link.id);
-            }
-            LinkIo::Queued(queued) => {
-                let (io, writer) = &mut **queued;
-                let now = self.cell.now();
-                let Live { connection, format, outlet, .. } = &mut *live;
-                // Another link may have the session by now.
-                let current = matches!(outlet, Outlet::Task(id) if *id == link.id);
-                let flushed = writer.poll_flush(Pin::new(io), cx, || outgoing(connection, link.id, *format, || now));
-                if flushed.is_pending() {
-                    connection.handle_blocked(link.id);
-                }
-                if matches!(flushed, Poll::Ready(Err(_))) {
-                    connection.handle_detach(link.id, Reason::Lost, now);
-                    if current {
-                        *outlet = Outlet::None;
-                    }
-                }
-                closing |= writer.state() != CloseState::Open;
-            }
-        }
-        self.cell.settle(&mut live);
-        if let Some(end) = self.end.take() {
-            drop(live);
-            self.finish_link(&end);
-            return Poll::Ready(None);
-        }
-        if closing {
-            drop(live);
-            self.retire(Vec::new());
-            return Poll::Ready(None);
-        }
-        if !self.comes_to_rest(&mut live, rest) {
-            return Poll::Ready(None);
-        }
-        let wants_read = live.connection.wants_read();
-        drop(live);
-        if !wants_read {
-            return Poll::Pending;
-        }
-        let read = self.poll_read(cx, rest == Activity::Idle);
-        self.rested = read.is_pending() && rest == Activity::Idle;
-        read
-    }
-
-    /// Whether there is no event. What this task does itself does not wake it.
-    fn comes_to_rest(&self, live: &mut Live, rest: Activity) -> bool {
-        if rest == Activity::Idle {
-            if self.merge.has_next(&self.cell, live) {
-                return false;
-            }
-            self.cell.rest(live, rest);
-            live.connection.release();
-        }
-        true
-    }
-
-    /// One read. Ready if it got on. `awaited`: the handler waits for events, so a message that nothing waits before is given
-    /// at once.
-    fn poll_read(&mut self, cx: &mut Context<'_>, awaited: bool) -> Poll<Option<Event>> {
-        let Self { cell, link: Some(link), items, .. } = self else { return Poll::Pending };
-        let (mut event, mut lent, mut early) = (None, false, false);
-        let outcome = if let Some((mut arrived, outcome)) = link.early.take() {
-            early = true;
-            items.append(&mut arrived);
-            Ok(outcome)
-        } else {
-            let id = link.id;
-            let take = |unit: Lent<'_>| {
-                lent = true;
-                event = take_lent(cell, id, unit, awaited);
-            };
-            let out = || {
-                *items = item_buffer();
-                items
-            };
-            ready!(match &mut link.io {
-                LinkIo::Direct(half) => link.reader.poll_read_lent(Pin::new(half), cx, out, take),
-                LinkIo::Queued(queued) => link.reader.poll_read_lent(Pin::new(&mut queued.0), cx, out, take),
-            })
-        };
-        if lent {
-            if event.is_some() {
-                self.merge.passed();
-            }
-            return Poll::Ready(event);
-        }
-        self.end = match outcome {
-            Ok(ReadOutcome::Items) => None,
-            Ok(ReadOutcome::End) | Err(_) => Some(End::Lost),
-            Ok(ReadOutcome::Error(error)) => Some(End::Fault(error)),
-        };
-        let mut live = self.cell.lock();
-        if !early && self.items.is_empty() && self.end.is_none() {
-            // A long message that is not whole yet is a sign of life, too (SPEC HB-3).
-            live.connection.handle_alive(link.id, self.cell.now());
-        }
-        self.items.reverse();
-        let event = handle_items(&self.cell, &mut live, link, &mut self.items, &mut self.end, awaited);
-        if event.is_some() {
-            self.merge.passed();
-        }
-        Poll::Ready(event)
-    }
-
-    /// The handler does not take what was read now.
-    fn queue_items(&mut self) {
-        if let Some(link) = self.link.as_mut().filter(|_| !self.items.is_empty()) {
-            handle_items(&self.cell, &mut self.cell.lock(), link, &mut self.items, &mut self.end, false);
-        }
-    }
-
-    /// The WebSocket has ended: the connection learns it, and the peer gets its answer.
-    fn finish_link(&mut self, end: &End) {
-        let Some(link) = &mut self.link else { return };
-        let mut live = self.cell.lock();
-        let now = self.cell.now();
-        // What was sent before goes out before the answer to the close.
-        live.write(|| now);
-        let writer = writer(&mut live.outlet, link);
-        let reason = match end {
-            End::Close(close) => {
-                if let Some(writer) = writer {
-                    writer.handle_close(close);
-                }
-                Reason::Closed
-            }
-            End::Fault(error) => {
-                if let Some(writer) = writer {
-                    writer.handle_error(*error);
-                }
-                if error.close_code() == Reason::TooLarge.code() { Reason::TooLarge } else { Reason::Malformed }
-            }
-            End::Lost => {
-                if let Some(writer) = writer {
-                    writer.handle_end();
-                }
-                Reason::Lost
-            }
-        };
-        live.connection.handle_detach(link.id, reason, now);
-        self.cell.settle(&mut live);
-        // A socket that has come to its end has nothing more to hear or to be told; TLS and HTTP/2 have.
-        let over = matches!((end, &link.io), (End::Lost, LinkIo::Direct(_)));
-        drop(live);
-        let taken = self.take_link();
-        if let Some((outlet, link)) = taken.filter(|_| !over) {
-            linger(&self.cell, outlet, link, Vec::new());
-        }
-    }
-
-    /// Takes the WebSocket away from the session, and sees its closing handshake through elsewhere, after `rest`.
-    fn retire(&mut self, rest: Vec<Outgoing>) {
-        if let Some((outlet, link)) = self.take_link() {
-            linger(&self.cell, outlet, link, rest);
-        }
-    }
-
-    /// Takes the WebSocket away from the session.
-    fn take_link(&mut self) -> Option<(Outlet, Link)> {
-        let link = self.link.take()?;
-        let mut live = self.cell.lock();
-        let current = match &live.outlet {
-            Outlet::Direct { link: id, .. } | Outlet::Task(id) => *id == link.id,
-            Outlet::Carrier | Outlet::None => false,
-        };
-        let outlet = if current {
-            live.blocked = false;
-            std::mem::replace(&mut live.outlet, Outlet::None)
-        } else {
-            Outlet::None
-        };
-        let now = self.cell.now();
-        live.connection.handle_detach(link.id, Reason::Lost, now);
-        self.cell.settle(&mut live);
-        drop(live);
-        Some((outlet, link))
-    }
-
-    fn register(&mut self, cx: &Context<'_>) {
-        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            self.waker = Some(cx.waker().clone());
-            self.cell.set_task(cx.waker());
-        }
-    }
-
     /// The handler is done: the last words go out, and the socket is closed.
     fn finish(mut self) {
-        let cell = Arc::clone(&self.cell);
+        let Self { cell, pump, .. } = &mut self;
         let now = cell.now();
         let mut live = cell.lock();
         live.dirty = false;
         if let Some(link) = live.arrived.take() {
-            self.link = Some(*link);
+            pump.link = Some(*link);
         }
         live.write(|| now);
         let format = live.format;
-        let rest = self.link.as_ref().map(|link| live.last_words(link.id, format, now)).unwrap_or_default();
+        let rest = pump.link.as_ref().map(|link| live.last_words(link.id, format, now)).unwrap_or_default();
         // The handler has had its chance; what is remembered of the session holds no messages.
         let undelivered = live.connection.take_undelivered();
         drop(live);
         drop(undelivered);
-        self.retire(rest);
+        pump.retire(cell, rest);
         // What the handler sent to others in its last event.
         dirty::flush();
     }
@@ -492,24 +262,3 @@ impl Drop for Driver {
         self.cell.clear();
     }
 }
-
-/// Writes out what a session has to say, if it has. `took`: what was taken since then may have to be acknowledged.
-#[inline]
-fn flush_own(cell: &Arc<Cell>, live: &mut Live, took: bool) {
-    let wants = live.dirty || live.wants_write(took);
-    if wants && caught(|| cell.flush_live(live, || cell.now())).is_err() {
-        cell.cut_live(live, cell.now());
-    }
-}
-
-fn linger(cell: &Cell, outlet: Outlet, link: Link, rest: Vec<Outgoing>) {
-    if let Some(socket) = WebSocket::join(outlet, link) {
-        tokio::spawn(socket.linger(rest, cell.shared().config.session.close_timeout));
-    }
-}
-
-/// After how many events what they led to is written out, though more are waiting.
-const FLUSH_EVERY: u32 = 64;
-
-/// After how many events a task gives up its thread, though more are waiting.
-const YIELD_AFTER: u32 = 512;

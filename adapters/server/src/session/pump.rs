@@ -1,0 +1,420 @@
+use std::pin::Pin;
+use std::sync::{Arc, MutexGuard};
+use std::task::{Context, Poll, Waker, ready};
+
+use nosphere_core::{Event, Lent, Reason, State};
+use nosphere_websocket::{CloseState, Item, Outgoing, ReadOutcome, Writer};
+
+use super::live::{Activity, Live, close_frame, outgoing};
+use super::read::{End, handle_items, item_buffer, take_lent, writer};
+use super::{Cell, Link, LinkIo, Outlet};
+use crate::contain::caught;
+use crate::dirty;
+use crate::presence::Merge;
+use crate::websocket::WebSocket;
+
+/// Moves what arrives on a WebSocket into the connection, and events out of it.
+pub(super) struct Pump {
+    pub(super) link: Option<Link>,
+    /// What a read of the link brought and is not handled yet, the last first. It does not outlast a turn of the task.
+    items: Vec<Item>,
+    /// The WebSocket has ended, in whatever way; what came before it is handled first.
+    end: Option<End>,
+    /// The connection's events, and changes of what the session watches.
+    merge: Merge,
+    /// How many events were taken since everything was written out.
+    took: u32,
+    /// The waker that the session knows.
+    waker: Option<Waker>,
+    /// Nothing was left to do but to read, and the link may be read: when the task is woken, most likely there is something.
+    rested: bool,
+}
+
+impl Pump {
+    pub(super) fn new(link: Option<Link>) -> Self {
+        Self { link, items: Vec::new(), end: None, merge: Merge::default(), took: 0, waker: None, rested: false }
+    }
+
+    /// Lets others on this thread have their turn after many events.
+    #[inline]
+    fn poll_turn(&mut self, cell: &Arc<Cell>, cx: &Context<'_>) -> Poll<()> {
+        if self.took < YIELD_AFTER { Poll::Ready(()) } else { self.give_way(cell, cx) }
+    }
+
+    #[cold]
+    fn give_way(&mut self, cell: &Arc<Cell>, cx: &Context<'_>) -> Poll<()> {
+        self.queue_items(cell);
+        self.flush(cell);
+        self.took = 0;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// The next event. Everything that handling the one before has sent is written first.
+    pub(super) fn poll_event(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>) -> Poll<Event> {
+        ready!(self.poll_turn(cell, cx));
+        // If there is nothing to read, what woke the task is found below.
+        if std::mem::take(&mut self.rested)
+            && let Poll::Ready(Some(event)) = self.poll_read(cell, cx, true)
+        {
+            self.took += 1;
+            return Poll::Ready(event);
+        }
+        loop {
+            let mut live = cell.lock();
+            let event = if self.merge.has_next(cell, &live) {
+                self.merge.next(cell, &mut live)
+            } else if let Some(link) = self.link.as_mut().filter(|_| !self.items.is_empty()) {
+                let event = handle_items(cell, &mut live, link, &mut self.items, &mut self.end, true);
+                if event.is_none() {
+                    continue;
+                }
+                self.merge.passed();
+                event
+            } else {
+                None
+            };
+            if event.is_none() && dirty::is_flushed() {
+                // Nearly always nothing else is left to do than to write and to wait.
+                self.register(&mut live, cx);
+                if let Some(event) = ready!(self.poll_io(cell, live, cx, Activity::Idle)) {
+                    self.took += 1;
+                    return Poll::Ready(event);
+                }
+                continue;
+            }
+            drop(live);
+            if let Some(Event::Reply(reply)) = event {
+                self.took += 1;
+                cell.take_reply(reply);
+                ready!(self.poll_turn(cell, cx));
+                continue;
+            }
+            if let Some(event) = event {
+                self.took += 1;
+                if self.took.is_multiple_of(FLUSH_EVERY) {
+                    // A burst must not fill the queues of those who read well.
+                    self.flush(cell);
+                }
+                if matches!(event, Event::Disconnected { .. }) {
+                    cell.end();
+                }
+                return Poll::Ready(event);
+            }
+            // No two sessions are locked at once.
+            dirty::flush();
+        }
+    }
+
+    /// Writes out what the handler has sent, and the acknowledgements of what it took.
+    fn flush(&self, cell: &Arc<Cell>) {
+        flush_own(cell, &mut cell.lock(), self.took > 0);
+        dirty::flush();
+    }
+
+    /// Reads and writes while the handler waits.
+    pub(super) fn poll_background(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>) {
+        self.queue_items(cell);
+        self.register(&mut cell.lock(), cx);
+        dirty::flush();
+        while self.poll_io(cell, cell.lock(), cx, Activity::Busy).is_ready() {}
+        self.take_replies(cell);
+        self.flush(cell);
+        self.took = 0;
+    }
+
+    /// The handler waits. What it waits for may be behind events that wait for the handler.
+    fn take_replies(&mut self, cell: &Arc<Cell>) {
+        let mut live = cell.lock();
+        while let Some(reply) = live.connection.poll_reply() {
+            drop(live);
+            self.took += 1;
+            cell.take_reply(reply);
+            live = cell.lock();
+        }
+        if live.connection.state() == State::Closed {
+            live.lose_requests(cell.id());
+        }
+        cell.rest(&mut live, Activity::Waiting);
+    }
+
+    /// Writes, and takes one step on the WebSocket. Ready if it got on.
+    ///
+    /// If that is all there is to do, the handler comes to rest: it is done with what it was given, or waits.
+    fn poll_io(
+        &mut self,
+        cell: &Arc<Cell>,
+        mut live: MutexGuard<'_, Live>,
+        cx: &mut Context<'_>,
+        rest: Activity,
+    ) -> Poll<Option<Event>> {
+        flush_own(cell, &mut live, std::mem::take(&mut self.took) > 0);
+        if !self.is_calm(&live) {
+            if self.link.is_none() && live.arrived.is_none() {
+                return if self.comes_to_rest(cell, &mut live, rest) { Poll::Pending } else { Poll::Ready(None) };
+            }
+            if self.tend(cell, &mut live, cx) {
+                drop(live);
+                match self.end.take() {
+                    Some(end) => self.finish_link(cell, &end),
+                    None => self.retire(cell, Vec::new()),
+                }
+                return Poll::Ready(None);
+            }
+        }
+        if !self.comes_to_rest(cell, &mut live, rest) {
+            return Poll::Ready(None);
+        }
+        let wants_read = live.connection.wants_read();
+        drop(live);
+        if !wants_read {
+            return Poll::Pending;
+        }
+        let idle = rest == Activity::Idle;
+        let read = if self.is_drained(cx) { Poll::Pending } else { self.poll_read(cell, cx, idle) };
+        self.rested = read.is_pending() && idle;
+        read
+    }
+
+    /// Whether the link is the session's, and nothing has to be done about it but to read.
+    #[inline]
+    fn is_calm(&self, live: &Live) -> bool {
+        let Some(Link { id, io: LinkIo::Direct(_), .. }) = &self.link else { return false };
+        let open = |writer: &Writer| writer.state() == CloseState::Open;
+        let current = matches!(&live.outlet, Outlet::Direct { link, writer, .. } if link == id && open(writer));
+        current && !live.blocked && live.arrived.is_none() && self.end.is_none()
+    }
+
+    /// Whether there is nothing to read, as far as the runtime knows; it wakes the task when there is.
+    #[inline]
+    fn is_drained(&self, cx: &mut Context<'_>) -> bool {
+        match &self.link {
+            Some(Link { io: LinkIo::Direct(half), reader, early: None, .. }) if reader.needs_stream() => {
+                half.as_ref().poll_read_ready(cx).is_pending()
+            }
+            _ => false,
+        }
+    }
+
+    /// Does for the link whatever has to be done. Whether it is over.
+    fn tend(&mut self, cell: &Arc<Cell>, live: &mut Live, cx: &mut Context<'_>) -> bool {
+        if let Some(link) = live.arrived.take() {
+            if let Some(mut old) = self.link.replace(*link)
+                && let LinkIo::Queued(queued) = &mut old.io
+            {
+                queued.1.close(close_frame(Reason::Fenced));
+                linger(cell, Outlet::None, old, Vec::new());
+            }
+            self.end = None;
+        }
+        let Some(link) = &mut self.link else { return false };
+        let mut closing = live.is_closing_socket();
+        match &mut link.io {
+            LinkIo::Direct(_) => {
+                if let Outlet::Direct { half, .. } = &live.outlet
+                    && live.blocked
+                    && half.as_ref().poll_write_ready(cx).is_ready()
+                {
+                    live.write(|| cell.now());
+                    if live.blocked {
+                        // Readiness was stale, and is clear now: this registers for the next.
+                        if let Outlet::Direct { half, .. } = &live.outlet
+                            && half.as_ref().poll_write_ready(cx).is_ready()
+                        {
+                            cx.waker().wake_by_ref();
+                        }
+                    }
+                }
+                // The write half is gone: the socket broke, or another link has the session.
+                closing |= !matches!(&live.outlet, Outlet::Direct { link: id, .. } if *id == link.id);
+            }
+            LinkIo::Queued(queued) => {
+                let (io, writer) = &mut **queued;
+                let now = cell.now();
+                let Live { connection, format, outlet, .. } = live;
+                // Another link may have the session by now.
+                let current = matches!(outlet, Outlet::Task(id) if *id == link.id);
+                let flushed = writer.poll_flush(Pin::new(io), cx, || outgoing(connection, link.id, *format, || now));
+                if flushed.is_pending() {
+                    connection.handle_blocked(link.id);
+                }
+                if matches!(flushed, Poll::Ready(Err(_))) {
+                    connection.handle_detach(link.id, Reason::Lost, now);
+                    if current {
+                        *outlet = Outlet::None;
+                    }
+                }
+                closing |= writer.state() != CloseState::Open;
+            }
+        }
+        cell.settle(live);
+        closing || self.end.is_some()
+    }
+
+    /// Whether there is no event. What this task does itself does not wake it.
+    fn comes_to_rest(&self, cell: &Arc<Cell>, live: &mut Live, rest: Activity) -> bool {
+        if rest == Activity::Idle {
+            if self.merge.has_next(cell, live) {
+                return false;
+            }
+            cell.rest(live, rest);
+            live.connection.release();
+        }
+        true
+    }
+
+    /// One read. Ready if it got on. `awaited`: the handler waits for events, so a message that nothing waits before is given
+    /// at once.
+    fn poll_read(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>, awaited: bool) -> Poll<Option<Event>> {
+        let Self { link: Some(link), items, .. } = self else { return Poll::Pending };
+        let (mut event, mut lent, mut early) = (None, false, false);
+        let outcome = if let Some(rest) = link.early.take() {
+            let (mut arrived, outcome) = *rest;
+            early = true;
+            items.append(&mut arrived);
+            Ok(outcome)
+        } else {
+            let id = link.id;
+            let take = |unit: Lent<'_>| {
+                lent = true;
+                event = take_lent(cell, id, unit, awaited);
+            };
+            let out = || {
+                *items = item_buffer();
+                items
+            };
+            ready!(match &mut link.io {
+                LinkIo::Direct(half) => link.reader.poll_read_lent(Pin::new(half), cx, out, take),
+                LinkIo::Queued(queued) => link.reader.poll_read_lent(Pin::new(&mut queued.0), cx, out, take),
+            })
+        };
+        if lent {
+            if event.is_some() {
+                self.merge.passed();
+            }
+            return Poll::Ready(event);
+        }
+        self.end = match outcome {
+            Ok(ReadOutcome::Items) => None,
+            Ok(ReadOutcome::End) | Err(_) => Some(End::Lost),
+            Ok(ReadOutcome::Error(error)) => Some(End::Fault(error)),
+        };
+        let mut live = cell.lock();
+        if !early && self.items.is_empty() && self.end.is_none() {
+            // A long message that is not whole yet is a sign of life, too (SPEC HB-3).
+            live.connection.handle_alive(link.id, cell.now());
+        }
+        self.items.reverse();
+        let event = handle_items(cell, &mut live, link, &mut self.items, &mut self.end, awaited);
+        if event.is_some() {
+            self.merge.passed();
+        }
+        Poll::Ready(event)
+    }
+
+    /// The handler does not take what was read now.
+    fn queue_items(&mut self, cell: &Arc<Cell>) {
+        if let Some(link) = self.link.as_mut().filter(|_| !self.items.is_empty()) {
+            handle_items(cell, &mut cell.lock(), link, &mut self.items, &mut self.end, false);
+        }
+    }
+
+    /// The WebSocket has ended: the connection learns it, and the peer gets its answer.
+    fn finish_link(&mut self, cell: &Arc<Cell>, end: &End) {
+        let Some(link) = &mut self.link else { return };
+        let mut live = cell.lock();
+        let now = cell.now();
+        // What was sent before goes out before the answer to the close.
+        live.write(|| now);
+        let writer = writer(&mut live.outlet, link);
+        let reason = match end {
+            End::Close(close) => {
+                if let Some(writer) = writer {
+                    writer.handle_close(close);
+                }
+                Reason::Closed
+            }
+            End::Fault(error) => {
+                if let Some(writer) = writer {
+                    writer.handle_error(*error);
+                }
+                if error.close_code() == Reason::TooLarge.code() { Reason::TooLarge } else { Reason::Malformed }
+            }
+            End::Lost => {
+                if let Some(writer) = writer {
+                    writer.handle_end();
+                }
+                Reason::Lost
+            }
+        };
+        live.connection.handle_detach(link.id, reason, now);
+        cell.settle(&mut live);
+        // A socket that has come to its end has nothing more to hear or to be told; TLS and HTTP/2 have.
+        let over = matches!((end, &link.io), (End::Lost, LinkIo::Direct(_)));
+        drop(live);
+        let taken = self.take_link(cell);
+        if let Some((outlet, link)) = taken.filter(|_| !over) {
+            linger(cell, outlet, link, Vec::new());
+        }
+    }
+
+    /// Takes the WebSocket away from the session, and sees its closing handshake through elsewhere, after `rest`.
+    pub(super) fn retire(&mut self, cell: &Arc<Cell>, rest: Vec<Outgoing>) {
+        if let Some((outlet, link)) = self.take_link(cell) {
+            linger(cell, outlet, link, rest);
+        }
+    }
+
+    /// Takes the WebSocket away from the session.
+    fn take_link(&mut self, cell: &Arc<Cell>) -> Option<(Outlet, Link)> {
+        let link = self.link.take()?;
+        let mut live = cell.lock();
+        let current = match &live.outlet {
+            Outlet::Direct { link: id, .. } | Outlet::Task(id) => *id == link.id,
+            Outlet::Carrier | Outlet::None => false,
+        };
+        let outlet = if current {
+            live.blocked = false;
+            std::mem::replace(&mut live.outlet, Outlet::None)
+        } else {
+            Outlet::None
+        };
+        let now = cell.now();
+        live.connection.handle_detach(link.id, Reason::Lost, now);
+        cell.settle(&mut live);
+        drop(live);
+        Some((outlet, link))
+    }
+
+    fn register(&mut self, live: &mut Live, cx: &Context<'_>) {
+        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.waker = Some(cx.waker().clone());
+            live.set_task(cx.waker());
+        }
+    }
+}
+
+/// Writes out what a session has to say, if it has, and sees to what follows. `took`: what was taken since then may have to
+/// be acknowledged.
+#[inline]
+pub(super) fn flush_own(cell: &Arc<Cell>, live: &mut Live, took: bool) {
+    if live.dirty || live.wants_write(took) {
+        if caught(|| cell.flush_live(live, || cell.now())).is_err() {
+            cell.cut_live(live, cell.now());
+        }
+    } else {
+        cell.settle(live);
+    }
+}
+
+fn linger(cell: &Cell, outlet: Outlet, link: Link, rest: Vec<Outgoing>) {
+    if let Some(socket) = WebSocket::join(outlet, link) {
+        tokio::spawn(socket.linger(rest, cell.shared().config.session.close_timeout));
+    }
+}
+
+/// After how many events what they led to is written out, though more are waiting.
+const FLUSH_EVERY: u32 = 64;
+
+/// After how many events a task gives up its thread, though more are waiting.
+const YIELD_AFTER: u32 = 512;
