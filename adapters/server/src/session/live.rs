@@ -261,9 +261,11 @@ impl Live {
     }
 
     /// The task of the session, to be woken.
+    #[inline]
     pub(super) fn set_task(&mut self, waker: &Waker) {
+        let known = self.task.as_ref().is_some_and(|task| task.will_wake(waker));
         // A session that is over has nothing to wake its task for, and may be remembered for long.
-        if !self.ended {
+        if !known && !self.ended {
             self.task = Some(waker.clone());
         }
     }
