@@ -125,6 +125,7 @@ pub enum Parsed<T> {
 }
 
 impl From<Payload> for Event {
+    #[inline]
     fn from(payload: Payload) -> Self {
         match payload {
             Payload::Binary(bytes) => Self::Binary(bytes),

@@ -63,14 +63,25 @@ impl Payload {
     ///
     /// `held` is the length of what it is a slice of. Queues count what a payload holds; this keeps that near to the truth.
     #[must_use]
-    pub fn detached(self, held: usize) -> Self {
-        if !holds_too_much(self.len(), held) {
-            return self;
+    pub fn detached(mut self, held: usize) -> Self {
+        self.detach(held);
+        self
+    }
+
+    /// The same, in place: nearly always nothing has to be done.
+    #[inline]
+    pub(crate) fn detach(&mut self, held: usize) {
+        if holds_too_much(self.len(), held) {
+            self.copy();
         }
+    }
+
+    #[cold]
+    fn copy(&mut self) {
         match self {
-            Self::Binary(bytes) => Self::Binary(Bytes::copy_from_slice(&bytes)),
-            Self::Json(json) => Self::Json(json.detached()),
-            Self::Text(text) => Self::Text(text.as_str().into()),
+            Self::Binary(bytes) => *bytes = Bytes::copy_from_slice(bytes),
+            Self::Json(json) => *json = json.clone().detached(),
+            Self::Text(text) => *text = text.as_str().into(),
         }
     }
 
@@ -424,9 +435,7 @@ impl Message {
     pub(crate) fn parts(&self, format: &dyn WireFormat) -> Option<FrameParts<'_>> {
         match &self.0 {
             Body::Own(Payload::Json(json)) if json.is_too_deep() => None,
-            Body::Own(payload) => {
-                format.envelope(payload).map(|envelope| FrameParts::enveloped(payload.as_bytes(), &envelope))
-            }
+            Body::Own(payload) => Some(FrameParts::enveloped(payload.as_bytes(), format.envelope(payload)?)),
             Body::Shared(shared) => FrameParts::prepared(shared.encoding(format)?.as_ref().ok()?),
         }
     }

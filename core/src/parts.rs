@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::{Encoded, Text, Unit, frame_header};
 
-/// What a wire format writes before and behind a payload that goes as it is.
+/// What a wire format writes before and behind a payload that goes as it is: a few bytes.
 ///
 /// ```
 /// use nosphere_core::Envelope;
@@ -15,30 +15,42 @@ use crate::{Encoded, Text, Unit, frame_header};
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Envelope {
     before: [u8; Self::MAX_BEFORE],
-    length: u8,
+    after: [u8; Self::MAX_AFTER],
+    before_len: u8,
+    after_len: u8,
     text: bool,
-    after: &'static [u8],
 }
 
 impl Envelope {
     /// The most bytes that may stand before a payload.
     pub const MAX_BEFORE: usize = 16;
 
+    /// The most bytes that may stand behind a payload.
+    pub const MAX_AFTER: usize = 8;
+
     /// An envelope of what stands before and behind. `text`: units are text.
     ///
     /// # Panics
     ///
-    /// If there are more than [`MAX_BEFORE`](Self::MAX_BEFORE) bytes before.
-    pub const fn new(text: bool, before: &[u8], after: &'static [u8]) -> Self {
-        assert!(before.len() <= Self::MAX_BEFORE, "an envelope begins with a few bytes");
-        let mut copy = [0; Self::MAX_BEFORE];
-        copy.split_at_mut(before.len()).0.copy_from_slice(before);
-        Self { before: copy, length: before.len() as u8, text, after }
+    /// If there are more than [`MAX_BEFORE`](Self::MAX_BEFORE) bytes before, or [`MAX_AFTER`](Self::MAX_AFTER) behind.
+    pub const fn new(text: bool, before: &[u8], after: &[u8]) -> Self {
+        assert!(before.len() <= Self::MAX_BEFORE && after.len() <= Self::MAX_AFTER, "an envelope is a few bytes");
+        let mut envelope = Self {
+            before: [0; Self::MAX_BEFORE],
+            after: [0; Self::MAX_AFTER],
+            before_len: before.len() as u8,
+            after_len: after.len() as u8,
+            text,
+        };
+        envelope.before.split_at_mut(before.len()).0.copy_from_slice(before);
+        envelope.after.split_at_mut(after.len()).0.copy_from_slice(after);
+        envelope
     }
 
     /// How many bytes it adds to a payload.
+    #[inline]
     pub const fn len(&self) -> usize {
-        self.length as usize + self.after.len()
+        self.before_len as usize + self.after_len as usize
     }
 
     /// Whether it adds nothing.
@@ -46,10 +58,20 @@ impl Envelope {
         self.len() == 0
     }
 
+    /// What stands before a payload.
+    pub fn before(&self) -> &[u8] {
+        &self.before[..self.before_len.into()]
+    }
+
+    /// What stands behind it.
+    #[inline]
+    pub fn after(&self) -> &[u8] {
+        &self.after[..self.after_len.into()]
+    }
+
     /// The unit that the envelope and a payload make.
     pub fn unit(&self, payload: &[u8]) -> Unit {
-        let before = &self.before[..self.length.into()];
-        let unit = Bytes::from([before, payload, self.after].concat());
+        let unit = Bytes::from([self.before(), payload, self.after()].concat());
         match self.text {
             // A payload that is not UTF-8 makes no text, whatever its format says.
             true => Text::from_utf8(unit).map_or_else(Unit::Binary, Unit::Text),
@@ -60,8 +82,7 @@ impl Envelope {
 
 impl fmt::Debug for Envelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let before = self.before[..self.length.into()].escape_ascii();
-        write!(f, "Envelope({before}…{})", self.after.escape_ascii())
+        write!(f, "Envelope({}…{})", self.before().escape_ascii(), self.after().escape_ascii())
     }
 }
 
@@ -71,57 +92,71 @@ pub struct FrameParts<'a> {
     /// The payload, or the whole frame if it is [prepared](Encoded::frame).
     body: &'a [u8],
     unit: usize,
-    around: Option<Around>,
-}
-
-/// What is written around a payload.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Around {
-    /// The frame's header, and what the envelope has before the payload.
-    head: [u8; MAX_HEADER + Envelope::MAX_BEFORE],
-    length: u8,
-    after: &'static [u8],
+    envelope: Option<Envelope>,
 }
 
 impl<'a> FrameParts<'a> {
     /// A frame that many recipients share, if it is prepared.
     #[inline]
     pub(crate) fn prepared(unit: &'a Encoded) -> Option<Self> {
-        Some(Self { body: unit.frame()?, unit: unit.payload_len(), around: None })
+        Some(Self { body: unit.frame()?, unit: unit.payload_len(), envelope: None })
     }
 
     #[inline]
-    pub(crate) fn enveloped(body: &'a [u8], envelope: &Envelope) -> Self {
-        let unit = body.len() + envelope.len();
-        let (header, size) = frame_header(envelope.text, unit);
-        let mut head = [0; MAX_HEADER + Envelope::MAX_BEFORE];
-        let size = usize::from(size).min(MAX_HEADER);
-        head[..MAX_HEADER].copy_from_slice(&header);
-        head[size..size + Envelope::MAX_BEFORE].copy_from_slice(&envelope.before);
-        let around = Around { head, length: size as u8 + envelope.length, after: envelope.after };
-        Self { body, unit, around: Some(around) }
+    pub(crate) fn enveloped(body: &'a [u8], envelope: Envelope) -> Self {
+        Self { body, unit: body.len() + envelope.len(), envelope: Some(envelope) }
     }
 
     /// The frame, if it is in one part: it is [prepared](Encoded::frame) for many recipients.
     #[inline]
     pub fn whole(&self) -> Option<&'a [u8]> {
-        self.around.is_none().then_some(self.body)
+        self.envelope.is_none().then_some(self.body)
     }
 
-    /// What is to be written, in order. Parts may be empty.
+    /// What is written before the payload: the frame's header, and what the envelope has.
     #[inline]
-    pub fn parts(&self) -> [&[u8]; 3] {
-        match &self.around {
-            Some(around) => [&around.head[..around.length.into()], self.body, around.after],
-            None => [&[], self.body, &[]],
-        }
+    pub fn head(&self) -> FrameHead {
+        let Some(envelope) = &self.envelope else { return FrameHead { bytes: [0; MAX_HEAD], length: 0 } };
+        let (header, size) = frame_header(envelope.text, self.unit);
+        let size = usize::from(size).min(MAX_HEADER);
+        let mut bytes = [0; MAX_HEAD];
+        // In lengths that are known beforehand: no loops, no calls.
+        bytes[..MAX_HEADER].copy_from_slice(&header);
+        bytes[size..size + Envelope::MAX_BEFORE].copy_from_slice(&envelope.before);
+        FrameHead { bytes, length: size + usize::from(envelope.before_len) }
+    }
+
+    /// What is written behind its [head](Self::head): the payload, and what the envelope has.
+    #[inline]
+    pub fn rest(&self) -> [&[u8]; 2] {
+        [self.body, self.envelope.as_ref().map_or(&[], Envelope::after)]
+    }
+
+    /// Appends a copy of the frame.
+    #[inline]
+    pub fn copy_to(&self, out: &mut Vec<u8>) {
+        let Some(envelope) = &self.envelope else { return out.extend_from_slice(self.body) };
+        out.reserve(MAX_HEAD + self.body.len() + Envelope::MAX_AFTER);
+        // More than there is, in a length that is known beforehand, and then back.
+        let mut add = |bytes: &[u8], length: u8| {
+            let end = out.len() + usize::from(length);
+            out.extend_from_slice(bytes);
+            out.truncate(end);
+        };
+        let (header, size) = frame_header(envelope.text, self.unit);
+        add(&header, size);
+        add(&envelope.before, envelope.before_len);
+        out.extend_from_slice(self.body);
+        let end = out.len() + usize::from(envelope.after_len);
+        out.extend_from_slice(&envelope.after);
+        out.truncate(end);
     }
 
     /// The length of the frame, header included.
     #[inline]
     pub fn len(&self) -> usize {
-        match &self.around {
-            Some(around) => usize::from(around.length) + self.body.len() + around.after.len(),
+        match &self.envelope {
+            Some(envelope) => usize::from(frame_header(envelope.text, self.unit).1) + self.unit,
             None => self.body.len(),
         }
     }
@@ -138,5 +173,23 @@ impl<'a> FrameParts<'a> {
     }
 }
 
-/// The longest header of a server's frame.
+/// What a frame begins with; see [`FrameParts::head`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameHead {
+    bytes: [u8; MAX_HEAD],
+    length: usize,
+}
+
+impl FrameHead {
+    /// The bytes. None, if they are [elsewhere](FrameParts::whole).
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length.min(MAX_HEAD)]
+    }
+}
+
+/// The longest header of a server's frame,
 const MAX_HEADER: usize = 10;
+
+/// and that and an envelope's beginning.
+const MAX_HEAD: usize = MAX_HEADER + Envelope::MAX_BEFORE;

@@ -264,6 +264,7 @@ impl fmt::Debug for Encoded {
 }
 
 /// The header of an unmasked, final data frame (RFC 6455 §5.2) and its length.
+#[inline]
 pub fn frame_header(text: bool, length: usize) -> ([u8; 10], u8) {
     let mut header = [0; 10];
     header[0] = if text { 0x81 } else { 0x82 };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nosphere_core::{
     Action, Attach, Config, Connection, Encoded, Event, FrameParts, Lent, LinkId, Message, Opening, Overflow, Protocol,
-    Reason, ResumeToken, SessionId, Time, Unit, Window, WireFormat, frame_header,
+    Reason, ResumeToken, Sent, SessionId, Time, Unit, Window, WireFormat, frame_header,
 };
 use nosphere_wire::{JSON, PLAIN};
 use proptest::prelude::*;
@@ -18,8 +18,10 @@ enum Step {
         unit: String,
         waits: bool,
     },
+    /// As it is, or as one of many recipients gets it.
     Send {
         message: Message,
+        copied: bool,
     },
     /// The socket takes as many units as these at a time, and in the end all.
     Flush {
@@ -68,7 +70,7 @@ fn unit() -> impl Strategy<Value = String> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (unit(), prop::bool::weighted(0.8)).prop_map(|(unit, waits)| Step::Receive { unit, waits }),
-        6 => message().prop_map(|message| Step::Send { message }),
+        6 => (message(), any::<bool>()).prop_map(|(message, copied)| Step::Send { message, copied }),
         5 => prop::collection::vec(0..4usize, 0..4).prop_map(|writes| Step::Flush { writes }),
         1 => (0..30_000u64).prop_map(|millis| Step::Pass { millis }),
         1 => Just(Step::Lose),
@@ -111,8 +113,12 @@ fn frame_of(unit: &Encoded) -> Out {
 
 /// The frame, and the length of its unit.
 fn parts_of(parts: &FrameParts<'_>) -> (Out, u32) {
-    let frame = parts.parts().concat();
+    let head = parts.head();
+    let frame = [head.as_bytes(), &parts.rest().concat()].concat();
     assert_eq!(frame.len(), parts.len());
+    let mut copy = vec![b'x'];
+    parts.copy_to(&mut copy);
+    assert_eq!(copy[1..], frame);
     (Out::Frame(frame), parts.unit_len() as u32)
 }
 
@@ -126,6 +132,7 @@ fn flush_short(
 ) -> Vec<Out> {
     let mut outs = Vec::new();
     for &most in writes {
+        outs.extend(connection.transmit_ack(link, format).map(|unit| frame_of(&unit)));
         if connection.has_one_message(link) {
             if let Some((frame, length)) = connection.last_parts(format).map(|parts| parts_of(&parts)) {
                 connection.transmit_last_parts(length as usize);
@@ -184,12 +191,15 @@ fn check(protocol: Protocol, overflow: Overflow, steps: Vec<Step>) -> Result<(),
                     long.handle_unit(link, Unit::Text(unit.as_str().into()), format, now);
                 }
             }
-            Step::Send { message } => {
+            Step::Send { message, copied } => {
                 let sent = long.send(message.clone(), now);
-                if !short.append(&message) {
-                    prop_assert_eq!(short.send_at(message, || now), sent);
-                } else {
-                    prop_assert!(sent.is_ok(), "{:?}", sent);
+                let refused = match copied {
+                    true => (!short.append(&message)).then_some(message),
+                    false => short.append_own(message),
+                };
+                match refused {
+                    None => prop_assert_eq!(sent, Ok(Sent::Queued)),
+                    Some(message) => prop_assert_eq!(short.send(message, now), sent),
                 }
             }
             Step::Flush { writes } => {

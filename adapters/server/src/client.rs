@@ -111,7 +111,10 @@ impl Client {
     /// The message comes back when it cannot be taken: the session is closed, its queue is full, or its transport has no
     /// form for it.
     pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        self.cell.send(message.into()).map(drop)
+        match self.cell.send(message.into()) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Sends a message to everybody else on this session's path; returns for how many it was queued.

@@ -67,6 +67,7 @@ pub(crate) fn push_all(roster: &Arc<Roster>) {
 }
 
 /// Writes out everything on the list, unless a scope will.
+#[inline]
 pub(crate) fn flush_outside() {
     if CURRENT.get() == 0 {
         flush();

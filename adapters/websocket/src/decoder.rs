@@ -64,6 +64,7 @@ impl Decoder {
     /// The message that `input` is, if it is one and no more: most reads of servers are. It is unmasked in place, and lent.
     ///
     /// With `None`, nothing has happened: [`decode`](Self::decode) takes what this does not.
+    #[inline]
     pub(crate) fn lend<'i>(&mut self, input: &'i mut [u8]) -> Option<Result<Lent<'i>, ProtocolError>> {
         if self.role == Role::Client || self.ended || self.partial.is_some() {
             return None;

@@ -57,6 +57,7 @@ impl Reader {
     /// # Errors
     ///
     /// If the stream is broken.
+    #[inline]
     pub fn poll_read_lent<'o>(
         &mut self,
         io: Pin<&mut (impl AsyncRead + ?Sized)>,
@@ -74,7 +75,7 @@ impl Reader {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn poll_read(
         &mut self,
         io: Pin<&mut (impl AsyncRead + ?Sized)>,

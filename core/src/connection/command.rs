@@ -18,21 +18,20 @@ impl Connection {
     ///
     /// The message comes back, with the reason, when it cannot be taken.
     pub fn send(&mut self, message: impl Into<Message>, now: Time) -> Result<Sent, SendError> {
-        self.send_at(message.into(), || now)
+        match self.append_own(message.into()) {
+            None => Ok(Sent::Queued),
+            Some(message) => self.try_send(message, now),
+        }
     }
 
-    /// [`send`](Self::send), where to know the time costs something: nearly always it does not matter.
-    ///
-    /// # Errors
-    ///
-    /// As [`send`](Self::send).
+    /// [`send`](Self::send), if that needs neither a decision nor the time: the message is queued, or comes back.
     #[inline]
-    pub fn send_at(&mut self, message: Message, now: impl FnOnce() -> Time) -> Result<Sent, SendError> {
+    pub fn append_own(&mut self, message: Message) -> Option<Message> {
         if let Some(length) = self.takes(&message) {
             self.session.outbox.append(message, length);
-            return Ok(Sent::Queued);
+            return None;
         }
-        self.try_send(message, now())
+        Some(message)
     }
 
     fn try_send(&mut self, message: Message, now: Time) -> Result<Sent, SendError> {

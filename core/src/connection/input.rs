@@ -78,11 +78,12 @@ impl Connection {
         self.timers.stop(Timer::Liveness);
         self.prove();
         match frame {
-            Ok(Frame::Message(payload))
+            Ok(Frame::Message(mut payload))
                 if self.state == State::Open && self.session.inbox.pass(length, self.rules.frames) =>
             {
                 self.due.ack |= self.rules.frames && self.session.inbox.is_report_due();
-                Some(payload.detached(length).into())
+                payload.detach(length);
+                Some(payload.into())
             }
             frame => {
                 self.handle_frame(frame, length, now());

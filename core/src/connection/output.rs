@@ -1,6 +1,6 @@
 //! What goes out over a link, in either role.
 
-use super::{Action, Connection, FirstWords, Role};
+use super::{Action, Connection, Due, FirstWords, Role};
 use crate::rules::{Delivery, Greets, Heartbeat};
 use crate::session::Next;
 use crate::timers::Timer;
@@ -67,6 +67,18 @@ impl Connection {
         self.next_message(format).map(|(unit, _)| unit)
     }
 
+    /// The acknowledgement that [`poll_transmit`](Self::poll_transmit) would give first, on a WebSocket on which there is
+    /// nothing else to say but messages, [prepared](Encoded::frame) to be written before those.
+    pub fn transmit_ack(&mut self, link: LinkId, format: &dyn WireFormat) -> Option<Encoded> {
+        let others = Due { ack: false, ..self.due }.any();
+        if !self.due.ack || others || !self.has_only_due(link) {
+            return None;
+        }
+        self.unblock();
+        let received = self.report();
+        format.encode(Frame::Ack { received }).ok().map(|unit| Encoded::shared(&unit))
+    }
+
     /// Messages were handed to the link from where they lie.
     #[inline]
     fn note_transmitted(&mut self) {
@@ -93,8 +105,14 @@ impl Connection {
     /// Whether messages are all that there may be to say on a link. Nearly always.
     #[inline]
     fn has_only_messages(&self, id: LinkId) -> bool {
+        self.has_only_due(id) && !self.due.any()
+    }
+
+    /// The same, and what is due.
+    #[inline]
+    fn has_only_due(&self, id: LinkId) -> bool {
         let plain = self.link.as_ref().is_some_and(|link| link.id == id && link.greeting == FirstWords::None);
-        plain && self.state == State::Open && self.transport == Transport::WebSocket && !self.due.any()
+        plain && self.state == State::Open && self.transport == Transport::WebSocket
     }
 
     /// Whatever there is to do.

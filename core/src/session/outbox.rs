@@ -347,7 +347,7 @@ impl Outbox {
     #[inline]
     pub(crate) fn transmit_parts(&mut self, lengths: &[u32], delivery: Delivery) {
         if delivery == Delivery::Written {
-            return lengths.iter().for_each(|_| self.pop());
+            return self.pop_many(lengths.len());
         }
         for (entry, &length) in self.entries.range_mut(self.transmitted..).zip(lengths) {
             entry.unit = length;
@@ -371,9 +371,7 @@ impl Outbox {
     /// The peer has taken as many, which is not more than [`highest_number`](Self::highest_number) (DLV-4).
     pub(crate) fn acknowledge(&mut self, received: u64) {
         debug_assert!(received <= self.highest_number());
-        while self.acknowledged < received {
-            self.pop();
-        }
+        self.pop_many(received.saturating_sub(self.acknowledged) as usize);
     }
 
     /// Starts again behind `received`, on the same attachment: numbers stay.
@@ -480,6 +478,7 @@ impl Outbox {
     }
 
     /// An entry has gone.
+    #[inline]
     fn forget(&mut self, entry: &Entry) {
         self.queued -= entry.message.len();
         if let Some(special) = self.special.get_mut() {
@@ -488,6 +487,27 @@ impl Outbox {
         }
     }
 
+    /// The oldest are not needed any more.
+    fn pop_many(&mut self, count: usize) {
+        let count = count.min(self.entries.len());
+        let transmitted = count.min(self.transmitted);
+        self.in_flight -= self.entries.range(..transmitted).map(|entry| entry.unit as usize).sum::<usize>();
+        for entry in self.entries.range(..count) {
+            self.queued -= entry.message.len();
+        }
+        if let Some(special) = self.special.get_mut() {
+            for entry in self.entries.range(..count) {
+                special.volatile -= usize::from(entry.message.is_volatile());
+                special.keyed -= usize::from(entry.key != NO_KEY);
+            }
+        }
+        self.entries.drain(..count);
+        self.transmitted -= transmitted;
+        self.numbered = self.numbered.saturating_sub(count);
+        self.acknowledged += count as u64;
+    }
+
+    #[inline]
     fn pop(&mut self) {
         let Some(entry) = self.entries.pop_front() else { return };
         self.forget(&entry);

@@ -194,15 +194,23 @@ impl Cell {
 
     /// Sends a message from the application.
     pub(crate) fn send(self: &Arc<Self>, message: Message) -> Result<Sent, SendError> {
-        let result = {
-            let mut live = self.lock();
-            let result = live.connection.send_at(message, || self.shared.clock.now());
-            self.note_room(&mut live);
-            self.mark(&mut live);
-            result
+        let mut live = self.lock();
+        let Some(message) = live.connection.append_own(message) else {
+            self.queued(live);
+            return Ok(Sent::Queued);
         };
-        dirty::flush_outside();
+        let result = live.connection.send(message, self.now());
+        self.queued(live);
         result
+    }
+
+    /// A message may have been queued.
+    #[inline]
+    fn queued(self: &Arc<Self>, mut live: MutexGuard<'_, Live>) {
+        self.note_room(&mut live);
+        self.mark(&mut live);
+        drop(live);
+        dirty::flush_outside();
     }
 
     /// Appends a broadcast. Whether it was queued. The caller flushes.
@@ -491,6 +499,7 @@ impl Cell {
     }
 
     /// There may be something to write.
+    #[inline]
     fn mark(self: &Arc<Self>, live: &mut Live) {
         // A task sees to its own session before it gives up the thread.
         if !std::mem::replace(&mut live.dirty, true) && !dirty::is_current(self) {

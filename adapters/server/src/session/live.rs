@@ -6,7 +6,7 @@ use std::task::Waker;
 
 use arrayvec::ArrayVec;
 use bytes::Bytes;
-use nosphere_core::{Action, Connection, Event, LinkId, Reason, RequestId, State, Text, Time, WireFormat};
+use nosphere_core::{Action, Connection, Encoded, Event, LinkId, Reason, RequestId, State, Text, Time, WireFormat};
 use nosphere_websocket::{Close, CloseState, Flush, Outgoing, Writer};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
@@ -206,22 +206,33 @@ impl Live {
         }
     }
 
-    /// Writes messages from where they lie. What the socket does not take is left.
+    /// Writes messages from where they lie, behind the acknowledgement that may be due. What the socket does not take is left.
     #[inline]
     fn write_parts(&mut self, now: impl Fn() -> Time) {
         let Outlet::Direct { link, half, writer } = &mut self.outlet else { return };
-        let mut more = writer.is_idle();
-        while more {
+        if !writer.is_idle() {
+            return;
+        }
+        let mut ack = self.connection.transmit_ack(*link, self.format);
+        loop {
             let mut units = ArrayVec::new();
+            let before = ack.as_ref().and_then(Encoded::frame).map(Bytes::as_ref);
+            let written = write_some(half, before, self.connection.parts(*link, self.format), &mut units);
             // Whatever is wrong shows again where it is dealt with.
-            let written = write_some(half, self.connection.parts(*link, self.format), &mut units);
+            let taken = written.as_ref().map_or((0, 0), |written| (written.count, written.rest));
+            if let Some(ack) = ack.take_if(|_| taken.0 == 0) {
+                return writer.resume(ack, taken.1);
+            }
             let Some(Written { count, rest, full }) = written else { return };
+            let count = count - usize::from(ack.take().is_some());
             self.connection.transmit_parts(&units[..count]);
-            more = full && count == units.len();
             if rest > 0
                 && let Some(Outgoing::Data(unit)) = outgoing(&mut self.connection, *link, self.format, &now)
             {
                 writer.resume(unit, rest);
+            }
+            if !full || count < units.len() {
+                return;
             }
         }
     }
@@ -250,9 +261,11 @@ impl Live {
     }
 
     /// The task of the session, to be woken.
+    #[inline]
     pub(super) fn set_task(&mut self, waker: &Waker) {
+        let known = self.task.as_ref().is_some_and(|task| task.will_wake(waker));
         // A session that is over has nothing to wake its task for, and may be remembered for long.
-        if !self.ended {
+        if !known && !self.ended {
             self.task = Some(waker.clone());
         }
     }

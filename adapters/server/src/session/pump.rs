@@ -1,12 +1,13 @@
+use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, MutexGuard};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use nosphere_core::{Event, Lent, Reason, State};
 use nosphere_websocket::{CloseState, Item, Outgoing, ReadOutcome, Writer};
 
 use super::live::{Activity, Live, close_frame, outgoing};
-use super::read::{End, handle_items, item_buffer, take_lent, writer};
+use super::read::{End, give_back, handle_items, item_buffer, take_lent, writer};
 use super::{Cell, Link, LinkIo, Outlet};
 use crate::contain::caught;
 use crate::dirty;
@@ -24,15 +25,13 @@ pub(super) struct Pump {
     merge: Merge,
     /// How many events were taken since everything was written out.
     took: u32,
-    /// The waker that the session knows.
-    waker: Option<Waker>,
     /// Nothing was left to do but to read, and the link may be read: when the task is woken, most likely there is something.
     rested: bool,
 }
 
 impl Pump {
     pub(super) fn new(link: Option<Link>) -> Self {
-        Self { link, items: Vec::new(), end: None, merge: Merge::default(), took: 0, waker: None, rested: false }
+        Self { link, items: Vec::new(), end: None, merge: Merge::default(), took: 0, rested: false }
     }
 
     /// Lets others on this thread have their turn after many events.
@@ -55,28 +54,31 @@ impl Pump {
         ready!(self.poll_turn(cell, cx));
         // If there is nothing to read, what woke the task is found below.
         if std::mem::take(&mut self.rested)
-            && let Poll::Ready(Some(event)) = self.poll_read(cell, cx, true)
+            && let Poll::Ready(Some(event)) = self.poll_first_read(cell, cx, true)
         {
             self.took += 1;
             return Poll::Ready(event);
         }
         loop {
             let mut live = cell.lock();
-            let event = if self.merge.has_next(cell, &live) {
-                self.merge.next(cell, &mut live)
-            } else if let Some(link) = self.link.as_mut().filter(|_| !self.items.is_empty()) {
-                let event = handle_items(cell, &mut live, link, &mut self.items, &mut self.end, true);
-                if event.is_none() {
+            let mut event = None;
+            if self.merge.has_next(cell, &live) {
+                event = self.merge.next(cell, &mut live);
+            } else if let (Some(link), false) = (&mut self.link, self.items.is_empty()) {
+                let Some(message) = handle_items(cell, &mut live, link, &mut self.items, &mut self.end, true) else {
                     continue;
-                }
+                };
+                drop(live);
                 self.merge.passed();
-                event
-            } else {
-                None
-            };
+                self.count(cell);
+                return Poll::Ready(message);
+            }
             if event.is_none() && dirty::is_flushed() {
                 // Nearly always nothing else is left to do than to write and to wait.
-                self.register(&mut live, cx);
+                if self.items.capacity() > 0 {
+                    give_back(&mut self.items);
+                }
+                live.set_task(cx.waker());
                 if let Some(event) = ready!(self.poll_io(cell, live, cx, Activity::Idle)) {
                     self.took += 1;
                     return Poll::Ready(event);
@@ -91,11 +93,7 @@ impl Pump {
                 continue;
             }
             if let Some(event) = event {
-                self.took += 1;
-                if self.took.is_multiple_of(FLUSH_EVERY) {
-                    // A burst must not fill the queues of those who read well.
-                    self.flush(cell);
-                }
+                self.count(cell);
                 if matches!(event, Event::Disconnected { .. }) {
                     cell.end();
                 }
@@ -103,6 +101,16 @@ impl Pump {
             }
             // No two sessions are locked at once.
             dirty::flush();
+        }
+    }
+
+    /// An event was taken.
+    #[inline]
+    fn count(&mut self, cell: &Arc<Cell>) {
+        self.took += 1;
+        if self.took.is_multiple_of(FLUSH_EVERY) {
+            // A burst must not fill the queues of those who read well.
+            self.flush(cell);
         }
     }
 
@@ -115,7 +123,7 @@ impl Pump {
     /// Reads and writes while the handler waits.
     pub(super) fn poll_background(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>) {
         self.queue_items(cell);
-        self.register(&mut cell.lock(), cx);
+        cell.lock().set_task(cx.waker());
         dirty::flush();
         while self.poll_io(cell, cell.lock(), cx, Activity::Busy).is_ready() {}
         self.take_replies(cell);
@@ -141,6 +149,7 @@ impl Pump {
     /// Writes, and takes one step on the WebSocket. Ready if it got on.
     ///
     /// If that is all there is to do, the handler comes to rest: it is done with what it was given, or waits.
+    #[inline(always)]
     fn poll_io(
         &mut self,
         cell: &Arc<Cell>,
@@ -197,6 +206,7 @@ impl Pump {
     }
 
     /// Does for the link whatever has to be done. Whether it is over.
+    #[inline(never)]
     fn tend(&mut self, cell: &Arc<Cell>, live: &mut Live, cx: &mut Context<'_>) -> bool {
         if let Some(link) = live.arrived.take() {
             if let Some(mut old) = self.link.replace(*link)
@@ -263,9 +273,17 @@ impl Pump {
         true
     }
 
+    #[inline(never)]
+    fn poll_read(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>, awaited: bool) -> Poll<Option<Event>> {
+        self.poll_first_read(cell, cx, awaited)
+    }
+
     /// One read. Ready if it got on. `awaited`: the handler waits for events, so a message that nothing waits before is given
     /// at once.
-    fn poll_read(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>, awaited: bool) -> Poll<Option<Event>> {
+    ///
+    /// Compiled into where the task begins when it is woken, and once for all other places.
+    #[inline(always)]
+    fn poll_first_read(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>, awaited: bool) -> Poll<Option<Event>> {
         let Self { link: Some(link), items, .. } = self else { return Poll::Pending };
         let (mut event, mut lent, mut early) = (None, false, false);
         let outcome = if let Some(rest) = link.early.take() {
@@ -294,10 +312,23 @@ impl Pump {
             }
             return Poll::Ready(event);
         }
+        Poll::Ready(self.take_items(cell, &outcome, early, awaited))
+    }
+
+    /// Handles what a read brought, but a message that was lent.
+    #[inline(never)]
+    fn take_items(
+        &mut self,
+        cell: &Arc<Cell>,
+        outcome: &io::Result<ReadOutcome>,
+        early: bool,
+        awaited: bool,
+    ) -> Option<Event> {
+        let link = self.link.as_mut()?;
         self.end = match outcome {
             Ok(ReadOutcome::Items) => None,
             Ok(ReadOutcome::End) | Err(_) => Some(End::Lost),
-            Ok(ReadOutcome::Error(error)) => Some(End::Fault(error)),
+            Ok(ReadOutcome::Error(error)) => Some(End::Fault(*error)),
         };
         let mut live = cell.lock();
         if !early && self.items.is_empty() && self.end.is_none() {
@@ -309,7 +340,7 @@ impl Pump {
         if event.is_some() {
             self.merge.passed();
         }
-        Poll::Ready(event)
+        event
     }
 
     /// The handler does not take what was read now.
@@ -384,13 +415,6 @@ impl Pump {
         cell.settle(&mut live);
         drop(live);
         Some((outlet, link))
-    }
-
-    fn register(&mut self, live: &mut Live, cx: &Context<'_>) {
-        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            self.waker = Some(cx.waker().clone());
-            live.set_task(cx.waker());
-        }
     }
 }
 

@@ -72,7 +72,7 @@ pub(super) fn handle_items(
         }
     }
     items.clear();
-    ITEMS.set(std::mem::take(items));
+    give_back(items);
     settle_read(cell, live);
     None
 }
@@ -97,6 +97,12 @@ pub(super) fn writer<'a>(outlet: &'a mut Outlet, link: &'a mut Link) -> Option<&
 /// Where a read puts what it brings.
 pub(super) fn item_buffer() -> Vec<Item> {
     ITEMS.take()
+}
+
+/// Nothing of it waits any more.
+pub(super) fn give_back(items: &mut Vec<Item>) {
+    debug_assert!(items.is_empty());
+    ITEMS.set(std::mem::take(items));
 }
 
 thread_local! {

@@ -50,15 +50,23 @@ impl<F: Future> Future for Task<F> {
 /// `async fn`, which would have two, and an event is moved and never borrowed.
 fn drive<H: Handler>(cell: Arc<Cell>, handler: H, link: Option<Link>) -> impl Future<Output = ()> + Send + 'static {
     let client = Client::new(Arc::clone(&cell));
-    let mut session =
-        Session { handler, client, driver: Driver { cell, pump: Pump::new(link), failure: Failure::None } };
+    let mut session = Session { handler, client, driver: Driver { cell, pump: Pump::new(link), failure: None } };
     async move {
         loop {
             let (event, kind) = poll_fn(|cx| session.driver.poll_event(cx)).await;
             // What `receive` does before it gives its future may panic, too.
-            let receiving = caught(|| session.handler.receive(&session.client, event));
-            let (mut receiving, driver) = (pin!(Receiving::new(receiving)), &mut session.driver);
-            let result = poll_fn(move |cx| driver.poll_handler(receiving.as_mut(), cx)).await;
+            let future = match caught(|| session.handler.receive(&session.client, event)) {
+                Ok(future) => future,
+                Err(panicked) => {
+                    session.driver.note_handled(kind, Err(panicked));
+                    if kind == Kind::Last {
+                        break;
+                    }
+                    continue;
+                }
+            };
+            let (mut future, driver) = (pin!(future), &mut session.driver);
+            let result = poll_fn(move |cx| driver.poll_handler(future.as_mut(), cx)).await;
             session.driver.note_handled(kind, result);
             if kind == Kind::Last {
                 break;
@@ -109,29 +117,6 @@ impl Kind {
     }
 }
 
-pin_project! {
-    /// The handler's future, if it came to that.
-    #[project = ReceivingProjection]
-    enum Receiving<F> {
-        Future {
-            #[pin]
-            future: F,
-        },
-        Panicked {
-            panicked: Panicked,
-        },
-    }
-}
-
-impl<F> Receiving<F> {
-    fn new(received: Result<F, Panicked>) -> Self {
-        match received {
-            Ok(future) => Self::Future { future },
-            Err(panicked) => Self::Panicked { panicked },
-        }
-    }
-}
-
 /// What came of an event: the handler may fail, or panic.
 type Handled = Result<Result<(), Error>, Panicked>;
 
@@ -139,30 +124,21 @@ type Handled = Result<Result<(), Error>, Panicked>;
 struct Driver {
     cell: Arc<Cell>,
     pump: Pump,
-    failure: Failure,
-}
-
-/// Whether the handler has failed.
-enum Failure {
-    None,
-    Told,
-    /// It is to be told what it failed with.
-    Untold(Box<Cause>),
+    /// The handler has failed, and with what, if that is still to be told.
+    failure: Option<Box<Option<Cause>>>,
 }
 
 impl Driver {
     /// The next event for the handler.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<(Event, Kind)> {
         loop {
-            if !matches!(self.failure, Failure::None)
-                && let Failure::Untold(cause) = std::mem::replace(&mut self.failure, Failure::Told)
-            {
-                return Poll::Ready((Event::Error(SessionError::Handler(*cause)), Kind::Other));
+            if let Some(cause) = self.failure.as_mut().and_then(|failure| failure.take()) {
+                return Poll::Ready((Event::Error(SessionError::Handler(cause)), Kind::Other));
             }
             let event = ready!(self.pump.poll_event(&self.cell, cx));
             let kind = Kind::of(&event);
             // Of messages that were accepted before the end, the client was told that they are received.
-            if matches!(self.failure, Failure::None) || matches!(kind, Kind::Last | Kind::Message) {
+            if self.failure.is_none() || matches!(kind, Kind::Last | Kind::Message) {
                 return Poll::Ready((event, kind));
             }
         }
@@ -170,14 +146,10 @@ impl Driver {
 
     /// Lets the handler go on, and reads and writes while it waits.
     #[inline]
-    fn poll_handler<F>(&mut self, receiving: Pin<&mut Receiving<F>>, cx: &mut Context<'_>) -> Poll<Handled>
+    fn poll_handler<F>(&mut self, future: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<Handled>
     where
         F: Future<Output = Result<(), Error>>,
     {
-        let future = match receiving.project() {
-            ReceivingProjection::Future { future } => future,
-            ReceivingProjection::Panicked { panicked } => return Poll::Ready(Err(panicked.clone())),
-        };
         match caught(|| future.poll(cx)) {
             Ok(Poll::Ready(result)) => Poll::Ready(Ok(result)),
             Ok(Poll::Pending) => {
@@ -199,10 +171,10 @@ impl Driver {
             self.cell.forget_head();
         }
         if let Some(cause) = cause
-            && matches!(self.failure, Failure::None)
+            && self.failure.is_none()
             && kind != Kind::Last
         {
-            self.failure = Failure::Untold(Box::new(cause));
+            self.failure = Some(Box::new(Some(cause)));
             self.cell.close(Reason::Internal);
         }
     }

@@ -1,5 +1,6 @@
 //! Writes frames from where they lie.
 
+use std::cell::RefCell;
 use std::io::{self, IoSlice};
 
 use arrayvec::ArrayVec;
@@ -19,27 +20,37 @@ pub(super) struct Written {
 /// Writes one frame.
 #[inline]
 pub(super) fn write_one(half: &OwnedWriteHalf, frame: &FrameParts<'_>) -> io::Result<usize> {
-    match frame.whole() {
-        Some(frame) => half.try_write(frame),
-        None => half.try_write_vectored(&frame.parts().map(IoSlice::new)),
+    if let Some(frame) = frame.whole() {
+        return half.try_write(frame);
+    }
+    let head = frame.head();
+    let [payload, end] = frame.rest();
+    if end.is_empty() {
+        half.try_write_vectored(&[head.as_bytes(), payload].map(IoSlice::new))
+    } else {
+        half.try_write_vectored(&[head.as_bytes(), payload, end].map(IoSlice::new))
     }
 }
 
-/// Writes as many frames as one write takes; `None` if it took nothing. `units` becomes the lengths of the units of those
-/// that were looked at.
+/// Writes as many frames as one write takes, behind one that comes `before`; `None` if it took nothing. `units` becomes the
+/// lengths of the units of those frames that were looked at, but for the one before.
 #[inline]
 pub(super) fn write_some<'a>(
     half: &OwnedWriteHalf,
+    before: Option<&'a [u8]>,
     mut frames: impl Iterator<Item = FrameParts<'a>>,
     units: &mut ArrayVec<u32, MAX_FRAMES>,
 ) -> Option<Written> {
-    let first = frames.next()?;
+    let Some(first) = frames.next() else {
+        let before = before?;
+        return written(half.try_write(before), std::iter::once(before.len()), false);
+    };
     if first.whole().is_some() {
-        write_whole(half, first, frames, units)
+        write_whole(half, before, first, frames, units)
     } else if first.len() <= SHORT {
-        write_joined(half, first, frames, units)
+        write_joined(half, before, &first, frames, units)
     } else {
-        write_vectored(half, first, frames, units)
+        write_vectored(half, before, first, frames, units)
     }
 }
 
@@ -47,14 +58,16 @@ pub(super) fn write_some<'a>(
 #[inline]
 fn write_whole<'a>(
     half: &OwnedWriteHalf,
+    before: Option<&'a [u8]>,
     first: FrameParts<'a>,
     frames: impl Iterator<Item = FrameParts<'a>>,
     units: &mut ArrayVec<u32, MAX_FRAMES>,
 ) -> Option<Written> {
-    let mut slices = ArrayVec::<IoSlice<'_>, MAX_FRAMES>::new();
+    let mut slices = ArrayVec::<IoSlice<'_>, { 1 + MAX_FRAMES }>::new();
+    slices.extend(before.map(IoSlice::new));
     let mut full = false;
     for frame in std::iter::once(first).chain(frames) {
-        let Some(whole) = frame.whole().filter(|_| !slices.is_full()) else {
+        let Some(whole) = frame.whole().filter(|_| !units.is_full()) else {
             full = true;
             break;
         };
@@ -71,31 +84,37 @@ fn write_whole<'a>(
 /// Writes short frames, copied together: the kernel has more to do with a slice than that.
 fn write_joined<'a>(
     half: &OwnedWriteHalf,
-    first: FrameParts<'a>,
-    frames: impl Iterator<Item = FrameParts<'a>>,
+    before: Option<&'a [u8]>,
+    first: &FrameParts<'a>,
+    mut frames: impl Iterator<Item = FrameParts<'a>>,
     units: &mut ArrayVec<u32, MAX_FRAMES>,
 ) -> Option<Written> {
-    let mut joined = ArrayVec::<u8, MAX_JOINED>::new();
-    let mut lengths = ArrayVec::<usize, MAX_FRAMES>::new();
-    let mut full = false;
-    for frame in std::iter::once(first).chain(frames) {
-        if frame.len() > SHORT.min(joined.remaining_capacity()) || lengths.is_full() {
-            full = true;
-            break;
+    JOINED.with_borrow_mut(|joined| {
+        joined.clear();
+        let mut lengths = ArrayVec::<usize, { 1 + MAX_FRAMES }>::new();
+        if let Some(before) = before {
+            joined.extend_from_slice(before);
+            lengths.push(before.len());
         }
-        for part in frame.parts() {
-            // It fits.
-            let _ = joined.try_extend_from_slice(part);
-        }
-        lengths.push(frame.len());
-        units.push(frame.unit_len() as u32);
-    }
-    written(half.try_write(&joined), lengths.iter().copied(), full)
+        let mut add = |frame: &FrameParts<'_>| {
+            let length = frame.len();
+            let fits = length <= SHORT && joined.len() + length <= MAX_JOINED && !units.is_full();
+            if fits {
+                frame.copy_to(joined);
+                lengths.push(length);
+                units.push(frame.unit_len() as u32);
+            }
+            fits
+        };
+        let full = !(add(first) && frames.all(|frame| add(&frame)));
+        written(half.try_write(joined), lengths.iter().copied(), full)
+    })
 }
 
 /// Writes long frames, in parts.
 fn write_vectored<'a>(
     half: &OwnedWriteHalf,
+    before: Option<&'a [u8]>,
     first: FrameParts<'a>,
     frames: impl Iterator<Item = FrameParts<'a>>,
     units: &mut ArrayVec<u32, MAX_FRAMES>,
@@ -110,9 +129,15 @@ fn write_vectored<'a>(
         units.push(frame.unit_len() as u32);
         long.push(frame);
     }
-    let mut slices = ArrayVec::<IoSlice<'_>, { 3 * MAX_VECTORED }>::new();
-    slices.extend(long.iter().flat_map(FrameParts::parts).map(IoSlice::new));
-    written(half.try_write_vectored(&slices), long.iter().map(FrameParts::len), full)
+    let heads: ArrayVec<_, MAX_VECTORED> = long.iter().map(FrameParts::head).collect();
+    let mut slices = ArrayVec::<IoSlice<'_>, { 1 + 3 * MAX_VECTORED }>::new();
+    slices.extend(before.map(IoSlice::new));
+    for (head, frame) in heads.iter().zip(&long) {
+        slices.push(IoSlice::new(head.as_bytes()));
+        slices.extend(frame.rest().map(IoSlice::new));
+    }
+    let lengths = before.map(<[u8]>::len).into_iter().chain(long.iter().map(FrameParts::len));
+    written(half.try_write_vectored(&slices), lengths, full)
 }
 
 /// What a write took of frames of these lengths.
@@ -137,3 +162,8 @@ const SHORT: usize = 1024;
 
 /// The most bytes that are copied together.
 const MAX_JOINED: usize = 8 * 1024;
+
+thread_local! {
+    /// Where short frames are copied together; what it allocated serves all writes of a thread.
+    static JOINED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
