@@ -318,7 +318,9 @@ impl Outbox {
     }
 
     /// The only one of those, if nothing else waits.
-    #[inline]
+    ///
+    /// Compiled into its one caller, so that nothing is built in memory of a frame that is prepared.
+    #[inline(always)]
     pub(crate) fn last_parts(&self, format: &dyn WireFormat, delivery: Delivery) -> Option<FrameParts<'_>> {
         if self.waiting_for_link() != 1 || delivery == Delivery::Retained || self.is_window_closed(delivery) {
             return None;
