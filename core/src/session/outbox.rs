@@ -109,11 +109,12 @@ impl Outbox {
 
     #[cold]
     fn grow(&mut self) {
-        if self.entries.capacity() == 0 {
+        match self.entries.capacity() {
             // Most sessions never have two at once, and what is allocated here stays for as long as nothing happens.
-            self.entries.reserve_exact(1);
-        } else {
-            self.entries.reserve(1);
+            0 => self.entries.reserve_exact(1),
+            // Who has two has more: a burst, or what is acknowledged by the window.
+            1 => self.entries.reserve_exact(7),
+            _ => self.entries.reserve(1),
         }
     }
 
