@@ -47,7 +47,7 @@ impl Connection {
     }
 
     /// That [one](Self::has_one_message), if it can be written from where it [lies](Self::parts) and the peer has room.
-    #[inline]
+    #[inline(always)]
     pub fn last_parts(&self, format: &dyn WireFormat) -> Option<FrameParts<'_>> {
         self.session.outbox.last_parts(format, self.rules.delivery)
     }

@@ -109,11 +109,12 @@ impl Outbox {
 
     #[cold]
     fn grow(&mut self) {
-        if self.entries.capacity() == 0 {
+        match self.entries.capacity() {
             // Most sessions never have two at once, and what is allocated here stays for as long as nothing happens.
-            self.entries.reserve_exact(1);
-        } else {
-            self.entries.reserve(1);
+            0 => self.entries.reserve_exact(1),
+            // Who has two has more: a burst, or what is acknowledged by the window.
+            1 => self.entries.reserve_exact(7),
+            _ => self.entries.reserve(1),
         }
     }
 
@@ -318,7 +319,9 @@ impl Outbox {
     }
 
     /// The only one of those, if nothing else waits.
-    #[inline]
+    ///
+    /// Compiled into its one caller, so that nothing is built in memory of a frame that is prepared.
+    #[inline(always)]
     pub(crate) fn last_parts(&self, format: &dyn WireFormat, delivery: Delivery) -> Option<FrameParts<'_>> {
         if self.waiting_for_link() != 1 || delivery == Delivery::Retained || self.is_window_closed(delivery) {
             return None;
