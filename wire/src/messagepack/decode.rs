@@ -35,6 +35,29 @@ impl<'a> Source<'a> {
 
 /// Reads a unit.
 pub(super) fn frame(unit: Source<'_>) -> Result<Frame, DecodeError> {
+    match message(unit) {
+        Some(payload) => Ok(Frame::Message(payload)),
+        None => any_frame(unit),
+    }
+}
+
+/// A message of text or bytes, written as every sender writes it: what comes most often.
+fn message(unit: Source<'_>) -> Option<Payload> {
+    const TEXT: u8 = kind::TEXT as u8;
+    const BINARY: u8 = kind::BINARY as u8;
+    let (mut reader, read): (_, fn(Source<'_>, &mut Reader<'_>) -> _) = match unit.bytes() {
+        [TWO, TEXT, value @ ..] => (Reader::new(value), text),
+        [TWO, BINARY, value @ ..] => (Reader::new(value), binary),
+        _ => return None,
+    };
+    let payload = read(unit, &mut reader).ok()?;
+    reader.rest().is_empty().then_some(payload)
+}
+
+/// An array of two elements.
+const TWO: u8 = 0x92;
+
+fn any_frame(unit: Source<'_>) -> Result<Frame, DecodeError> {
     let mut reader = Reader::new(unit.bytes());
     let Ok(Value::Array(length)) = reader.value() else {
         return Err(DecodeError::Malformed("not an array"));

@@ -1,5 +1,5 @@
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use nosphere_core::{
@@ -7,6 +7,7 @@ use nosphere_core::{
     Sent, SessionId, Side, State, Time, Transport, Undelivered, WireFormat,
 };
 use nosphere_websocket::Outgoing;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::live::{Activity, Live, NEVER, Outlet, close_frame};
@@ -481,8 +482,9 @@ impl Cell {
         result
     }
 
+    #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, Live> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+        self.live.lock()
     }
 
     /// The handler is done, or waits.

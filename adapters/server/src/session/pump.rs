@@ -1,10 +1,11 @@
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use nosphere_core::{Event, Lent, Reason, State};
 use nosphere_websocket::{CloseState, Item, Outgoing, ReadOutcome, Writer};
+use parking_lot::MutexGuard;
 
 use super::live::{Activity, Live, close_frame, outgoing};
 use super::read::{End, give_back, handle_items, item_buffer, take_lent, writer};
