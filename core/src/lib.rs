@@ -145,6 +145,7 @@ pub mod lifecycle;
 mod message;
 mod parts;
 mod rules;
+mod seldom;
 mod session;
 mod tag;
 mod time;

@@ -188,9 +188,37 @@ enum Body {
 
 struct Shared {
     payload: Payload,
+    brief: Brief,
     /// What few messages have.
     marks: Option<Marks>,
     encodings: [OnceLock<(&'static str, Result<Encoded, EncodeError>)>; REMEMBERED_ENCODINGS],
+}
+
+/// What a queue has to know of a message.
+#[derive(Clone, Copy)]
+pub(crate) struct Brief {
+    /// The payload's.
+    pub(crate) length: usize,
+    /// Those of the below that it has.
+    pub(crate) traits: u8,
+}
+
+impl Brief {
+    pub(crate) const BINARY: u8 = 1;
+    pub(crate) const TEXT: u8 = 2;
+    /// JSON that nests too deep, or a message with marks.
+    pub(crate) const SPECIAL: u8 = 4;
+
+    #[inline]
+    fn new(payload: &Payload, marked: bool) -> Self {
+        let traits = match payload {
+            Payload::Binary(_) => Self::BINARY,
+            Payload::Json(json) if json.is_too_deep() => Self::SPECIAL,
+            Payload::Json(_) => 0,
+            Payload::Text(_) => Self::TEXT,
+        };
+        Self { length: payload.len(), traits: if marked { traits | Self::SPECIAL } else { traits } }
+    }
 }
 
 impl Shared {
@@ -205,6 +233,7 @@ impl Shared {
         }
     }
 
+    #[cold]
     fn any_encoding(&self, name: &'static str, format: &dyn WireFormat) -> Option<&Result<Encoded, EncodeError>> {
         let encodings = self
             .encodings
@@ -292,6 +321,24 @@ impl Message {
         self.with(|marks| marks.key = Some(key))
     }
 
+    /// What a queue has to know, without a look at the payload that many recipients share.
+    #[inline]
+    pub(crate) fn brief(&self) -> Brief {
+        match &self.0 {
+            Body::Own(payload) => Brief::new(payload, false),
+            Body::Shared(shared) => shared.brief,
+        }
+    }
+
+    /// The payload's length.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        match &self.0 {
+            Body::Own(payload) => payload.len(),
+            Body::Shared(shared) => shared.brief.length,
+        }
+    }
+
     /// Whether there is anything more to the message than its payload.
     pub(crate) fn is_marked(&self) -> bool {
         self.marks().is_some()
@@ -331,7 +378,8 @@ impl Message {
     }
 
     fn with_marks(payload: Payload, marks: Option<Marks>) -> Self {
-        Self(Body::Shared(Arc::new(Shared { payload, marks, encodings: Default::default() })))
+        let brief = Brief::new(&payload, marks.is_some());
+        Self(Body::Shared(Arc::new(Shared { payload, brief, marks, encodings: Default::default() })))
     }
 
     /// What the message holds.

@@ -99,7 +99,7 @@ impl<'a> FrameParts<'a> {
     /// A frame that many recipients share, if it is prepared.
     #[inline]
     pub(crate) fn prepared(unit: &'a Encoded) -> Option<Self> {
-        Some(Self { body: unit.frame()?, unit: unit.payload().len(), envelope: None })
+        Some(Self { body: unit.frame()?, unit: unit.payload_len(), envelope: None })
     }
 
     #[inline]

@@ -228,12 +228,18 @@ impl Encoded {
         &self.block[usize::from(self.header)..]
     }
 
+    #[inline]
+    pub(crate) fn payload_len(&self) -> usize {
+        self.block.len() - usize::from(self.header)
+    }
+
     /// The unit's content, sharing its bytes.
     pub fn payload_bytes(&self) -> Bytes {
         self.block.slice(usize::from(self.header)..)
     }
 
     /// Header and payload of a whole WebSocket frame, if it was prepared.
+    #[inline]
     pub fn frame(&self) -> Option<&Bytes> {
         (self.header != 0).then_some(&self.block)
     }

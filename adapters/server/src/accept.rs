@@ -12,16 +12,16 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
-use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use http::{Extensions, HeaderValue, Request, StatusCode, Uri};
 use nosphere_websocket::handshake;
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use crate::date::Date;
-use crate::request::{Arrival, Asked, Read, read};
+use crate::request::{Arrival, Asked, Bare, Read, read};
 use crate::shared::Shared;
 use crate::websocket::WebSocket;
 use crate::{Body, Server};
@@ -194,21 +194,29 @@ fn parse(bytes: &[u8]) -> Option<(Parts, usize)> {
     *request.uri_mut() = Uri::from_maybe_shared(bytes.slice_ref(head.path?.as_bytes())).ok()?;
     let headers = request.headers_mut();
     headers.reserve(head.headers.len());
+    let (mut upgrade, mut connection) = (false, false);
     for field in head.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
         let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value)).ok()?;
-        // A body, or a connection that ends with the answer.
-        if [CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING].contains(&name) || name == CONNECTION && !stays_open(&value) {
-            return None;
+        match name {
+            // As most clients write it.
+            UPGRADE => upgrade |= value == "websocket",
+            CONNECTION if value == "Upgrade" => connection = true,
+            // A body.
+            CONTENT_LENGTH | EXPECT | TRANSFER_ENCODING => return None,
+            // The connection ends with the answer.
+            CONNECTION if !stays_open(&value) => return None,
+            _ => {}
         }
         headers.try_append(name, value).ok()?;
     }
-    handshake::is_upgrade(&request).then(|| (request.into_parts().0, length))
+    let upgrades = upgrade && connection || handshake::is_upgrade(&request);
+    upgrades.then(|| (request.into_parts().0, length))
 }
 
 fn stays_open(connection: &HeaderValue) -> bool {
     let close = |token: &str| token.trim().eq_ignore_ascii_case("close");
-    connection == "Upgrade" || connection.to_str().is_ok_and(|value| !value.split(',').any(close))
+    connection.to_str().is_ok_and(|value| !value.split(',').any(close))
 }
 
 async fn write(limit: Duration, stream: &TcpStream, mut rest: &[u8]) -> io::Result<()> {
@@ -225,20 +233,21 @@ async fn write(limit: Duration, stream: &TcpStream, mut rest: &[u8]) -> io::Resu
 }
 
 /// An answer as hyper writes it.
-fn encode<A>(answer: Result<(Vec<u8>, HeaderMap, A), Response<Body>>) -> (Vec<u8>, Option<A>) {
+fn encode(answer: Bare) -> (Vec<u8>, Option<Arrival>) {
     let (mut bytes, fields, body, arrival) = match answer {
-        Ok((bytes, fields, arrival)) => (bytes, fields, Body::default(), Some(arrival)),
-        Err(response) => {
+        Bare::Accepted { answer, fields, arrival } => (answer, fields, Body::default(), Some(arrival)),
+        Bare::Refused(response) => {
             let (parts, body) = response.into_parts();
-            (status_line(parts.status), parts.headers, body, None)
+            (status_line(parts.status), Some(parts.headers), body, None)
         }
     };
-    for (name, value) in &fields {
+    for (name, value) in fields.iter().flatten() {
         for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
             bytes.extend_from_slice(part);
         }
     }
-    if arrival.is_none() && !fields.contains_key(CONTENT_LENGTH) {
+    let has_length = fields.is_some_and(|fields| fields.contains_key(CONTENT_LENGTH));
+    if arrival.is_none() && !has_length {
         bytes.extend_from_slice(format!("content-length: {}\r\n", body.as_bytes().len()).as_bytes());
     }
     bytes.extend_from_slice(b"date: ");

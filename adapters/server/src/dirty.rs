@@ -7,8 +7,8 @@ use std::sync::Arc;
 use nosphere_core::Time;
 
 use crate::contain::caught;
+use crate::roster::Roster;
 use crate::session::Cell;
-use crate::topic::Roster;
 
 /// Who is to be flushed.
 enum Listed {

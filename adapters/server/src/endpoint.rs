@@ -51,14 +51,16 @@ impl fmt::Debug for Endpoint {
 /// Where an endpoint is.
 pub(crate) struct Mount {
     path: Box<str>,
-    /// The topic of the only path that leads there, if there is but one: it need not be looked up for each session, and made
-    /// anew whenever somebody comes to an empty place.
+    /// No other path leads there.
+    only: bool,
+    /// The topic of the only path: it need not be looked up for each session, and made anew whenever somebody comes to an empty
+    /// place.
     topic: OnceLock<Arc<Topic>>,
 }
 
 impl Mount {
     pub(crate) fn new(path: &str) -> Self {
-        Self { path: path.into(), topic: OnceLock::new() }
+        Self { path: path.into(), only: !path.contains(['{', '}']), topic: OnceLock::new() }
     }
 
     /// The path that it was mounted on.
@@ -68,7 +70,7 @@ impl Mount {
 
     /// The topic of a path that leads there.
     pub(crate) fn topic(&self, path: &str, topics: &Topics) -> Arc<Topic> {
-        if *self.path != *path || path.contains(['{', '}']) {
+        if !self.only {
             return topics.enter(path);
         }
         Arc::clone(self.topic.get_or_init(|| topics.enter(path)))

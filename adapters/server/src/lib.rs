@@ -112,6 +112,7 @@ mod random;
 mod request;
 mod requests;
 mod room;
+mod roster;
 mod selection;
 mod server;
 mod session;

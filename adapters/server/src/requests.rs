@@ -1,5 +1,6 @@
 //! Requests of the server, and who waits for their replies.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -242,7 +243,7 @@ impl Stream for Replies {
 impl Drop for Replies {
     fn drop(&mut self) {
         for cell in &self.asked {
-            drop(cell.lock().asked.remove(&self.id));
+            drop(cell.lock().forget_request(self.id));
         }
     }
 }
@@ -257,12 +258,13 @@ impl Cell {
     /// Sends a request, or answers in the client's place why that cannot be. The caller flushes.
     fn ask(self: &Arc<Self>, id: RequestId, message: &Message, sender: &UnboundedSender<Answer>, limit: usize) {
         let mut live = self.lock();
-        if live.asked.len() >= limit {
+        let asked = &mut live.awaited.get_or_insert_default().asked;
+        if asked.len() >= limit {
             drop(sender.send(Answer { session: self.id(), reply: Err(RequestError::TooMany) }));
             return;
         }
         // Before it is sent: a reply may come at once.
-        live.asked.insert(id, sender.clone());
+        asked.insert(id, sender.clone());
         drop(live);
         if let Err(error) = self.append_or_refuse(message) {
             self.answer(id, Err(error.into()));
@@ -278,7 +280,7 @@ impl Cell {
 
     /// Ends a request, unless it has ended already.
     fn answer(&self, id: RequestId, reply: Result<Payload, RequestError>) -> bool {
-        let Some(sender) = self.lock().asked.remove(&id) else { return false };
+        let Some(sender) = self.lock().forget_request(id) else { return false };
         // Who asked may be gone.
         drop(sender.send(Answer { session: self.id(), reply }));
         true
@@ -286,9 +288,15 @@ impl Cell {
 }
 
 impl Live {
+    /// A request has ended, unless it had before.
+    fn forget_request(&mut self, id: RequestId) -> Option<UnboundedSender<Answer>> {
+        self.awaited.as_mut()?.asked.remove(&id)
+    }
+
     /// The session is over, and with it every request.
     pub(crate) fn lose_requests(&mut self, session: SessionId) {
-        for sender in std::mem::take(&mut self.asked).into_values() {
+        let asked = self.awaited.as_mut().map(|awaited| std::mem::take(&mut awaited.asked));
+        for sender in asked.into_iter().flat_map(BTreeMap::into_values) {
             drop(sender.send(Answer { session, reply: Err(RequestError::Ended) }));
         }
     }

@@ -47,7 +47,7 @@ impl Cell {
         } else {
             count.fetch_sub(1, Ordering::Relaxed);
             live.given_up = false;
-            if let Some(room) = live.room.take() {
+            if let Some(room) = live.awaited.as_mut().and_then(|awaited| awaited.room.take()) {
                 room.freed.notify_waiters();
             }
         }
@@ -61,7 +61,7 @@ impl Cell {
                 if !live.congested {
                     return;
                 }
-                room = Arc::clone(live.room.get_or_insert_default());
+                room = Arc::clone(live.awaited.get_or_insert_default().room.get_or_insert_default());
                 // Made under the lock, it misses nothing that comes after.
                 room.freed.notified()
             };

@@ -8,8 +8,9 @@ use nosphere_core::{Audience, Listener, SessionId, Tag};
 use crate::Member;
 use crate::audience::{LocalAudience, Term};
 use crate::contain::caught;
+use crate::roster::Roster;
 use crate::session::Cell;
-use crate::topic::{Roster, Topic};
+use crate::topic::Topic;
 
 /// One look at a topic: who is there, and who has joined the tags that an audience names.
 pub(crate) struct View<'a> {
@@ -134,9 +135,9 @@ impl<'v> Source<'v> {
     fn collect(&self, view: &'v View<'_>, cells: &mut Vec<&'v Arc<Cell>>) {
         match &self.place {
             Place::All => cells.extend(view.members.values()),
-            Place::Ids(sessions) => cells.extend(sessions.iter().filter_map(|session| view.members.get(session))),
+            Place::Ids(sessions) => cells.extend(sessions.iter().filter_map(|session| view.members.get(*session))),
             Place::Roster(roster) => cells.extend(roster.values()),
-            Place::Sender => cells.extend(view.sender.and_then(|sender| view.members.get(&sender))),
+            Place::Sender => cells.extend(view.sender.and_then(|sender| view.members.get(sender))),
             Place::Union(sides) => sides.iter().for_each(|side| side.collect(view, cells)),
         }
     }
@@ -158,7 +159,7 @@ impl Listener for Seen<'_> {
     }
 
     fn has(&self, tag: &Tag) -> bool {
-        self.view.tagged.get(tag).is_some_and(|members| members.contains_key(&self.session))
+        self.view.tagged.get(tag).is_some_and(|members| members.contains(self.session))
     }
 }
 

@@ -1,17 +1,17 @@
-use std::collections::VecDeque;
-use std::collections::hash_map::{Entry, HashMap};
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use nosphere_core::SessionId;
 
+use crate::roster::ById;
 use crate::session::Cell;
 use crate::shared::take_place;
 
 /// All sessions by id, living and remembered.
 #[derive(Debug)]
 pub(crate) struct Table {
-    shards: [RwLock<HashMap<SessionId, Arc<Cell>>>; SHARDS],
+    shards: [RwLock<HashSet<ById>>; SHARDS],
     living: AtomicUsize,
     tombstones: Mutex<VecDeque<SessionId>>,
     max_living: usize,
@@ -45,16 +45,23 @@ impl Table {
 
     /// False if another session has the id, and does not leave it to others.
     pub(crate) fn insert(&self, cell: &Arc<Cell>) -> bool {
-        match self.write(cell.id()).entry(cell.id()) {
-            Entry::Vacant(place) => drop(place.insert(Arc::clone(cell))),
-            Entry::Occupied(mut place) if place.get().is_free() => drop(place.insert(Arc::clone(cell))),
-            Entry::Occupied(_) => return false,
+        let mut shard = self.write(cell.id());
+        if shard.insert(ById(Arc::clone(cell))) {
+            return true;
         }
-        true
+        let free = shard.get(cell.key()).is_none_or(|ById(known)| known.is_free());
+        if free {
+            shard.replace(ById(Arc::clone(cell)));
+        }
+        free
     }
 
     pub(crate) fn get(&self, session: SessionId) -> Option<Arc<Cell>> {
-        self.shard(session).read().unwrap_or_else(PoisonError::into_inner).get(&session).cloned()
+        self.shard(session)
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&session)
+            .map(|ById(cell)| Arc::clone(cell))
     }
 
     /// A session has ended; `remembered` as a tombstone, until [`Table::forget`].
@@ -79,10 +86,11 @@ impl Table {
     }
 
     fn forget_if(&self, session: SessionId, forgotten: impl FnOnce(&Cell) -> bool) {
-        if let Entry::Occupied(known) = self.write(session).entry(session)
-            && forgotten(known.get())
+        let mut shard = self.write(session);
+        if let Some(known) = shard.take(&session)
+            && !forgotten(&known.0)
         {
-            known.remove();
+            shard.insert(known);
         }
     }
 
@@ -93,16 +101,17 @@ impl Table {
     /// All of them, in the order of their ids: it must not depend on the seeds of hash maps what a server does.
     pub(crate) fn all(&self) -> Vec<Arc<Cell>> {
         let shards = self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner));
-        let mut all: Vec<_> = shards.flat_map(|shard| shard.values().cloned().collect::<Vec<_>>()).collect();
+        let mut all: Vec<_> =
+            shards.flat_map(|shard| shard.iter().map(|ById(cell)| Arc::clone(cell)).collect::<Vec<_>>()).collect();
         all.sort_unstable_by_key(|cell| *cell.id().as_bytes());
         all
     }
 
-    fn write(&self, session: SessionId) -> std::sync::RwLockWriteGuard<'_, HashMap<SessionId, Arc<Cell>>> {
+    fn write(&self, session: SessionId) -> std::sync::RwLockWriteGuard<'_, HashSet<ById>> {
         self.shard(session).write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn shard(&self, session: SessionId) -> &RwLock<HashMap<SessionId, Arc<Cell>>> {
+    fn shard(&self, session: SessionId) -> &RwLock<HashSet<ById>> {
         &self.shards[usize::from(session.as_bytes()[0]) % SHARDS]
     }
 }

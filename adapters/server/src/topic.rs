@@ -2,17 +2,14 @@ use std::collections::HashMap;
 use std::hash::BuildHasher as _;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
-use indexmap::IndexMap;
 use nosphere_core::{Message, SessionId};
 
 use crate::room::Congestion;
+use crate::roster::Roster;
 use crate::selection::View;
 use crate::session::Cell;
 use crate::tags::TagIndex;
 use crate::{LocalAudience, dirty};
-
-/// Sessions by id, in an order that does not depend on the seed of a hash map.
-pub(crate) type Roster = IndexMap<SessionId, Arc<Cell>>;
 
 /// The sessions on one concrete path.
 ///
@@ -38,12 +35,12 @@ impl Topic {
 
     pub(crate) fn join(&self, cell: &Arc<Cell>) {
         let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::make_mut(&mut members).insert(cell.id(), Arc::clone(cell));
+        Arc::make_mut(&mut members).insert(cell);
     }
 
     pub(crate) fn leave(&self, session: SessionId) {
         let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::make_mut(&mut members).swap_remove(&session);
+        Arc::make_mut(&mut members).remove(session);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -69,8 +66,8 @@ impl Topic {
         self.in_order(|| {
             let members = self.members();
             dirty::push_all(&members);
-            let recipients = members.iter().filter(|(session, _)| left_out != Some(**session));
-            recipients.map(|(_, cell)| usize::from(cell.append_listed(message))).sum()
+            let recipients = members.values().filter(|cell| left_out != Some(cell.id()));
+            recipients.map(|cell| usize::from(cell.append_listed(message))).sum()
         })
     }
 

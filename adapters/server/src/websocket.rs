@@ -49,8 +49,6 @@ impl WebSocket {
                 Err(upgraded) => (Io::Upgraded(TokioIo::new(upgraded)), bytes::Bytes::new()),
             },
         };
-        // Even an empty rest would hold on to hyper's read buffer.
-        let leftover = if leftover.is_empty() { bytes::Bytes::new() } else { leftover };
         Self::begin(io, leftover, max_message_size)
     }
 
@@ -99,11 +97,12 @@ impl WebSocket {
         let Self { io, reader, writer } = self;
         match io {
             Io::Direct(read, half) => {
-                let link = Link { id, reader, io: LinkIo::Direct(read), early };
+                let link = Link { id, reader, io: LinkIo::Direct(read), early: early.map(Box::new) };
                 (Outlet::Direct { link: id, half, writer }, link)
             }
             Io::Upgraded(io) => {
-                (Outlet::Task(id), Link { id, reader, io: LinkIo::Queued(Box::new((io, writer))), early })
+                let io = LinkIo::Queued(Box::new((io, writer)));
+                (Outlet::Task(id), Link { id, reader, io, early: early.map(Box::new) })
             }
         }
     }

@@ -223,8 +223,10 @@ fn accept_bytes(key: &HeaderValue) -> [u8; 28] {
 
 fn is_key(key: &HeaderValue) -> bool {
     // 22 characters are 16 bytes, whatever the last bits are: some clients choose their keys as text.
-    let in_alphabet = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
-    key.as_bytes().strip_suffix(b"==").is_some_and(|key| key.len() == 22 && key.iter().all(in_alphabet))
+    let in_alphabet = |byte: u8| byte.is_ascii_alphanumeric() | (byte == b'+') | (byte == b'/');
+    let key: Option<&[u8; 22]> = key.as_bytes().strip_suffix(b"==").and_then(|key| key.try_into().ok());
+    // Without an early exit the compiler compares 16 at once.
+    key.is_some_and(|key| key.iter().fold(true, |all, &byte| all & in_alphabet(byte)))
 }
 
 fn add_upgrade(headers: &mut HeaderMap) {

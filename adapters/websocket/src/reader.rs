@@ -13,7 +13,7 @@ use crate::{Decoder, Item, ProtocolError};
 #[derive(Debug)]
 pub struct Reader {
     decoder: Decoder,
-    leftover: Bytes,
+    leftover: Option<Box<Bytes>>,
 }
 
 /// What one read brought.
@@ -31,7 +31,8 @@ pub enum ReadOutcome {
 impl Reader {
     /// A reader; `leftover` is what the HTTP server had read beyond the upgrade request.
     pub fn new(decoder: Decoder, leftover: Bytes) -> Self {
-        Self { decoder, leftover }
+        // Even an empty rest would hold on to the server's buffer.
+        Self { decoder, leftover: (!leftover.is_empty()).then(|| Box::new(leftover)) }
     }
 
     /// Reads once and appends the items which that completes to `out`.
@@ -85,7 +86,7 @@ impl Reader {
             if self.decoder.is_ended() {
                 return Poll::Ready(Ok(ReadOutcome::End));
             }
-            let mut leftover = std::mem::take(&mut self.leftover).to_vec();
+            let mut leftover = self.leftover.take().map_or_else(Vec::new, |leftover| leftover.to_vec());
             return Poll::Ready(Ok(decode(&mut self.decoder, &mut leftover)));
         }
         BUFFER.with_borrow_mut(|buffer| {
@@ -117,7 +118,7 @@ impl Reader {
     /// Whether the next read is one of the stream.
     #[inline]
     pub fn needs_stream(&self) -> bool {
-        self.leftover.is_empty() && !self.decoder.is_ended()
+        self.leftover.is_none() && !self.decoder.is_ended()
     }
 
     /// The decoder, for what it holds.

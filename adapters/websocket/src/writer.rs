@@ -20,14 +20,21 @@ use crate::{Close, CloseState, Closing, Outgoing, ProtocolError, TryWrite};
 ///
 /// A broken stream is reported once, as an error; nothing is pulled or written after it.
 pub struct Writer {
+    /// Nearly always nothing.
+    waiting: Option<Box<Waiting>>,
+    closing: Closing,
+    mask: Option<Box<dyn FnMut() -> [u8; 4] + Send>>,
+}
+
+/// What is to be written before anything else is pulled. There is something, or this is not there.
+#[derive(Default)]
+struct Waiting {
     /// What was pulled and is not wholly written.
     rest: Vec<Frame>,
     /// How much of the first frame of `rest` is written.
     written: usize,
-    closing: Closing,
-    close: Option<Box<Close>>,
+    close: Option<Close>,
     pongs: Vec<Bytes>,
-    mask: Option<Box<dyn FnMut() -> [u8; 4] + Send>>,
 }
 
 /// How far a flush came.
@@ -44,7 +51,7 @@ pub enum Flush {
 impl Writer {
     /// A server's writer: its frames are not masked.
     pub fn server() -> Self {
-        Self { rest: Vec::new(), written: 0, closing: Closing::new(), close: None, pongs: Vec::new(), mask: None }
+        Self { waiting: None, closing: Closing::new(), mask: None }
     }
 
     /// A client's writer, with the source of its masking keys, which must be unpredictable (RFC 6455 §10.3).
@@ -115,8 +122,7 @@ impl Writer {
     pub fn resume(&mut self, unit: Encoded, written: usize) {
         let frame = Frame::data(unit, None);
         debug_assert!(self.is_idle() && self.mask.is_none() && written < frame.len());
-        self.rest.push(frame);
-        self.written = written;
+        self.keep(frame, written);
     }
 
     /// Queues the answer to a ping. Of many that wait, the latest are sent (RFC 6455 §5.5.3 asks for one).
@@ -124,10 +130,11 @@ impl Writer {
         if self.closing.state() != CloseState::Open {
             return;
         }
-        if self.pongs.len() == MAX_PONGS {
-            self.pongs.remove(0);
+        let pongs = &mut self.waiting.get_or_insert_default().pongs;
+        if pongs.len() == MAX_PONGS {
+            pongs.remove(0);
         }
-        self.pongs.push(payload);
+        pongs.push(payload);
     }
 
     /// Queues a close, unless one was sent.
@@ -154,7 +161,6 @@ impl Writer {
 
     /// The stream ended, or is given up: nothing more is written.
     pub fn handle_end(&mut self) {
-        self.rest = Vec::new();
         self.fail();
     }
 
@@ -165,7 +171,7 @@ impl Writer {
 
     /// Whether something waits to be written, beside what a caller has.
     pub fn wants_write(&self) -> bool {
-        !self.rest.is_empty() || !self.pongs.is_empty() || self.close.is_some()
+        self.waiting.is_some()
     }
 
     /// Whether both sides have closed and everything is written: the transport may end.
@@ -204,8 +210,7 @@ impl Writer {
         match result {
             Poll::Ready(Ok(count)) if count == frame.len() => Poll::Ready(Ok(())),
             Poll::Ready(Ok(count)) if count > 0 => {
-                self.rest.push(frame);
-                self.written = count;
+                self.keep(frame, count);
                 self.drive_many(write, next)
             }
             Poll::Ready(result) => {
@@ -213,7 +218,7 @@ impl Writer {
                 Poll::Ready(Err(result.err().unwrap_or_else(|| io::ErrorKind::WriteZero.into())))
             }
             Poll::Pending => {
-                self.rest.push(frame);
+                self.keep(frame, 0);
                 Poll::Pending
             }
         }
@@ -224,25 +229,29 @@ impl Writer {
         write: &mut impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
         next: &mut impl FnMut() -> Option<Outgoing>,
     ) -> Poll<io::Result<()>> {
-        let mut frames = match mem::take(&mut self.rest) {
-            rest if rest.is_empty() => FRAMES.take(),
-            rest => rest,
+        let (mut frames, mut written) = match self.waiting.as_mut() {
+            Some(waiting) if !waiting.rest.is_empty() => {
+                (mem::take(&mut waiting.rest), mem::take(&mut waiting.written))
+            }
+            _ => (FRAMES.take(), 0),
         };
         let result = loop {
             let more = !frames.is_empty() || self.gather(&mut frames, next);
-            let result = self.write_all(&mut frames, write);
+            let result = write_all(&mut frames, &mut written, write);
             if !more || !matches!(result, Poll::Ready(Ok(()))) {
                 break result;
             }
         };
         match &result {
-            Poll::Ready(Ok(())) => {}
+            // Whatever waited was gathered.
+            Poll::Ready(Ok(())) => self.waiting = None,
             Poll::Ready(Err(_)) => {
                 frames.clear();
                 self.fail();
             }
             Poll::Pending => {
-                self.rest = frames;
+                let waiting = self.waiting.get_or_insert_default();
+                (waiting.rest, waiting.written) = (frames, written);
                 return result;
             }
         }
@@ -252,7 +261,8 @@ impl Writer {
 
     /// Pulls what one write can carry; whether there may be more.
     fn gather(&mut self, frames: &mut Vec<Frame>, next: &mut impl FnMut() -> Option<Outgoing>) -> bool {
-        for payload in mem::take(&mut self.pongs) {
+        let pongs = self.waiting.as_mut().map(|waiting| mem::take(&mut waiting.pongs));
+        for payload in pongs.into_iter().flatten() {
             let key = self.key();
             frames.push(Frame::pong(payload, key));
         }
@@ -275,53 +285,26 @@ impl Writer {
                 }
             }
         }
-        if let Some(close) = self.close.take() {
+        if let Some(close) = self.waiting.as_mut().and_then(|waiting| waiting.close.take()) {
             let key = self.key();
             frames.push(Frame::close(close.encode(), key));
         }
         false
     }
 
-    fn write_all(
-        &mut self,
-        frames: &mut Vec<Frame>,
-        write: &mut impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<()>> {
-        while !frames.is_empty() {
-            match ready!(write_once(frames, self.written, write))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                count => self.advance(frames, count),
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn advance(&mut self, frames: &mut Vec<Frame>, count: usize) {
-        self.written += count;
-        let mut whole = 0;
-        while let Some(frame) = frames.get(whole)
-            && self.written >= frame.len()
-        {
-            self.written -= frame.len();
-            whole += 1;
-        }
-        if whole == frames.len() {
-            frames.clear();
-        } else {
-            frames.drain(..whole);
-        }
+    /// A frame of which as much is written was pulled while nothing waited.
+    fn keep(&mut self, frame: Frame, written: usize) {
+        self.waiting = Some(Box::new(Waiting { rest: vec![frame], written, close: None, pongs: Vec::new() }));
     }
 
     fn queue_close(&mut self, close: Option<Close>) {
-        if let Some(close) = close {
-            self.close = Some(Box::new(close));
+        if close.is_some() {
+            self.waiting.get_or_insert_default().close = close;
         }
     }
 
     fn fail(&mut self) {
-        self.written = 0;
-        self.close = None;
-        self.pongs = Vec::new();
+        self.waiting = None;
         self.closing.handle_end();
     }
 
@@ -334,7 +317,7 @@ impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Writer")
             .field("state", &self.closing.state())
-            .field("rest", &self.rest.len())
+            .field("rest", &self.waiting.as_ref().map_or(0, |waiting| waiting.rest.len()))
             .field("masked", &self.mask.is_some())
             .finish_non_exhaustive()
     }
@@ -344,6 +327,36 @@ fn try_write(io: &impl TryWrite) -> impl FnMut(&[IoSlice<'_>]) -> Poll<io::Resul
     |slices| match io.try_write_vectored(slices) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
         result => Poll::Ready(result),
+    }
+}
+
+fn write_all(
+    frames: &mut Vec<Frame>,
+    written: &mut usize,
+    write: &mut impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+) -> Poll<io::Result<()>> {
+    while !frames.is_empty() {
+        match ready!(write_once(frames, *written, write))? {
+            0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            count => advance(frames, written, count),
+        }
+    }
+    Poll::Ready(Ok(()))
+}
+
+fn advance(frames: &mut Vec<Frame>, written: &mut usize, count: usize) {
+    *written += count;
+    let mut whole = 0;
+    while let Some(frame) = frames.get(whole)
+        && *written >= frame.len()
+    {
+        *written -= frame.len();
+        whole += 1;
+    }
+    if whole == frames.len() {
+        frames.clear();
+    } else {
+        frames.drain(..whole);
     }
 }
 

@@ -68,7 +68,7 @@ def measure(row, wanted, counting, repeats, seconds):
 
 
 def counted(row, column, server):
-    warm, count = row.counted
+    warm, count = row.steady if server.native and row.steady else row.counted
     with process.server(server.command, 'callgrind') as one:
         more = ['--warm-count', warm, '--count-messages', count]
         return process.load(one, arguments(row, column, server) + more, limit=900)['instructions']

@@ -156,7 +156,7 @@ impl Connection {
     /// long. Trying another link forgets this one.
     pub fn try_link(&mut self, link: LinkId, transport: Transport) {
         if self.role == Role::Client && self.session.key.is_some() && self.state != State::Closed {
-            self.candidate = Some(Candidate { link, transport, pinged: false });
+            self.candidate = Some(Box::new(Candidate { link, transport, pinged: false }));
         }
     }
 
@@ -302,7 +302,8 @@ impl Connection {
 
     /// The link that the client tries has answered its ping, or said something else.
     pub(super) fn handle_candidate(&mut self, proven: bool, now: Time) {
-        let Some(Candidate { link, transport, .. }) = self.candidate.take() else { return };
+        let Some(candidate) = self.candidate.take() else { return };
+        let Candidate { link, transport, .. } = *candidate;
         if proven {
             self.attach(link, transport, now);
         } else {

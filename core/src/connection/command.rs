@@ -2,6 +2,7 @@
 
 use super::{Connection, Role, Undelivered};
 use crate::lifecycle::Input;
+use crate::message::Brief;
 use crate::rules::Delivery;
 use crate::session::{Pushed, carriage_return, not_text};
 use crate::timers::Timer;
@@ -27,8 +28,8 @@ impl Connection {
     /// [`send`](Self::send), if that needs neither a decision nor the time: the message is queued, or comes back.
     #[inline]
     pub fn append_own(&mut self, message: Message) -> Option<Message> {
-        if self.takes(&message) {
-            self.session.outbox.append(message);
+        if let Some(length) = self.takes(&message) {
+            self.session.outbox.append(message, length);
             return None;
         }
         Some(message)
@@ -80,26 +81,23 @@ impl Connection {
     #[inline]
     pub fn append(&mut self, message: &Message) -> bool {
         let easy = self.takes(message);
-        if easy {
-            self.session.outbox.append(message.clone());
+        if let Some(length) = easy {
+            self.session.outbox.append(message.clone(), length);
         }
-        easy
+        easy.is_some()
     }
 
-    /// Whether a message can be queued as it is. Nearly always.
+    /// The length of a message, if it can be queued as it is. Nearly always.
     #[inline]
-    fn takes(&self, message: &Message) -> bool {
-        let length = message.payload().len();
-        let simple = match message.payload() {
-            Payload::Binary(_) => !self.rules.text_only,
-            Payload::Json(json) => !json.is_too_deep(),
-            Payload::Text(_) => !self.rules.no_carriage_return,
-        };
-        simple
+    fn takes(&self, message: &Message) -> Option<usize> {
+        let Brief { length, traits } = message.brief();
+        let binary = if self.rules.text_only { Brief::BINARY } else { 0 };
+        let text = if self.rules.no_carriage_return { Brief::TEXT } else { 0 };
+        let taken = traits & (Brief::SPECIAL | binary | text) == 0
             && self.state == State::Open
-            && !message.is_marked()
             && length <= self.session.outbox.peer().bytes as usize
-            && self.session.outbox.fits(length, &self.config)
+            && self.session.outbox.fits(length, &self.config);
+        taken.then_some(length)
     }
 
     /// Asks the peer at once what it has taken, by a ping, if that may make room: left to itself, a peer whose window is larger

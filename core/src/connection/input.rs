@@ -223,8 +223,8 @@ impl Connection {
     }
 
     pub(super) fn handle_close(&mut self, close: &Close, now: Time) {
-        if let Some(link) = &mut self.link {
-            link.behind = MAX_COUNT;
+        if let Some(counts) = self.link.as_mut().and_then(|link| link.counts.get_mut()) {
+            counts.behind = MAX_COUNT;
         }
         if !self.acknowledged_by_peer(close.received, now) {
             return;
@@ -241,9 +241,9 @@ impl Connection {
             return false;
         }
         let mut kept = MAX_COUNT;
-        if let Some(link) = &mut self.link {
-            kept = link.behind;
-            link.noted = link.noted.max(received);
+        if let Some(counts) = self.link.as_mut().and_then(|link| link.counts.get_mut()) {
+            kept = counts.behind;
+            counts.noted = counts.noted.max(received);
         }
         self.session.outbox.acknowledge(received.min(kept));
         self.notice_room();

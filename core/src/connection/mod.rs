@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::lifecycle::{Input, Output};
 use crate::rules::Rules;
+use crate::seldom::Seldom;
 use crate::session::{Inbox, Outbox, Session};
 use crate::timers::{Timer, Timers};
 use crate::{
@@ -51,7 +52,7 @@ pub struct Connection {
     /// The link before, and why it ended.
     ended_link: Option<(LinkId, Reason)>,
     /// Client: a link that may become the current one, once a ping has proved it.
-    candidate: Option<Candidate>,
+    candidate: Option<Box<Candidate>>,
     timers: Timers,
     due: Due,
     /// Server: the client has shown that it holds the token (SES-6).
@@ -80,10 +81,24 @@ struct Link {
     finish: bool,
     /// Its carrier takes nothing for now.
     blocked: bool,
+    counts: Seldom<Counts>,
+}
+
+/// What only some links over HTTP have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Counts {
     /// A poll's answer begins behind the count that the poll named, so nothing behind it may be forgotten before (POL-1).
     behind: u64,
     /// A higher count that came meanwhile; it holds once the link is over.
     noted: u64,
+    /// Plain: how many messages the ring no longer has.
+    lost: u64,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self { behind: MAX_COUNT, noted: 0, lost: 0 }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -93,7 +108,7 @@ enum FirstWords {
     /// Client: the answer to that is awaited.
     Awaited,
     /// Plain: messages that the ring no longer has.
-    Lost(u64),
+    Lost,
     /// Nothing, or done.
     None,
     /// Server: `opened`.
@@ -230,8 +245,8 @@ impl Connection {
     fn take_link(&mut self) -> Option<Link> {
         let link = self.link.take()?;
         self.session.outbox.drop_volatile();
-        if link.noted > 0 {
-            self.session.outbox.acknowledge(link.noted.min(self.session.outbox.highest_number()));
+        if let Some(Counts { noted: noted @ 1.., .. }) = link.counts.get() {
+            self.session.outbox.acknowledge((*noted).min(self.session.outbox.highest_number()));
             self.notice_room();
         }
         Some(link)
@@ -272,16 +287,8 @@ impl Connection {
         }
         self.transport = transport;
         self.rules = self.protocol.rules(transport);
-        self.link = Some(Link {
-            id,
-            greeting,
-            used: false,
-            full: false,
-            finish: false,
-            blocked: false,
-            behind: MAX_COUNT,
-            noted: 0,
-        });
+        self.link =
+            Some(Link { id, greeting, used: false, full: false, finish: false, blocked: false, counts: Seldom::new() });
         for timer in [Timer::Ping, Timer::Liveness, Timer::PollTime, Timer::PollGap] {
             self.timers.stop(timer);
         }

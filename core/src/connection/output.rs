@@ -47,7 +47,7 @@ impl Connection {
     }
 
     /// That [one](Self::has_one_message), if it can be written from where it [lies](Self::parts) and the peer has room.
-    #[inline]
+    #[inline(always)]
     pub fn last_parts(&self, format: &dyn WireFormat) -> Option<FrameParts<'_>> {
         self.session.outbox.last_parts(format, self.rules.delivery)
     }
@@ -132,7 +132,7 @@ impl Connection {
             FirstWords::Awaited if self.state != State::Closed => return None,
             FirstWords::Attach
             | FirstWords::Awaited
-            | FirstWords::Lost(_)
+            | FirstWords::Lost
             | FirstWords::None
             | FirstWords::Opened
             | FirstWords::Resumed => {}
@@ -247,9 +247,13 @@ impl Connection {
 
     /// What a server says first on a link.
     fn greet(&mut self, format: &dyn WireFormat) -> Option<Action> {
-        let greeting = std::mem::replace(&mut self.link.as_mut()?.greeting, FirstWords::None);
-        match greeting {
-            FirstWords::Lost(messages) => Some(Action::Lost { messages }),
+        let link = self.link.as_mut()?;
+        match std::mem::replace(&mut link.greeting, FirstWords::None) {
+            FirstWords::Lost => {
+                let messages = link.counts.get_mut().map_or(0, |counts| std::mem::take(&mut counts.lost));
+                link.counts.settle();
+                Some(Action::Lost { messages })
+            }
             FirstWords::Opened => {
                 let (session, token) = self.session.key?;
                 let opened = Opened {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Connection, Due, FirstWords, Role};
+use super::{Connection, Counts, Due, FirstWords, Role};
 use crate::lifecycle::Input;
 use crate::rules::{Delivery, Greets, Heartbeat};
 use crate::session::Arrived;
@@ -137,7 +137,7 @@ impl Connection {
         if received.is_some_and(|count| count > self.session.outbox.highest_number()) {
             return Err(Fault::Unexpected);
         }
-        let noted = self.link.as_ref().map_or(0, |link| link.noted);
+        let noted = self.link.as_ref().and_then(|link| link.counts.get()).map_or(0, |counts| counts.noted);
         let oldest = self.session.outbox.acknowledged().max(noted);
         let behind = received.is_some_and(|count| count < oldest);
         let next = number > self.attachment;
@@ -146,18 +146,18 @@ impl Connection {
             return Err(if next { Fault::Unexpected } else { Fault::Stale });
         }
         let count = received.unwrap_or(oldest);
-        let mut greeting = FirstWords::None;
+        let (mut greeting, mut lost) = (FirstWords::None, 0);
         if next {
             self.due = Due::default();
             if self.rules().frames {
                 // Other clients would not send it again.
                 self.session.inbox.discard_untaken();
             }
-            let lost = self.session.outbox.resume(count);
+            lost = self.session.outbox.resume(count);
             self.attachment = number;
             greeting = match self.protocol.rules(transport).greets {
                 Greets::EveryAttachment => FirstWords::Opened,
-                Greets::Never if lost > 0 => FirstWords::Lost(lost),
+                Greets::Never if lost > 0 => FirstWords::Lost,
                 Greets::Never => FirstWords::None,
                 Greets::OpenedThenResumed => FirstWords::Resumed,
             };
@@ -168,8 +168,9 @@ impl Connection {
             closing.sent = false;
         }
         self.set_link(link, transport, greeting);
-        if let Some(link) = self.link.as_mut().filter(|_| polling) {
-            link.behind = self.session.outbox.acknowledged();
+        if let Some(link) = self.link.as_mut().filter(|_| polling || greeting == FirstWords::Lost) {
+            let behind = if polling { self.session.outbox.acknowledged() } else { MAX_COUNT };
+            *link.counts.make() = Counts { behind, noted: 0, lost };
         }
         self.prove();
         self.timers.stop(Timer::Resume);

@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 
+use crate::seldom::Seldom;
 use crate::{Event, Reply, RequestId, Window};
 
 /// The most events beside messages that wait for the application before further faults of the peer go untold.
@@ -14,17 +15,7 @@ const MAX_NOTICES: usize = 64;
 /// of the last message that came over the current attachment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Inbox {
-    waiting: VecDeque<Waiting>,
-    /// Events among those that wait that are not messages.
-    notices: usize,
-    /// Replies that wait.
-    replies: usize,
-    /// Replies that were taken before their turn, and are to come again: among the messages up to a count. No more than the
-    /// window has.
-    anticipated: Vec<RequestId>,
-    anticipated_until: u64,
-    heartbeat_waits: bool,
-    writable_waits: bool,
+    queue: Seldom<Queue>,
     taken: u64,
     accepted: u64,
     position: u64,
@@ -37,6 +28,22 @@ pub(crate) struct Inbox {
     reported: u64,
     unreported_bytes: usize,
     window: Window,
+}
+
+/// What waits for the application, or will.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    /// Events among those that wait that are not messages.
+    notices: usize,
+    /// Replies that wait.
+    replies: usize,
+    /// Replies that were taken before their turn, and are to come again: among the messages up to a count. No more than the
+    /// window has.
+    anticipated: Vec<RequestId>,
+    anticipated_until: u64,
+    heartbeat_waits: bool,
+    writable_waits: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -68,13 +75,7 @@ pub(crate) enum Arrived {
 impl Inbox {
     pub(crate) fn new(window: Window) -> Self {
         Self {
-            waiting: VecDeque::new(),
-            notices: 0,
-            replies: 0,
-            anticipated: Vec::new(),
-            anticipated_until: 0,
-            heartbeat_waits: false,
-            writable_waits: false,
+            queue: Seldom::new(),
             taken: 0,
             accepted: 0,
             position: 0,
@@ -99,17 +100,18 @@ impl Inbox {
         if windowed && self.exceeds(self.accepted - self.told, self.untold_bytes) {
             return Arrived::Beyond;
         }
-        if self.accepted >= self.anticipated_until && !self.anticipated.is_empty() {
+        let queue = self.queue.make();
+        if self.accepted >= queue.anticipated_until && !queue.anticipated.is_empty() {
             // What did not come again until here was replaced by something else.
-            self.anticipated = Vec::new();
+            queue.anticipated = Vec::new();
         }
+        let event = queue.hold(event);
+        queue.waiting.push_back(Waiting { event, message: Some(unit as u32) });
         self.position += 1;
         self.accepted += 1;
         self.waiting_bytes += unit;
         self.untold_bytes += unit;
         self.unreported_bytes += unit;
-        let event = self.hold(event);
-        self.waiting.push_back(Waiting { event, message: Some(unit as u32) });
         Arrived::Accepted
     }
 
@@ -117,7 +119,7 @@ impl Inbox {
     /// has happened, if anything about it has to be looked at.
     #[inline]
     pub(crate) fn pass(&mut self, unit: usize, windowed: bool) -> bool {
-        let simple = self.waiting.is_empty() && self.position == self.accepted && self.anticipated.is_empty();
+        let simple = self.position == self.accepted && self.queue.get().is_none_or(Queue::is_idle);
         let fits = unit <= self.window.bytes as usize;
         let beyond = windowed && self.exceeds(self.accepted - self.told, self.untold_bytes);
         let passes = simple && fits && !beyond;
@@ -129,16 +131,6 @@ impl Inbox {
             self.unreported_bytes += unit;
         }
         passes
-    }
-
-    fn hold(&mut self, event: Event) -> Held {
-        if let Event::Reply(Reply { id, .. }) = &event {
-            if let Some(at) = self.anticipated.iter().position(|known| known == id) {
-                return Held::Taken(self.anticipated.swap_remove(at));
-            }
-            self.replies += 1;
-        }
-        Held::Event(event)
     }
 
     /// What would become of the new messages of a body, given the lengths of their units.
@@ -163,48 +155,31 @@ impl Inbox {
 
     /// Queues an event that is not a message.
     pub(crate) fn push(&mut self, event: Event) {
-        let told = if event == Event::Heartbeat {
-            std::mem::replace(&mut self.heartbeat_waits, true)
-        } else if event == Event::Writable {
-            std::mem::replace(&mut self.writable_waits, true)
-        } else if event == Event::Suspended {
-            // Nobody saw that it was resumed, so nobody needs to see that this is over.
-            let unseen = matches!(self.waiting.back(), Some(Waiting { event: Held::Event(Event::Resumed { .. }), .. }));
-            if unseen {
-                self.waiting.pop_back();
-            }
-            self.notices -= usize::from(unseen);
-            unseen
-        } else {
-            false
-        };
-        if !told {
-            self.notices += 1;
-            self.waiting.push_back(Waiting { event: Held::Event(event), message: None });
-        }
+        self.queue.make().push(event);
     }
 
     /// Whether the application keeps up with what it is told beside messages.
     pub(crate) fn has_room_for_errors(&self) -> bool {
-        self.notices < MAX_NOTICES
+        self.queue.get().is_none_or(|queue| queue.notices < MAX_NOTICES)
     }
 
     /// The next event.
     pub(crate) fn pop(&mut self) -> Option<Event> {
         self.pass_over();
-        let Waiting { event, message } = self.waiting.pop_front()?;
+        let queue = self.queue.get_mut()?;
+        let Waiting { event, message } = queue.waiting.pop_front()?;
         // What was taken before its turn has just been passed over.
         let Held::Event(event) = event else { return None };
         if let Some(unit) = message {
             self.taken += 1;
             self.waiting_bytes -= unit as usize;
-            if self.replies > 0 {
-                self.replies -= usize::from(matches!(event, Event::Reply(_)));
+            if queue.replies > 0 {
+                queue.replies -= usize::from(matches!(event, Event::Reply(_)));
             }
         } else {
-            self.notices -= 1;
-            self.heartbeat_waits &= event != Event::Heartbeat;
-            self.writable_waits &= event != Event::Writable;
+            queue.notices -= 1;
+            queue.heartbeat_waits &= event != Event::Heartbeat;
+            queue.writable_waits &= event != Event::Writable;
         }
         self.pass_over();
         Some(event)
@@ -212,27 +187,17 @@ impl Inbox {
 
     /// Replies that were taken before their turn count now that it has come.
     fn pass_over(&mut self) {
-        while let Some(Waiting { event: Held::Taken(_), message: Some(unit) }) = self.waiting.front() {
+        let Some(queue) = self.queue.get_mut() else { return };
+        while let Some(Waiting { event: Held::Taken(_), message: Some(unit) }) = queue.waiting.front() {
             self.taken += 1;
             self.waiting_bytes -= *unit as usize;
-            self.waiting.pop_front();
+            queue.waiting.pop_front();
         }
     }
 
     /// The next reply, whatever waits before it. It counts as taken when its turn comes.
     pub(crate) fn pop_reply(&mut self) -> Option<Reply> {
-        let mut reply = None;
-        if self.replies > 0 {
-            reply = self.waiting.iter_mut().find_map(|waiting| match &waiting.event {
-                Held::Event(Event::Reply(reply)) => {
-                    let reply = reply.clone();
-                    waiting.event = Held::Taken(reply.id);
-                    Some(reply)
-                }
-                Held::Event(_) | Held::Taken(_) => None,
-            });
-            self.replies -= usize::from(reply.is_some());
-        }
+        let reply = self.queue.get_mut().and_then(Queue::pop_reply);
         self.pass_over();
         reply
     }
@@ -266,18 +231,10 @@ impl Inbox {
 
     /// Forgets what was not taken: a new attachment begins and it comes again (DLV-6), or nobody wants it any more.
     pub(crate) fn discard_untaken(&mut self) {
-        if self.has_untaken() {
-            (self.notices, self.replies, self.heartbeat_waits, self.writable_waits) = (0, 0, false, false);
-            for Waiting { event, message } in std::mem::take(&mut self.waiting) {
-                match event {
-                    Held::Event(event) if message.is_none() => self.push(event),
-                    Held::Event(_) => {}
-                    Held::Taken(id) => self.anticipated.push(id),
-                }
-            }
-            self.anticipated_until = self.anticipated_until.max(self.accepted);
-            let excess = self.anticipated.len().saturating_sub(self.window.messages as usize);
-            self.anticipated.drain(..excess);
+        if self.has_untaken()
+            && let Some(queue) = self.queue.get_mut()
+        {
+            queue.discard_messages(self.accepted, self.window.messages as usize);
         }
         self.accepted = self.taken;
         self.position = self.taken;
@@ -312,18 +269,88 @@ impl Inbox {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.queue.get().is_none_or(|queue| queue.waiting.is_empty())
     }
 
     /// Gives back memory that a burst has left.
     pub(crate) fn shrink(&mut self) {
-        if self.waiting.is_empty() && self.waiting.capacity() > 0 {
-            self.waiting = VecDeque::new();
+        if self.queue.get().is_some_and(Queue::is_idle) {
+            self.queue.take();
         }
     }
 
     /// Whether a further message is one too many. The one that reaches the window's bytes is the last (DLV-2).
     fn exceeds(&self, messages: u64, bytes: usize) -> bool {
         messages >= u64::from(self.window.messages) || bytes >= self.window.bytes as usize
+    }
+}
+
+impl Queue {
+    /// Whether nothing waits, and nothing is to be passed over when it comes.
+    fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.anticipated.is_empty()
+    }
+
+    fn hold(&mut self, event: Event) -> Held {
+        if let Event::Reply(Reply { id, .. }) = &event {
+            if let Some(at) = self.anticipated.iter().position(|known| known == id) {
+                return Held::Taken(self.anticipated.swap_remove(at));
+            }
+            self.replies += 1;
+        }
+        Held::Event(event)
+    }
+
+    fn push(&mut self, event: Event) {
+        let told = if event == Event::Heartbeat {
+            std::mem::replace(&mut self.heartbeat_waits, true)
+        } else if event == Event::Writable {
+            std::mem::replace(&mut self.writable_waits, true)
+        } else if event == Event::Suspended {
+            // Nobody saw that it was resumed, so nobody needs to see that this is over.
+            let unseen = matches!(self.waiting.back(), Some(Waiting { event: Held::Event(Event::Resumed { .. }), .. }));
+            if unseen {
+                self.waiting.pop_back();
+            }
+            self.notices -= usize::from(unseen);
+            unseen
+        } else {
+            false
+        };
+        if !told {
+            self.notices += 1;
+            self.waiting.push_back(Waiting { event: Held::Event(event), message: None });
+        }
+    }
+
+    fn pop_reply(&mut self) -> Option<Reply> {
+        if self.replies == 0 {
+            return None;
+        }
+        let reply = self.waiting.iter_mut().find_map(|waiting| match &waiting.event {
+            Held::Event(Event::Reply(reply)) => {
+                let reply = reply.clone();
+                waiting.event = Held::Taken(reply.id);
+                Some(reply)
+            }
+            Held::Event(_) | Held::Taken(_) => None,
+        });
+        self.replies -= usize::from(reply.is_some());
+        reply
+    }
+
+    /// Forgets messages, of which `accepted` have come, but not which replies were taken before their turn.
+    fn discard_messages(&mut self, accepted: u64, max_anticipated: usize) {
+        (self.notices, self.replies, self.heartbeat_waits, self.writable_waits) = (0, 0, false, false);
+        for Waiting { event, message } in std::mem::take(&mut self.waiting) {
+            match event {
+                Held::Event(event) if message.is_none() => self.push(event),
+                Held::Event(_) => {}
+                Held::Taken(id) => self.anticipated.push(id),
+            }
+        }
+        self.anticipated_until = self.anticipated_until.max(accepted);
+        let excess = self.anticipated.len().saturating_sub(max_anticipated);
+        self.anticipated.drain(..excess);
     }
 }

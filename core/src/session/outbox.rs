@@ -1,6 +1,7 @@
 use std::collections::VecDeque;
 
 use crate::rules::{Delivery, Rules};
+use crate::seldom::Seldom;
 use crate::{Config, EncodeError, Encoded, FrameParts, Message, Overflow, Text, Undeliverable, Window, WireFormat};
 
 /// The outgoing stream of a session: send queue and retention in one.
@@ -18,6 +19,13 @@ pub(crate) struct Outbox {
     in_flight: usize,
     /// Bytes of the payloads of all entries.
     queued: usize,
+    special: Seldom<Special>,
+    peer: Window,
+}
+
+/// What few sessions ever have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Special {
     /// How many of the entries are volatile, and how many have a key.
     volatile: usize,
     keyed: usize,
@@ -25,7 +33,6 @@ pub(crate) struct Outbox {
     dropped: u64,
     /// Messages that no link can carry, found when the application had no use for errors any more.
     set_aside: Vec<Message>,
-    peer: Window,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -71,10 +78,7 @@ impl Outbox {
             numbered: 0,
             in_flight: 0,
             queued: 0,
-            volatile: 0,
-            keyed: 0,
-            dropped: 0,
-            set_aside: Vec::new(),
+            special: Seldom::new(),
             peer,
         }
     }
@@ -87,12 +91,31 @@ impl Outbox {
         self.peer
     }
 
-    /// Queues a message without marks that [fits](Self::fits).
+    /// Queues a message without marks that [fits](Self::fits), of this length.
     #[inline]
-    pub(crate) fn append(&mut self, message: Message) {
-        debug_assert!(!message.is_marked());
-        self.queued += message.payload().len();
-        self.entries.push_back(Entry { message, unit: 0, key: NO_KEY });
+    pub(crate) fn append(&mut self, message: Message, length: usize) {
+        debug_assert!(!message.is_marked() && message.len() == length);
+        self.queued += length;
+        self.put(Entry { message, unit: 0, key: NO_KEY });
+    }
+
+    #[inline]
+    fn put(&mut self, entry: Entry) {
+        if self.entries.len() == self.entries.capacity() {
+            self.grow();
+        }
+        self.entries.push_back(entry);
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        match self.entries.capacity() {
+            // Most sessions never have two at once, and what is allocated here stays for as long as nothing happens.
+            0 => self.entries.reserve_exact(1),
+            // Who has two has more: a burst, or what is acknowledged by the window.
+            1 => self.entries.reserve_exact(7),
+            _ => self.entries.reserve(1),
+        }
     }
 
     /// Queues a message. `linked`: there is a link that it may go out on.
@@ -104,7 +127,7 @@ impl Outbox {
         let key = message.key().map_or(NO_KEY, digest);
         // The place of the one that is replaced. Making room may move it, and even empty it.
         let mut place = message.key().and_then(|of| self.find(of, key));
-        while !self.fits_at(place, message.payload().len(), config) {
+        while !self.fits_at(place, message.len(), config) {
             let removed = if self.can_forget(delivery) {
                 self.pop();
                 0
@@ -114,9 +137,9 @@ impl Outbox {
             } else if volatile {
                 // Nothing else has to go for what may be dropped itself.
                 return Pushed::Dropped;
-            } else if config.overflow == Overflow::DropOldest && self.could_fit(message.payload().len(), config) {
+            } else if config.overflow == Overflow::DropOldest && self.could_fit(message.len(), config) {
                 self.remove(self.numbered);
-                self.dropped += u64::from(place != Some(self.numbered));
+                self.special.make().dropped += u64::from(place != Some(self.numbered));
                 self.numbered
             } else {
                 return match config.overflow {
@@ -135,13 +158,13 @@ impl Outbox {
     /// Whether a message fits, at the end or in the place of another one.
     fn fits_at(&self, place: Option<usize>, bytes: usize, config: &Config) -> bool {
         let Some(at) = place else { return self.fits(bytes, config) };
-        let older = self.entries[at].message.payload().len();
+        let older = self.entries[at].message.len();
         self.queued - older + bytes <= config.max_queued_bytes || self.entries.len() == 1
     }
 
     /// Whether a message would fit if everything made room for it that may.
     fn could_fit(&self, bytes: usize, config: &Config) -> bool {
-        let waiting: usize = self.waiting().map(|entry| entry.message.payload().len()).sum();
+        let waiting: usize = self.waiting().map(|entry| entry.message.len()).sum();
         let fits = self.queued - waiting + bytes <= config.max_queued_bytes || self.numbered == 0;
         self.numbered < self.entries.len().min(config.max_queued_messages) && fits
     }
@@ -166,12 +189,12 @@ impl Outbox {
     fn find(&self, key: &Text, digest: u32) -> Option<usize> {
         let is = |entry: &Entry| entry.key == digest && entry.message.key() == Some(key);
         let at = || self.waiting().rposition(is);
-        if self.keyed == 0 { None } else { Some(self.numbered + at()?) }
+        if self.special.get()?.keyed == 0 { None } else { Some(self.numbered + at()?) }
     }
 
     fn oldest_volatile(&self) -> Option<usize> {
         let at = || self.waiting().position(|entry| entry.message.is_volatile());
-        if self.volatile == 0 { None } else { Some(self.numbered + at()?) }
+        if self.special.get()?.volatile == 0 { None } else { Some(self.numbered + at()?) }
     }
 
     /// What has no number that the attachment could not change any more.
@@ -296,7 +319,9 @@ impl Outbox {
     }
 
     /// The only one of those, if nothing else waits.
-    #[inline]
+    ///
+    /// Compiled into its one caller, so that nothing is built in memory of a frame that is prepared.
+    #[inline(always)]
     pub(crate) fn last_parts(&self, format: &dyn WireFormat, delivery: Delivery) -> Option<FrameParts<'_>> {
         if self.waiting_for_link() != 1 || delivery == Delivery::Retained || self.is_window_closed(delivery) {
             return None;
@@ -343,7 +368,7 @@ impl Outbox {
     /// The same, and keeps it for [`take_all`](Self::take_all).
     pub(crate) fn set_next_aside(&mut self) {
         let message = self.remove_next();
-        self.set_aside.push(message);
+        self.special.make().set_aside.push(message);
     }
 
     /// Whether messages that were transmitted are kept for as long as the peer has not said that it took them.
@@ -412,7 +437,7 @@ impl Outbox {
     }
 
     pub(crate) fn dropped(&self) -> u64 {
-        self.dropped
+        self.special.get().map_or(0, |special| special.dropped)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -422,10 +447,12 @@ impl Outbox {
     /// Takes everything that is not acknowledged: what may have been received, and what was never sent.
     pub(crate) fn take_all(&mut self) -> (Vec<Message>, Vec<Message>) {
         let mut unknown: Vec<_> = std::mem::take(&mut self.entries).into_iter().map(|entry| entry.message).collect();
-        let mut unsent = std::mem::take(&mut self.set_aside);
+        let Special { dropped, set_aside: mut unsent, .. } = self.special.take();
         unsent.extend(unknown.split_off(self.numbered));
-        (self.transmitted, self.numbered, self.in_flight) = (0, 0, 0);
-        (self.queued, self.volatile, self.keyed) = (0, 0, 0);
+        (self.transmitted, self.numbered, self.in_flight, self.queued) = (0, 0, 0, 0);
+        if dropped > 0 {
+            self.special.make().dropped = dropped;
+        }
         (unknown, unsent)
     }
 
@@ -434,6 +461,7 @@ impl Outbox {
         if self.entries.is_empty() {
             self.entries = VecDeque::new();
         }
+        self.special.settle();
     }
 
     fn remove(&mut self, index: usize) -> Message {
@@ -447,21 +475,23 @@ impl Outbox {
     }
 
     fn push_back(&mut self, entry: Entry) {
-        self.queued += entry.message.payload().len();
-        if entry.message.is_marked() {
-            self.volatile += usize::from(entry.message.is_volatile());
-            self.keyed += usize::from(entry.key != NO_KEY);
+        self.queued += entry.message.len();
+        let (volatile, keyed) = (entry.message.is_volatile(), entry.key != NO_KEY);
+        if volatile || keyed {
+            let special = self.special.make();
+            special.volatile += usize::from(volatile);
+            special.keyed += usize::from(keyed);
         }
-        self.entries.push_back(entry);
+        self.put(entry);
     }
 
     /// An entry has gone.
     #[inline]
     fn forget(&mut self, entry: &Entry) {
-        self.queued -= entry.message.payload().len();
-        if entry.message.is_marked() {
-            self.volatile -= usize::from(entry.message.is_volatile());
-            self.keyed -= usize::from(entry.key != NO_KEY);
+        self.queued -= entry.message.len();
+        if let Some(special) = self.special.get_mut() {
+            special.volatile -= usize::from(entry.message.is_volatile());
+            special.keyed -= usize::from(entry.key != NO_KEY);
         }
     }
 
@@ -471,12 +501,12 @@ impl Outbox {
         let transmitted = count.min(self.transmitted);
         self.in_flight -= self.entries.range(..transmitted).map(|entry| entry.unit as usize).sum::<usize>();
         for entry in self.entries.range(..count) {
-            self.queued -= entry.message.payload().len();
+            self.queued -= entry.message.len();
         }
-        if self.volatile + self.keyed > 0 {
+        if let Some(special) = self.special.get_mut() {
             for entry in self.entries.range(..count) {
-                self.volatile -= usize::from(entry.message.is_volatile());
-                self.keyed -= usize::from(entry.key != NO_KEY);
+                special.volatile -= usize::from(entry.message.is_volatile());
+                special.keyed -= usize::from(entry.key != NO_KEY);
             }
         }
         self.entries.drain(..count);

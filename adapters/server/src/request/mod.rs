@@ -188,10 +188,8 @@ impl Asked {
         (self.answering.response(answer), arrival)
     }
 
-    /// The same for whoever has no HTTP server: the beginning of the answer that accepts, and further fields of it; or the
-    /// answer that refuses.
-    #[expect(clippy::type_complexity, reason = "taken apart where it is called")]
-    pub(crate) fn open_bare(mut self, shared: &Arc<Shared>) -> Result<(Vec<u8>, HeaderMap, Arrival), Response<Body>> {
+    /// The same for whoever has no HTTP server.
+    pub(crate) fn open_bare(mut self, shared: &Arc<Shared>) -> Bare {
         let write = |handshake: &Upgrade<'_>, protocol: Option<&str>| {
             let mut answer = Vec::with_capacity(256);
             handshake.write_response(protocol, &mut answer);
@@ -199,15 +197,27 @@ impl Asked {
         };
         match self.route.websocket(shared, self.intent, write) {
             Ok((answer, arrival)) => {
-                let mut fields = HeaderMap::new();
-                if let Some(allowed) = self.answering.allowed {
+                let fields = self.answering.allowed.map(|allowed| {
+                    let mut fields = HeaderMap::new();
                     allowed.write(&mut fields);
-                }
-                Ok((answer, fields, arrival))
+                    fields
+                });
+                Bare::Accepted { answer, fields, arrival }
             }
-            Err(refusal) => Err(self.answering.response(Err(refusal))),
+            Err(refusal) => Bare::Refused(self.answering.response(Err(refusal))),
         }
     }
+}
+
+/// An answer that no HTTP server writes.
+pub(crate) enum Bare {
+    /// The beginning of the answer, and further fields of it.
+    Accepted {
+        answer: Vec<u8>,
+        fields: Option<HeaderMap>,
+        arrival: Arrival,
+    },
+    Refused(Response<Body>),
 }
 
 /// What is to be said to a page with whatever answer.
@@ -234,8 +244,11 @@ impl Answering {
     }
 }
 
+/// Names and values.
+type Parameters = Vec<(String, String)>;
+
 /// The endpoint of a request's path, and the parameters in that.
-fn find_endpoint(shared: &Shared, parts: &Parts) -> Option<(Arc<Endpoint>, Vec<(String, String)>)> {
+fn find_endpoint(shared: &Shared, parts: &Parts) -> Option<(Arc<Endpoint>, Parameters)> {
     let found = shared.endpoints.at(topic::normal(parts.uri.path())).ok()?;
     let parameters = found.params.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
     Some((Arc::clone(found.value), parameters.collect()))

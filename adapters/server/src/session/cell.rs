@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -48,18 +47,14 @@ impl Cell {
             arrived: None,
             blocked: false,
             task: None,
-            carrier: None,
-            bodies: 0,
+            http: None,
             scheduled: NEVER,
             dirty: false,
             ended: false,
             gone: false,
-            pushes: None,
-            held_links: 0,
             congested: false,
             given_up: false,
-            room: None,
-            asked: BTreeMap::new(),
+            awaited: None,
             head: Some(head),
             activity: Activity::Busy,
             events: 0,
@@ -95,6 +90,11 @@ impl Cell {
 
     pub(crate) fn id(&self) -> SessionId {
         self.id
+    }
+
+    /// What finds the session in a set.
+    pub(crate) fn key(&self) -> &SessionId {
+        &self.id
     }
 
     pub(crate) fn principal(&self) -> Option<&str> {
@@ -152,7 +152,7 @@ impl Cell {
 
     /// Tells when there may be room for another push: a body was read, or a message taken.
     pub(crate) fn pushes(&self) -> Arc<Notify> {
-        Arc::clone(self.lock().pushes.get_or_insert_default())
+        Arc::clone(self.lock().http.get_or_insert_default().pushes.get_or_insert_default())
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -271,10 +271,11 @@ impl Cell {
     /// Takes one of the places for links that were replaced and wait for their end, until it is dropped.
     pub(crate) fn hold_link(self: &Arc<Self>, limit: u32) -> Option<HeldLink> {
         let mut live = self.lock();
-        if live.held_links >= limit {
+        let held_links = &mut live.http.get_or_insert_default().held_links;
+        if *held_links >= limit {
             return None;
         }
-        live.held_links += 1;
+        *held_links += 1;
         Some(HeldLink(Arc::clone(self)))
     }
 
@@ -320,10 +321,11 @@ impl Cell {
     /// Takes one of the places for bodies that are read at a time, until it is dropped.
     pub(crate) fn body(&self, limit: usize) -> Option<BodyPlace<'_>> {
         let mut live = self.lock();
-        if live.bodies as usize >= limit {
+        let bodies = &mut live.http.get_or_insert_default().bodies;
+        if *bodies as usize >= limit {
             return None;
         }
-        live.bodies += 1;
+        *bodies += 1;
         Some(BodyPlace(self))
     }
 
@@ -360,8 +362,9 @@ impl Cell {
                 Poll::Ready(action)
             }
             None => {
-                if !live.carrier.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                    live.carrier = Some(cx.waker().clone());
+                let carrier = &mut live.http.get_or_insert_default().carrier;
+                if !carrier.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                    *carrier = Some(cx.waker().clone());
                 }
                 self.settle(&mut live);
                 Poll::Pending
@@ -440,7 +443,11 @@ impl Cell {
         if live.blocked || matches!(live.outlet, Outlet::Task(_)) || live.is_closing_socket() {
             self.wake_task(live);
         }
-        self.settle(live);
+        // To write makes nobody congested.
+        if live.congested {
+            self.note_room(live);
+        }
+        self.settle_rest(live);
     }
 
     /// Takes the link away, after something went wrong while it was written to. The client may resume.
@@ -505,10 +512,15 @@ impl Cell {
     /// Wakes the task if there are events for it, and keeps the deadline.
     #[inline]
     pub(crate) fn settle(self: &Arc<Self>, live: &mut Live) {
+        self.note_room(live);
+        self.settle_rest(live);
+    }
+
+    #[inline]
+    fn settle_rest(self: &Arc<Self>, live: &mut Live) {
         if live.connection.has_events() {
             self.wake_task(live);
         }
-        self.note_room(live);
         if let Some(at) = live.connection.poll_timeout()
             && at < live.scheduled
         {
@@ -535,7 +547,9 @@ pub(crate) struct BodyPlace<'a>(&'a Cell);
 impl Drop for BodyPlace<'_> {
     fn drop(&mut self) {
         let mut live = self.0.lock();
-        live.bodies -= 1;
+        if let Some(http) = &mut live.http {
+            http.bodies -= 1;
+        }
         live.note_push();
     }
 }
@@ -545,7 +559,9 @@ pub(crate) struct HeldLink(Arc<Cell>);
 
 impl Drop for HeldLink {
     fn drop(&mut self) {
-        self.0.lock().held_links -= 1;
+        if let Some(http) = &mut self.0.lock().http {
+            http.held_links -= 1;
+        }
     }
 }
 

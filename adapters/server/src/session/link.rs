@@ -12,7 +12,7 @@ pub(crate) struct Link {
     pub(crate) reader: Reader,
     pub(crate) io: LinkIo,
     /// What arrived together with the frame that opened or resumed the session.
-    pub(crate) early: Early,
+    pub(crate) early: Option<Box<(Vec<Item>, ReadOutcome)>>,
 }
 
 /// The rest of a read, and how that read ended.

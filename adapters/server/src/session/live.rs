@@ -31,10 +31,8 @@ pub(crate) struct Live {
     pub(crate) blocked: bool,
     /// The session's task.
     pub(super) task: Option<Waker>,
-    /// Whoever carries an event stream or a poll.
-    pub(super) carrier: Option<Waker>,
-    /// Bodies that are being read.
-    pub(super) bodies: u32,
+    /// Made when it is first needed.
+    pub(super) http: Option<Box<Http>>,
     /// The earliest time at which the deadlines will call.
     pub(super) scheduled: Time,
     /// On some thread's list of sessions to flush.
@@ -42,23 +40,39 @@ pub(crate) struct Live {
     pub(super) ended: bool,
     /// The same, and it has left everything that it was in by its id.
     pub(super) gone: bool,
-    /// Polls and streams that were replaced and are not ended yet.
-    pub(super) held_links: u32,
-    /// Who waits to bring a message.
-    pub(super) pushes: Option<Arc<Notify>>,
     /// Connected, with more than half of its queue used.
     pub(crate) congested: bool,
-    /// Nobody waits any more for that to be over,
+    /// Nobody waits any more for that to be over.
     pub(crate) given_up: bool,
-    /// or here is who does.
-    pub(crate) room: Option<Arc<Room>>,
-    /// Requests that the client has not answered.
-    pub(crate) asked: BTreeMap<RequestId, UnboundedSender<Answer>>,
+    /// Made when it is first needed.
+    pub(crate) awaited: Option<Box<Awaited>>,
     /// Until `Connected` was handled.
     pub(super) head: Option<RequestHead>,
     pub(crate) activity: Activity,
     /// How many events the handler was given.
     pub(crate) events: u64,
+}
+
+/// Who waits for something from a session.
+#[derive(Default)]
+pub(crate) struct Awaited {
+    /// For its being congested to be over.
+    pub(crate) room: Option<Arc<Room>>,
+    /// For replies: requests that the client has not answered.
+    pub(crate) asked: BTreeMap<RequestId, UnboundedSender<Answer>>,
+}
+
+/// What a session has whose client has ever come without a WebSocket.
+#[derive(Default)]
+pub(super) struct Http {
+    /// Whoever carries an event stream or a poll.
+    pub(super) carrier: Option<Waker>,
+    /// Bodies that are being read.
+    pub(super) bodies: u32,
+    /// Polls and streams that were replaced and are not ended yet.
+    pub(super) held_links: u32,
+    /// Who waits to bring a message.
+    pub(super) pushes: Option<Arc<Notify>>,
 }
 
 /// What a session's handler does, for tests that wait until it is done.
@@ -100,7 +114,7 @@ impl Live {
 
     /// There may be room for another push.
     pub(super) fn note_push(&self) {
-        if let Some(pushes) = &self.pushes {
+        if let Some(pushes) = self.http.as_ref().and_then(|http| http.pushes.as_ref()) {
             pushes.notify_waiters();
         }
     }
@@ -248,9 +262,11 @@ impl Live {
     }
 
     /// The task of the session, to be woken.
+    #[inline]
     pub(super) fn set_task(&mut self, waker: &Waker) {
+        let known = self.task.as_ref().is_some_and(|task| task.will_wake(waker));
         // A session that is over has nothing to wake its task for, and may be remembered for long.
-        if !self.ended {
+        if !known && !self.ended {
             self.task = Some(waker.clone());
         }
     }
@@ -262,7 +278,7 @@ impl Live {
     }
 
     pub(super) fn wake_carrier(&mut self) {
-        if let Some(carrier) = self.carrier.take() {
+        if let Some(carrier) = self.http.as_mut().and_then(|http| http.carrier.take()) {
             carrier.wake();
         }
     }

@@ -5,6 +5,8 @@ mod link;
 mod live;
 mod pump;
 mod read;
+#[cfg(test)]
+mod sizes;
 mod task;
 mod write;
 

@@ -1,7 +1,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use nosphere_core::{Event, Lent, Reason, State};
 use nosphere_websocket::{CloseState, Item, Outgoing, ReadOutcome, Writer};
@@ -26,15 +26,13 @@ pub(super) struct Pump {
     merge: Merge,
     /// How many events were taken since everything was written out.
     took: u32,
-    /// The waker that the session knows.
-    waker: Option<Waker>,
     /// Nothing was left to do but to read, and the link may be read: when the task is woken, most likely there is something.
     rested: bool,
 }
 
 impl Pump {
     pub(super) fn new(link: Option<Link>) -> Self {
-        Self { link, items: Vec::new(), end: None, merge: Merge::default(), took: 0, waker: None, rested: false }
+        Self { link, items: Vec::new(), end: None, merge: Merge::default(), took: 0, rested: false }
     }
 
     /// Lets others on this thread have their turn after many events.
@@ -81,7 +79,7 @@ impl Pump {
                 if self.items.capacity() > 0 {
                     give_back(&mut self.items);
                 }
-                self.register(&mut live, cx);
+                live.set_task(cx.waker());
                 if let Some(event) = ready!(self.poll_io(cell, live, cx, Activity::Idle)) {
                     self.took += 1;
                     return Poll::Ready(event);
@@ -126,7 +124,7 @@ impl Pump {
     /// Reads and writes while the handler waits.
     pub(super) fn poll_background(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>) {
         self.queue_items(cell);
-        self.register(&mut cell.lock(), cx);
+        cell.lock().set_task(cx.waker());
         dirty::flush();
         while self.poll_io(cell, cell.lock(), cx, Activity::Busy).is_ready() {}
         self.take_replies(cell);
@@ -289,7 +287,8 @@ impl Pump {
     fn poll_first_read(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>, awaited: bool) -> Poll<Option<Event>> {
         let Self { link: Some(link), items, .. } = self else { return Poll::Pending };
         let (mut event, mut lent, mut early) = (None, false, false);
-        let outcome = if let Some((mut arrived, outcome)) = link.early.take() {
+        let outcome = if let Some(rest) = link.early.take() {
+            let (mut arrived, outcome) = *rest;
             early = true;
             items.append(&mut arrived);
             Ok(outcome)
@@ -417,13 +416,6 @@ impl Pump {
         cell.settle(&mut live);
         drop(live);
         Some((outlet, link))
-    }
-
-    fn register(&mut self, live: &mut Live, cx: &Context<'_>) {
-        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            self.waker = Some(cx.waker().clone());
-            live.set_task(cx.waker());
-        }
     }
 }
 

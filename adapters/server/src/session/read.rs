@@ -11,7 +11,7 @@ use super::{Cell, Link, LinkIo, Outlet};
 
 /// A WebSocket has ended, in whatever way.
 pub(super) enum End {
-    Close(Close),
+    Close(Box<Close>),
     Fault(ProtocolError),
     Lost,
 }
@@ -49,7 +49,7 @@ pub(super) fn handle_items(
             Item::Text(text) => Unit::Text(text),
             Item::Binary(bytes) => Unit::Binary(bytes),
             Item::Close(close) => {
-                *end = Some(End::Close(close));
+                *end = Some(End::Close(Box::new(close)));
                 break;
             }
             Item::Ping(payload) => {

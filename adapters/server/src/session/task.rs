@@ -1,7 +1,7 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use nosphere_core::{Cause, Event, Reason, SendError, SessionError};
 use pin_project_lite::pin_project;
@@ -46,73 +46,142 @@ impl<F: Future> Future for Task<F> {
     }
 }
 
-async fn drive<H: Handler>(cell: Arc<Cell>, handler: H, link: Option<Link>) {
+/// What is alive across an `await` has a place in the task for as long as the session lives. So there are no arguments of an
+/// `async fn`, which would have two, and an event is moved and never borrowed.
+fn drive<H: Handler>(cell: Arc<Cell>, handler: H, link: Option<Link>) -> impl Future<Output = ()> + Send + 'static {
     let client = Client::new(Arc::clone(&cell));
-    let mut driver = Driver { cell, pump: Pump::new(link) };
-    // Dropped before the driver, whatever happens: that one writes out what is left.
-    let mut handler = handler;
-    let mut failed = false;
-    // What the handler failed with and was not told yet.
-    let mut failure = None;
-    loop {
-        let owed = failure.is_some();
-        let event = match failure.take() {
-            Some(cause) => Event::Error(SessionError::Handler(cause)),
-            None => poll_fn(|cx| driver.pump.poll_event(&driver.cell, cx)).await,
-        };
-        let last = matches!(event, Event::Disconnected { .. });
-        // Of messages that were accepted before the end, the client was told that they are received.
-        if failed && !(owed || last || is_message(&event)) {
-            continue;
-        }
-        let connected = matches!(event, Event::Connected { .. });
-        // Within a block of its own, so that what `receive` does before it gives its future may panic too.
-        let mut receiving = pin!(async { handler.receive(&client, event).await });
-        let result = poll_fn(|cx| match caught(|| receiving.as_mut().poll(cx)) {
-            Ok(Poll::Ready(result)) => Poll::Ready(Ok(result)),
-            Ok(Poll::Pending) => {
-                driver.pump.poll_background(&driver.cell, cx);
-                Poll::Pending
+    let mut session = Session { handler, client, driver: Driver { cell, pump: Pump::new(link), failure: None } };
+    async move {
+        loop {
+            let (event, kind) = poll_fn(|cx| session.driver.poll_event(cx)).await;
+            // What `receive` does before it gives its future may panic, too.
+            let future = match caught(|| session.handler.receive(&session.client, event)) {
+                Ok(future) => future,
+                Err(panicked) => {
+                    session.driver.note_handled(kind, Err(panicked));
+                    if kind == Kind::Last {
+                        break;
+                    }
+                    continue;
+                }
+            };
+            let (mut future, driver) = (pin!(future), &mut session.driver);
+            let result = poll_fn(move |cx| driver.poll_handler(future.as_mut(), cx)).await;
+            session.driver.note_handled(kind, result);
+            if kind == Kind::Last {
+                break;
             }
-            Err(panicked) => Poll::Ready(Err(panicked)),
-        })
-        .await;
-        if connected {
-            driver.cell.forget_head();
         }
-        if !matches!(result, Ok(Ok(())))
-            && let Some(cause) = driver.failure(result)
-            && !failed
-            && !last
-        {
-            failed = true;
-            driver.cell.close(Reason::Internal);
-            failure = Some(cause);
-        }
-        if last {
-            break;
-        }
+        session.finish();
     }
-    // What its end sends to others goes out with the last words.
-    drop(handler);
-    drop(client);
-    driver.finish();
 }
 
-fn is_message(event: &Event) -> bool {
-    matches!(event, Event::Binary(_) | Event::Json(_) | Event::Request(_) | Event::Text(_))
+/// What a session's task has.
+struct Session<H> {
+    /// Dropped before the driver, whatever happens: that one writes out what is left.
+    handler: H,
+    client: Client,
+    driver: Driver,
 }
+
+impl<H> Session<H> {
+    fn finish(self) {
+        let Self { handler, client, driver } = self;
+        // What its end sends to others goes out with the last words.
+        drop(handler);
+        drop(client);
+        driver.finish();
+    }
+}
+
+/// What an event means to the task.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Connected,
+    Last,
+    Message,
+    Other,
+}
+
+impl Kind {
+    fn of(event: &Event) -> Self {
+        if matches!(event, Event::Binary(_) | Event::Json(_) | Event::Request(_) | Event::Text(_)) {
+            Self::Message
+        } else if matches!(event, Event::Connected { .. }) {
+            Self::Connected
+        } else if matches!(event, Event::Disconnected { .. }) {
+            Self::Last
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// What came of an event: the handler may fail, or panic.
+type Handled = Result<Result<(), Error>, Panicked>;
 
 /// A session, and what its task does for it.
 struct Driver {
     cell: Arc<Cell>,
     pump: Pump,
+    /// The handler has failed, and with what, if that is still to be told.
+    failure: Option<Box<Option<Cause>>>,
 }
 
 impl Driver {
-    /// What the handler failed with, which is logged; nothing, if that is no failure.
+    /// The next event for the handler.
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<(Event, Kind)> {
+        loop {
+            if let Some(cause) = self.failure.as_mut().and_then(|failure| failure.take()) {
+                return Poll::Ready((Event::Error(SessionError::Handler(cause)), Kind::Other));
+            }
+            let event = ready!(self.pump.poll_event(&self.cell, cx));
+            let kind = Kind::of(&event);
+            // Of messages that were accepted before the end, the client was told that they are received.
+            if self.failure.is_none() || matches!(kind, Kind::Last | Kind::Message) {
+                return Poll::Ready((event, kind));
+            }
+        }
+    }
+
+    /// Lets the handler go on, and reads and writes while it waits.
+    #[inline]
+    fn poll_handler<F>(&mut self, future: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<Handled>
+    where
+        F: Future<Output = Result<(), Error>>,
+    {
+        match caught(|| future.poll(cx)) {
+            Ok(Poll::Ready(result)) => Poll::Ready(Ok(result)),
+            Ok(Poll::Pending) => {
+                self.pump.poll_background(&self.cell, cx);
+                Poll::Pending
+            }
+            Err(panicked) => Poll::Ready(Err(panicked)),
+        }
+    }
+
+    /// The handler has handled an event.
+    #[inline]
+    fn note_handled(&mut self, kind: Kind, result: Handled) {
+        let cause = match result {
+            Ok(Ok(())) => None,
+            failed => self.failure(failed),
+        };
+        if kind == Kind::Connected {
+            self.cell.forget_head();
+        }
+        if let Some(cause) = cause
+            && self.failure.is_none()
+            && kind != Kind::Last
+        {
+            self.failure = Some(Box::new(Some(cause)));
+            self.cell.close(Reason::Internal);
+        }
+    }
+
+    /// What the handler failed with, if that is a failure.
     #[cold]
-    fn failure(&self, result: Result<Result<(), Error>, Panicked>) -> Option<Cause> {
+    fn failure(&self, result: Handled) -> Option<Cause> {
         let session = self.cell.id();
         match result {
             Ok(Ok(())) => None,
@@ -134,7 +203,7 @@ impl Driver {
 
     /// The handler is done: the last words go out, and the socket is closed.
     fn finish(mut self) {
-        let Self { cell, pump } = &mut self;
+        let Self { cell, pump, .. } = &mut self;
         let now = cell.now();
         let mut live = cell.lock();
         live.dirty = false;

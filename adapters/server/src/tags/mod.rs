@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use indexmap::IndexMap;
 use nosphere_core::{InvalidTag, SessionId, Tag};
 
+use crate::roster::Roster;
 use crate::session::Cell;
-use crate::topic::Roster;
 
 /// The tags of one path. A tag is here as long as somebody has joined it or watches it.
 #[derive(Debug, Default)]
@@ -105,7 +105,7 @@ impl Tagged {
     /// A member goes. Whether that leaves nobody.
     fn leave(&self, session: SessionId, wake: &mut Wake) -> bool {
         let mut state = self.lock();
-        Arc::make_mut(&mut state.members).swap_remove(&session);
+        Arc::make_mut(&mut state.members).remove(session);
         state.tell(&self.tag, session, false, wake);
         state.members.is_empty() && state.watchers.is_empty()
     }
@@ -113,19 +113,16 @@ impl Tagged {
     /// A watcher goes. Whether that leaves nobody.
     fn unwatch(&self, session: SessionId) -> bool {
         let mut state = self.lock();
-        state.watchers.swap_remove(&session);
+        state.watchers.remove(session);
         state.members.is_empty() && state.watchers.is_empty()
     }
 }
 
 impl State {
     fn tell(&self, tag: &Tag, session: SessionId, joined: bool, wake: &mut Wake) {
-        let watchers = self.watchers.iter().filter(|(watcher, _)| **watcher != session);
-        wake.extend(
-            watchers
-                .filter(|(_, cell)| cell.kept().is_some_and(|own| own.changes.note(tag, session, joined)))
-                .map(|(_, cell)| Arc::clone(cell)),
-        );
+        let watchers = self.watchers.values().filter(|watcher| watcher.id() != session);
+        let first = |cell: &&Arc<Cell>| cell.kept().is_some_and(|own| own.changes.note(tag, session, joined));
+        wake.extend(watchers.filter(first).cloned());
     }
 }
 
@@ -172,7 +169,7 @@ pub(crate) fn join(cell: &Arc<Cell>, tag: Tag) -> Result<bool, JoinError> {
         }
         own.check(cell, own.joined.len(), cell.shared().config.max_tags_per_session)?;
         let (tagged, ()) = cell.topic().tags().change(&tag, |state| {
-            Arc::make_mut(&mut state.members).insert(cell.id(), Arc::clone(cell));
+            Arc::make_mut(&mut state.members).insert(cell);
             state.tell(&tag, cell.id(), true, &mut wake);
         });
         own.joined.insert(tag, tagged);
@@ -203,7 +200,7 @@ pub(crate) fn watch(cell: &Arc<Cell>, tag: Tag) -> Result<Arc<Roster>, JoinError
         joined.check(cell, joined.watched.len(), cell.shared().config.max_watches_per_session)?;
     }
     let (tagged, members) = cell.topic().tags().change(&tag, |state| {
-        state.watchers.insert(cell.id(), Arc::clone(cell));
+        state.watchers.insert(cell);
         // What waits is older than the list.
         own.changes.forget(tag.as_str());
         Arc::clone(&state.members)

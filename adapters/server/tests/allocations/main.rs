@@ -116,6 +116,51 @@ fn a_recipient_of_a_broadcast_needs_no_allocation() {
     }
 }
 
+#[test]
+fn an_idle_session_stays_small() {
+    // 256 of these are tokio's for a socket, 48 those of a socket that is split, 384 the session's task with 96 of its handler in
+    // it, 584 what is shared of the session, 48 its queue. The rest are tables. A native client has not acknowledged its
+    // message, so that is kept.
+    for (protocol, limit) in [(Plain, 1_430), (Native, 1_530)] {
+        // What a thread has once, it has then.
+        idle(protocol, 1);
+        let each = (idle(protocol, 900) - idle(protocol, 450)) / 450;
+        assert!(each <= limit, "{each} bytes for each session");
+    }
+}
+
+/// How many bytes are held for sessions that have exchanged a message.
+fn idle(protocol: Protocol, members: usize) -> i64 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (mut clients, mut release) = (None, None);
+    let counted = measure(|| {
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let addr = listener.local_addr().unwrap();
+            let (done, ended) = oneshot::channel();
+            let (hold, held) = std::sync::mpsc::channel::<()>();
+            release = Some(hold);
+            clients = Some(thread::spawn(move || {
+                let mut sockets: Vec<_> = (0..members).map(|_| Socket::open(addr, "/echo", protocol)).collect();
+                for socket in &mut sockets {
+                    socket.send(TEXT);
+                    socket.receive();
+                }
+                done.send(()).unwrap();
+                // Until the other end is dropped.
+                held.recv().unwrap_err();
+            }));
+            tokio::select! {
+                () = serve(&listener) => {}
+                result = ended => result.expect("the clients came to their end"),
+            }
+        });
+    });
+    drop(release);
+    clients.unwrap().join().unwrap();
+    counted.bytes_current
+}
+
 /// How many allocations more messages need.
 fn cost(run: impl Fn(usize) -> u64) -> i64 {
     run(WARM + MORE) as i64 - run(WARM) as i64
