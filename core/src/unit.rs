@@ -4,7 +4,7 @@ use std::ops::Deref;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use bytestring::ByteString;
 
-use crate::message::holds_too_much;
+use crate::payload::holds_too_much;
 
 /// What a carrier moves whole: a WebSocket message, the data of an SSE event, an item of a batch.
 ///

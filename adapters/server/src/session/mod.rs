@@ -2,6 +2,7 @@
 
 mod cell;
 mod link;
+mod links;
 mod live;
 mod pump;
 mod read;
@@ -10,8 +11,9 @@ mod sizes;
 mod task;
 mod write;
 
-pub(crate) use cell::{Cell, HeldLink};
+pub(crate) use cell::Cell;
 pub(crate) use link::{Early, Link, LinkIo};
+pub(crate) use links::HeldLink;
 pub(crate) use live::{Activity, Live, Outlet, close_frame};
 pub(crate) use task::run;
 

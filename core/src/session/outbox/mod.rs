@@ -1,8 +1,12 @@
+mod push;
+
 use std::collections::VecDeque;
+
+pub(crate) use push::Pushed;
 
 use crate::rules::{Delivery, Rules};
 use crate::seldom::Seldom;
-use crate::{Config, EncodeError, Encoded, FrameParts, Message, Overflow, Text, Undeliverable, Window, WireFormat};
+use crate::{Config, EncodeError, Encoded, FrameParts, Message, Text, Undeliverable, Window, WireFormat};
 
 /// The outgoing stream of a session: send queue and retention in one.
 ///
@@ -42,20 +46,6 @@ struct Entry {
     unit: u32,
     /// A digest of its key, so that a search looks at few keys.
     key: u32,
-}
-
-/// What became of a message that was to be queued.
-#[derive(Debug)]
-pub(crate) enum Pushed {
-    /// It is volatile, and would have to wait.
-    Dropped,
-    Queued,
-    /// An older one of the same key gave its place.
-    Replaced,
-    /// There is no room; the policy is to refuse.
-    Refused(Message),
-    /// There is no room; the policy is to end the session.
-    Overflow(Message),
 }
 
 /// What there is to transmit.
@@ -118,63 +108,6 @@ impl Outbox {
         }
     }
 
-    /// Queues a message. `linked`: there is a link that it may go out on.
-    pub(crate) fn push(&mut self, message: Message, linked: bool, delivery: Delivery, config: &Config) -> Pushed {
-        let volatile = message.is_volatile();
-        if volatile && !(linked && self.takes_volatile(delivery, config)) {
-            return Pushed::Dropped;
-        }
-        let key = message.key().map_or(NO_KEY, digest);
-        // The place of the one that is replaced. Making room may move it, and even empty it.
-        let mut place = message.key().and_then(|of| self.find(of, key));
-        while !self.fits_at(place, message.len(), config) {
-            let removed = if self.can_forget(delivery) {
-                self.pop();
-                0
-            } else if let Some(at) = self.oldest_volatile().filter(|&at| Some(at) != place) {
-                self.remove(at);
-                at
-            } else if volatile {
-                // Nothing else has to go for what may be dropped itself.
-                return Pushed::Dropped;
-            } else if config.overflow == Overflow::DropOldest && self.could_fit(message.len(), config) {
-                self.remove(self.numbered);
-                self.special.make().dropped += u64::from(place != Some(self.numbered));
-                self.numbered
-            } else {
-                return match config.overflow {
-                    Overflow::Disconnect => Pushed::Overflow(message),
-                    Overflow::DropNewest | Overflow::DropOldest => Pushed::Refused(message),
-                };
-            };
-            place = place.filter(|&at| at != removed).map(|at| at - usize::from(removed < at));
-        }
-        self.push_back(Entry { message, unit: 0, key });
-        let Some(older) = place.and_then(|at| self.entries.swap_remove_back(at)) else { return Pushed::Queued };
-        self.forget(&older);
-        Pushed::Replaced
-    }
-
-    /// Whether a message fits, at the end or in the place of another one.
-    fn fits_at(&self, place: Option<usize>, bytes: usize, config: &Config) -> bool {
-        let Some(at) = place else { return self.fits(bytes, config) };
-        let older = self.entries[at].message.len();
-        self.queued - older + bytes <= config.max_queued_bytes || self.entries.len() == 1
-    }
-
-    /// Whether a message would fit if everything made room for it that may.
-    fn could_fit(&self, bytes: usize, config: &Config) -> bool {
-        let waiting: usize = self.waiting().map(|entry| entry.message.len()).sum();
-        let fits = self.queued - waiting + bytes <= config.max_queued_bytes || self.numbered == 0;
-        self.numbered < self.entries.len().min(config.max_queued_messages) && fits
-    }
-
-    /// Whether what is sent now would go out now, as far as this side can tell.
-    fn takes_volatile(&self, delivery: Delivery, config: &Config) -> bool {
-        let waiting = self.entries.len() - self.transmitted;
-        waiting < config.max_volatile_waiting && !self.is_window_closed(delivery)
-    }
-
     fn is_window_closed(&self, delivery: Delivery) -> bool {
         self.is_window_full(delivery, self.transmitted, self.in_flight)
     }
@@ -183,30 +116,6 @@ impl Outbox {
     fn is_window_full(&self, delivery: Delivery, messages: usize, bytes: usize) -> bool {
         let windowed = delivery == Delivery::Acknowledged;
         windowed && (messages >= self.peer.messages as usize || bytes >= self.peer.bytes as usize)
-    }
-
-    /// The message of a key that waits, and may still be replaced. After a resume there may be older ones before it.
-    fn find(&self, key: &Text, digest: u32) -> Option<usize> {
-        let is = |entry: &Entry| entry.key == digest && entry.message.key() == Some(key);
-        let at = || self.waiting().rposition(is);
-        if self.special.get()?.keyed == 0 { None } else { Some(self.numbered + at()?) }
-    }
-
-    fn oldest_volatile(&self) -> Option<usize> {
-        let at = || self.waiting().position(|entry| entry.message.is_volatile());
-        if self.special.get()?.volatile == 0 { None } else { Some(self.numbered + at()?) }
-    }
-
-    /// What has no number that the attachment could not change any more.
-    fn waiting(&self) -> impl DoubleEndedIterator<Item = &Entry> + ExactSizeIterator {
-        self.entries.range(self.numbered..)
-    }
-
-    /// Drops what is volatile and was not handed to a link in time.
-    pub(crate) fn drop_volatile(&mut self) {
-        while let Some(at) = self.oldest_volatile() {
-            self.remove(at);
-        }
     }
 
     /// Whether there is room for another message.
