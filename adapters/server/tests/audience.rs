@@ -143,7 +143,7 @@ async fn data_is_the_sessions_own_until_its_handler_has_seen_the_end() {
 #[tokio::test]
 async fn a_predicate_that_panics_leaves_one_session_out_and_nobody_else() {
     let log = Lines::default();
-    let _logging = tracing::subscriber::set_default(log.subscriber());
+    let _logging = log.capture();
     let server = start(Arc::new(|client, event| {
         match event {
             Event::Text(line) if *line == *"mark" => {

@@ -206,7 +206,7 @@ async fn a_handler_that_fails_or_panics_is_told_why_and_then_of_the_end() {
         let (sender, mut told) = mpsc::unbounded_channel();
         let server = Server::builder().endpoint("/fragile", move |_| Fragile(sender.clone())).build().unwrap();
         let log = Lines::default();
-        let _logging = tracing::subscriber::set_default(log.subscriber());
+        let _logging = log.capture();
         let mut joe = TestClient::connect(&server, "/fragile").await.unwrap();
         joe.send(word).unwrap();
         joe.send("not taken").unwrap();
@@ -299,7 +299,7 @@ async fn a_handler_that_answers_a_client_that_has_gone_has_not_failed() {
     });
     let server = server.build().unwrap();
     let log = Lines::default();
-    let _logging = tracing::subscriber::set_default(log.subscriber());
+    let _logging = log.capture();
     let mut joe = TestClient::connect(&server, "/echo").await.unwrap();
     for word in ["0", "1", "2"] {
         joe.send(word).unwrap();
