@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use nosphere_core::{
-    Close, DecodeError, Frame, Json, JsonEncoding, MAX_COUNT, Offer, Open, Opened, Payload, Reply, Request, RequestId,
-    ResumeToken, Text, Unit, Window, WireFormat,
+    Close, DecodeError, Frame, Json, JsonEncoding, Lent, MAX_COUNT, Offer, Open, Opened, Payload, Reply, Request,
+    RequestId, ResumeToken, Text, Unit, Window, WireFormat,
 };
 use nosphere_wire::batch::{decode_batch, encode_batch};
 use nosphere_wire::negotiation::{Formats, OriginPolicy, read_request};
@@ -243,13 +243,19 @@ fn is_same(ours: &Frame, theirs: &Frame) -> bool {
     }
 }
 
-/// Decoding must end without a panic, and what it accepts must be written again.
+/// Decoding must end without a panic and in the same way whoever has the unit, and what it accepts must be written again.
 fn total(bytes: &[u8]) {
     let bytes = Bytes::copy_from_slice(bytes);
     let text = Text::from_utf8(bytes.clone()).ok().map(Unit::Text);
     for unit in [Some(Unit::Binary(bytes)), text].into_iter().flatten() {
         for format in [&JSON as &dyn WireFormat, &MESSAGEPACK, &PLAIN] {
-            if let Ok(frame) = format.decode(unit.clone()) {
+            let lent = match &unit {
+                Unit::Binary(bytes) => Lent::Binary(bytes),
+                Unit::Text(text) => Lent::Text(text),
+            };
+            let read = format.decode(unit.clone());
+            assert_eq!(format.decode_lent(lent), read, "{} {unit:?}", format.name());
+            if let Ok(frame) = read {
                 assert!(format.encode(frame).is_ok(), "{} {unit:?}", format.name());
             }
         }

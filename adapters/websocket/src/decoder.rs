@@ -1,12 +1,12 @@
 use std::mem;
 
 use bytes::Bytes;
-use nosphere_core::Lent;
+use nosphere_core::{Lent, Unit};
 
 use crate::batch::Batch;
 use crate::header::{Header, Kind, MAX_CONTROL, MAX_HEADER};
 use crate::message::Message;
-use crate::{Close, Item, ProtocolError, Role, mask};
+use crate::{Close, Item, ProtocolError, Role, Whole, mask};
 
 /// Turns the bytes of one direction of a WebSocket into [`Item`]s.
 ///
@@ -61,11 +61,12 @@ impl Decoder {
         result
     }
 
-    /// The message that `input` is, if it is one and no more: most reads of servers are. It is unmasked in place, and lent.
+    /// The message that `input` is, if it is one and no more: most reads of servers are. It is unmasked in place, and lent; a
+    /// long binary one is unmasked where it is copied to, since its format keeps nearly all of it.
     ///
     /// With `None`, nothing has happened: [`decode`](Self::decode) takes what this does not.
     #[inline]
-    pub(crate) fn lend<'i>(&mut self, input: &'i mut [u8]) -> Option<Result<Lent<'i>, ProtocolError>> {
+    pub(crate) fn lend<'i>(&mut self, input: &'i mut [u8]) -> Option<Result<Whole<'i>, ProtocolError>> {
         if self.role == Role::Client || self.ended || self.partial.is_some() {
             return None;
         }
@@ -83,13 +84,16 @@ impl Decoder {
             return None;
         }
         let payload = &mut input[header..];
+        if !text && length >= LONG {
+            return Some(Ok(Whole::Own(Unit::Binary(mask::copy(payload, key).into()))));
+        }
         mask::apply(payload, key);
         if !text {
-            return Some(Ok(Lent::Binary(payload)));
+            return Some(Ok(Whole::Lent(Lent::Binary(payload))));
         }
         let text = simdutf8::basic::from_utf8(payload).map_err(|_| ProtocolError::InvalidUtf8);
         self.ended = text.is_err();
-        Some(text.map(Lent::Text))
+        Some(text.map(|text| Whole::Lent(Lent::Text(text))))
     }
 
     /// Whether a close or an error ended the stream.
@@ -327,6 +331,9 @@ impl PartialHeader {
         }))
     }
 }
+
+/// From this length on a binary message is copied at once.
+const LONG: usize = 4096;
 
 /// Two bytes and a key.
 const SMALL_HEADER: usize = 6;

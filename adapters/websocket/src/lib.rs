@@ -85,7 +85,7 @@ pub use decoder::Decoder;
 pub use error::ProtocolError;
 pub use item::Item;
 pub use outgoing::Outgoing;
-pub use reader::{ReadOutcome, Reader};
+pub use reader::{ReadOutcome, Reader, Whole};
 pub use try_write::TryWrite;
 pub use writer::{Flush, Writer};
 

@@ -29,6 +29,31 @@ pub(crate) fn apply(bytes: &mut [u8], key: [u8; 4]) {
     }
 }
 
+/// Copies bytes and applies a masking key, both at once. Nothing is left over of the vector's memory.
+pub(crate) fn copy(bytes: &[u8], key: [u8; 4]) -> Vec<u8> {
+    let mut copy = Vec::with_capacity(bytes.len());
+    let mut pattern = [0; COPIED];
+    pattern.as_chunks_mut().0.fill(key);
+    Arch::new().dispatch(
+        #[inline(always)]
+        || copy_blocks(&mut copy, bytes, &pattern),
+    );
+    let rest = &bytes[copy.len()..];
+    copy.extend(rest.iter().zip(&pattern).map(|(byte, key)| byte ^ key));
+    copy
+}
+
+/// Copies whole blocks. Their length is constant, and so is how often the vector is asked for room.
+#[inline(always)]
+fn copy_blocks(copy: &mut Vec<u8>, bytes: &[u8], pattern: &[u8; COPIED]) {
+    for block in bytes.as_chunks::<COPIED>().0 {
+        copy.extend(block.iter().zip(pattern).map(|(byte, key)| byte ^ key));
+    }
+}
+
+/// How much is copied at a time.
+const COPIED: usize = 1024;
+
 /// Masks whole blocks. A block's length is constant, so that it compiles to the widest registers.
 #[inline(always)]
 fn apply_blocks<const N: usize>(bytes: &mut [u8], word: u64) {
@@ -73,6 +98,19 @@ mod tests {
             apply(&mut bytes, key);
             let expected: Vec<u8> = (0..length).map(|i| 0x55 ^ key[i % 4]).collect();
             assert_eq!(bytes, expected, "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn what_is_copied_is_masked_and_holds_no_spare_memory() {
+        let key = [1, 2, 4, 8];
+        for length in [0, 1, 5, 1023, 1024, 1025, 4099, 16 << 10] {
+            let bytes: Vec<u8> = (0..length).map(|i| i as u8).collect();
+            let copied = copy(&bytes, key);
+            let mut expected = bytes;
+            apply(&mut expected, key);
+            assert_eq!(copied, expected, "{length} bytes");
+            assert_eq!(copied.capacity(), length);
         }
     }
 }

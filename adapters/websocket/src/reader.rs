@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use nosphere_core::Lent;
+use nosphere_core::{Lent, Unit};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::{Decoder, Item, ProtocolError};
@@ -26,6 +26,16 @@ pub enum ReadOutcome {
     Error(ProtocolError),
     /// The stream goes on. There may be no item yet.
     Items,
+}
+
+/// A message that one read brought, and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "memory is one's own or another's")]
+pub enum Whole<'a> {
+    /// In the buffer that it was read into.
+    Lent(Lent<'a>),
+    /// In memory of its own, since it is long.
+    Own(Unit),
 }
 
 impl Reader {
@@ -51,19 +61,19 @@ impl Reader {
         self.poll_read(io, cx, |decoder, bytes| decode(decoder, bytes, out))
     }
 
-    /// [`poll_read_items`](Self::poll_read_items), where a read that is one whole message is lent instead: there is no item
-    /// then.
+    /// [`poll_read_items`](Self::poll_read_items), where a read that is one whole message is given to `take` instead: there is
+    /// no item then.
     ///
     /// # Errors
     ///
     /// If the stream is broken.
     #[inline]
-    pub fn poll_read_lent<'o>(
+    pub fn poll_read_whole<'o>(
         &mut self,
         io: Pin<&mut (impl AsyncRead + ?Sized)>,
         cx: &mut Context<'_>,
         out: impl FnOnce() -> &'o mut Vec<Item>,
-        take: impl FnOnce(Lent<'_>),
+        take: impl FnOnce(Whole<'_>),
     ) -> Poll<io::Result<ReadOutcome>> {
         self.poll_read(io, cx, |decoder, bytes| match decoder.lend(bytes) {
             Some(Ok(message)) => {

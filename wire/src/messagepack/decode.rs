@@ -1,4 +1,4 @@
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use nosphere_core::{
     Close, DecodeError, Frame, Json, JsonEncoding, Kind, Offer, Open, Opened, Payload, PayloadError, Reply, Request,
     RequestId, ResumeToken, Text, Window,
@@ -41,10 +41,27 @@ pub(super) fn frame(unit: Source<'_>) -> Result<Frame, DecodeError> {
     }
 }
 
+/// Reads a unit, and keeps its memory for a message of bytes: what is before the bytes is only stepped over.
+pub(super) fn own_frame(mut unit: Bytes) -> Result<Frame, DecodeError> {
+    match binary_head(&unit) {
+        Some(head) => {
+            unit.advance(head);
+            Ok(Frame::Message(Payload::Binary(unit)))
+        }
+        None => frame(Source::Shared(&unit)),
+    }
+}
+
+/// How much stands before the bytes of a message, if it is one written as every sender writes it.
+fn binary_head(unit: &[u8]) -> Option<usize> {
+    let [TWO, BINARY, value @ ..] = unit else { return None };
+    let mut reader = Reader::new(value);
+    let Ok(Value::Bin(bytes)) = reader.value() else { return None };
+    reader.rest().is_empty().then(|| unit.len() - bytes.len())
+}
+
 /// A message of text or bytes, written as every sender writes it: what comes most often.
 fn message(unit: Source<'_>) -> Option<Payload> {
-    const TEXT: u8 = kind::TEXT as u8;
-    const BINARY: u8 = kind::BINARY as u8;
     let (mut reader, read): (_, fn(Source<'_>, &mut Reader<'_>) -> _) = match unit.bytes() {
         [TWO, TEXT, value @ ..] => (Reader::new(value), text),
         [TWO, BINARY, value @ ..] => (Reader::new(value), binary),
@@ -54,8 +71,10 @@ fn message(unit: Source<'_>) -> Option<Payload> {
     reader.rest().is_empty().then_some(payload)
 }
 
-/// An array of two elements.
+/// An array of two elements, and what its first one is.
 const TWO: u8 = 0x92;
+const TEXT: u8 = kind::TEXT as u8;
+const BINARY: u8 = kind::BINARY as u8;
 
 fn any_frame(unit: Source<'_>) -> Result<Frame, DecodeError> {
     let mut reader = Reader::new(unit.bytes());

@@ -35,7 +35,7 @@ impl WireFormat for MessagePackFormat {
 
     fn decode(&self, unit: Unit) -> Result<Frame, DecodeError> {
         match unit {
-            Unit::Binary(bytes) => decode::frame(Source::Shared(&bytes)),
+            Unit::Binary(bytes) => decode::own_frame(bytes),
             Unit::Text(_) => Err(TEXT),
         }
     }

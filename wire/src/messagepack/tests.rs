@@ -289,3 +289,13 @@ fn request(id: u64, message: impl Into<Message>) -> Frame {
 fn reply(id: u64, message: impl Into<Message>) -> Frame {
     Frame::Reply(Reply { id: RequestId(id), payload: message.into().into_payload() })
 }
+
+#[test]
+fn a_binary_message_keeps_the_memory_of_its_unit() {
+    for length in [0, 200, 5000, 70_000] {
+        let Ok(Unit::Binary(unit)) = MESSAGEPACK.encode(message(Bytes::from(vec![7; length]))) else { panic!() };
+        let end = unit.as_ptr_range().end;
+        let Ok(Frame::Message(Payload::Binary(bytes))) = MESSAGEPACK.decode(Unit::Binary(unit)) else { panic!() };
+        assert_eq!((bytes.len(), bytes.as_ptr_range().end), (length, end));
+    }
+}

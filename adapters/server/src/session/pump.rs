@@ -3,12 +3,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use nosphere_core::{Event, Lent, Reason, State};
-use nosphere_websocket::{CloseState, Item, Outgoing, ReadOutcome, Writer};
+use nosphere_core::{Event, Reason, State};
+use nosphere_websocket::{CloseState, Item, Outgoing, ReadOutcome, Whole, Writer};
 use parking_lot::MutexGuard;
 
 use super::live::{Activity, Live, close_frame, outgoing};
-use super::read::{End, give_back, handle_items, item_buffer, take_lent, writer};
+use super::read::{End, give_back, handle_items, item_buffer, take_whole, writer};
 use super::{Cell, Link, LinkIo, Outlet};
 use crate::contain::caught;
 use crate::dirty;
@@ -286,7 +286,7 @@ impl Pump {
     #[inline(always)]
     fn poll_first_read(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>, awaited: bool) -> Poll<Option<Event>> {
         let Self { link: Some(link), items, .. } = self else { return Poll::Pending };
-        let (mut event, mut lent, mut early) = (None, false, false);
+        let (mut event, mut whole, mut early) = (None, false, false);
         let outcome = if let Some(rest) = link.early.take() {
             let (mut arrived, outcome) = *rest;
             early = true;
@@ -294,20 +294,20 @@ impl Pump {
             Ok(outcome)
         } else {
             let id = link.id;
-            let take = |unit: Lent<'_>| {
-                lent = true;
-                event = take_lent(cell, id, unit, awaited);
+            let take = |message: Whole<'_>| {
+                whole = true;
+                event = take_whole(cell, id, message, awaited);
             };
             let out = || {
                 *items = item_buffer();
                 items
             };
             ready!(match &mut link.io {
-                LinkIo::Direct(half) => link.reader.poll_read_lent(Pin::new(half), cx, out, take),
-                LinkIo::Queued(queued) => link.reader.poll_read_lent(Pin::new(&mut queued.0), cx, out, take),
+                LinkIo::Direct(half) => link.reader.poll_read_whole(Pin::new(half), cx, out, take),
+                LinkIo::Queued(queued) => link.reader.poll_read_whole(Pin::new(&mut queued.0), cx, out, take),
             })
         };
-        if lent {
+        if whole {
             if event.is_some() {
                 self.merge.passed();
             }
@@ -316,7 +316,7 @@ impl Pump {
         Poll::Ready(self.take_items(cell, &outcome, early, awaited))
     }
 
-    /// Handles what a read brought, but a message that was lent.
+    /// Handles what a read brought, but one whole message.
     #[inline(never)]
     fn take_items(
         &mut self,

@@ -3,8 +3,8 @@
 use std::cell::Cell as Slot;
 use std::sync::Arc;
 
-use nosphere_core::{Event, Lent, LinkId, Unit};
-use nosphere_websocket::{Close, Item, ProtocolError, Writer};
+use nosphere_core::{Event, LinkId, Unit};
+use nosphere_websocket::{Close, Item, ProtocolError, Whole, Writer};
 
 use super::live::Live;
 use super::{Cell, Link, LinkIo, Outlet};
@@ -17,18 +17,25 @@ pub(super) enum End {
 }
 
 /// A message that was read by itself.
-pub(super) fn take_lent(cell: &Arc<Cell>, link: LinkId, unit: Lent<'_>, awaited: bool) -> Option<Event> {
+pub(super) fn take_whole(cell: &Arc<Cell>, link: LinkId, message: Whole<'_>, awaited: bool) -> Option<Event> {
     let mut live = cell.lock();
     let format = live.format;
+    let connection = &mut live.connection;
     if awaited {
-        let event = live.connection.receive_lent(link, unit, format, || cell.now());
+        let event = match message {
+            Whole::Lent(unit) => connection.receive_lent(link, unit, format, || cell.now()),
+            Whole::Own(unit) => connection.receive(link, unit, format, || cell.now()),
+        };
         if event.is_some() {
             // What it leads to is written out, and seen to, when the handler is done or waits.
             live.note_event();
             return event;
         }
     } else {
-        live.connection.handle_lent(link, unit, format, cell.now());
+        match message {
+            Whole::Lent(unit) => connection.handle_lent(link, unit, format, cell.now()),
+            Whole::Own(unit) => connection.handle_unit(link, unit, format, cell.now()),
+        }
     }
     settle_read(cell, &mut live);
     None
