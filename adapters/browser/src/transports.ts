@@ -141,7 +141,7 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
 
   /** Posts what waits, one request after the other; each is repeated until it is answered [PST-4]. */
   const flush = async () => {
-    if (posting || delivering) return;
+    if (!own || posting || delivering) return; // before its attachment has begun, nothing is its to send
     for (let batch, repeats = 0; (batch = session.collect(link, { messages: 512, bytes: room })); ) {
       const { signal } = (posting = new AbortController());
       const began = Date.now();
@@ -173,6 +173,7 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
       }
     }
     lose('stream ended');
+    void flush(); // a `close` of the server waits for its answer [CLS-2]
   };
 
   const run = async (frame: Frame) => {
