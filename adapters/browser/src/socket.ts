@@ -222,8 +222,10 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       const candidate = link == session.candidate;
       session.receive(link, unit, number);
       if (candidate) {
-        if (link == session.link) rung = link.rung;
-        else void step();
+        if (link == session.link) {
+          rung = link.rung;
+          stop('probe'); // the session has its own deadline for what comes now
+        } else void step();
       }
       pass();
     },
@@ -312,24 +314,24 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
 
   /** Tries the next better transport beside the link in use, which stays so until the new one has shown that it works. */
   async function step() {
-    const mine = climbing;
-    const next = mine?.left.shift();
+    const mine = ++turn;
+    const next = climbing?.left.shift();
     session.try();
     if (!next) return settle(false);
     after('probe', host.patience(), step);
     try {
       const said = await identify();
-      if (climbing != mine) return;
+      if (mine != turn) return;
       bearer = said;
+      round = ladder.plan();
       const link = linkTo(next);
       if (!link.http) return session.try(link);
       // What begins with a request cannot be proved before: if it does not work, the way back is a resume, too.
       stop('probe');
-      round = ladder.plan();
       rung = next;
       session.dial(link);
     } catch {
-      if (climbing == mine) void step();
+      if (mine == turn) void step();
     }
   }
 
