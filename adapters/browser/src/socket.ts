@@ -101,6 +101,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     after('session', armed - now(), () => {
       const late = now() - armed > LATE;
       armed = Infinity;
+      if (kept) return; // the session may be another page's
       if (late && session.since && !session.asked) session.doubt();
       else session.expire();
       flush();
@@ -111,7 +112,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
 
   const granted = (type: string) => {
     rung = linkOf()!.rung;
-    ladder.works(rung, url);
+    ladder.works(rung);
     refused = undefined;
     rounds = 0;
     reclaimed = false;
