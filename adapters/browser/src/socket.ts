@@ -356,8 +356,8 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       if (error) emit('error', { error: new Error(error) });
       else if (exchange == 'request') void answer(frame, asker);
       else if (!exchange) {
+        readers.give(frame); // first: who listens may end that iterator, or ask it for the next one
         emit('message', { data: value, kind });
-        readers.give(frame);
       }
     }
     if (ahead()) return;
