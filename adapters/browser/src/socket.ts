@@ -2,6 +2,7 @@
 
 import { Code, REOPENS } from './codes.js';
 import { ClosedError } from './errors.js';
+import { sizeOf } from './frames.js';
 import { json } from './json.js';
 import { createLadder } from './ladder.js';
 import { outgoing } from './message.js';
@@ -469,6 +470,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
 
     close(code: number = Code.Closed, reason = '') {
       if (code != Code.Closed && !(code >= 3000 && code < 4000)) throw new RangeError(`bad code ${code}`);
+      if (sizeOf(reason) > 123) throw new RangeError('reason too long');
       session.close(code, reason);
       flush();
     },

@@ -133,6 +133,15 @@ test('a question that waited behind an iterator is not answered into the next se
   assert.deepEqual(FakeSocket.last.sent.find((frame) => 'reply' in frame), { reply: 7, text: 'answer to new' });
 });
 
+test('a reason that is too long for its frame is refused: the server would take nothing of what goes with it', async () => {
+  const { socket } = await open({ transports: ['websocket'] });
+  FakeSocket.last.grants();
+  for (const reason of ['x'.repeat(124), 'ü'.repeat(62)]) assert.throws(() => socket.close(1000, reason), RangeError);
+  assert.equal(socket.state, 'open');
+  socket.close(1000, 'x'.repeat(123));
+  assert.equal(FakeSocket.last.sent.at(-1).close.reason.length, 123);
+});
+
 test('a socket that is closed says nothing to other tabs, and does not throw', async () => {
   const { socket } = await open({ tabs: true });
   socket.close();
