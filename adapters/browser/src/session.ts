@@ -374,7 +374,7 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
     refused(from: Link, reason: string, code = 0) {
       if (from == farewell) part();
       if (from != link) return;
-      if (Object.values(ENDS).includes(code) || (code >= 3000 && code < 4000)) over('server', code, reason);
+      if (Object.values(ENDS).includes(code)) over('server', code, reason);
       else drop(reason);
     },
 

@@ -97,8 +97,10 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   const flush = () => {
     linkOf()?.flush();
     announce();
-    if (session.deadline >= armed) return;
-    armed = session.deadline;
+    const { deadline } = session;
+    if (deadline == Infinity && stop('session')) armed = deadline; // nothing keeps a program running
+    if (deadline >= armed) return;
+    armed = deadline;
     after('session', armed - now(), () => {
       const late = now() - armed > LATE;
       armed = Infinity;
@@ -470,7 +472,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
 
     close(code: number = Code.Closed, reason = '') {
       if (code != Code.Closed && !(code >= 3000 && code < 4000)) throw new RangeError(`bad code ${code}`);
-      if (sizeOf(reason) > 123) throw new RangeError('reason too long');
+      if (sizeOf(reason) > 123) throw new RangeError('too large');
       session.close(code, reason);
       flush();
     },

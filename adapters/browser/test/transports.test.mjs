@@ -274,3 +274,21 @@ test('a close of the server is answered with what was taken, over an event strea
   await turn();
   assert.deepEqual(closes(polls), [answer]);
 });
+
+test('an answer to a POST is a sign of life while no poll is made since a loop is busy', async (t) => {
+  const happens = page(t);
+  const { socket, http, saw } = await polling();
+  const messages = socket[Symbol.asyncIterator]();
+  const first = messages.next();
+  gets(http).at(-1).answer(200, TAKEN, '{"text":"a"}\n{"text":"b"}');
+  await first;
+  await tick(50);
+  happens('online');
+  const before = gets(http).length;
+  assert.match(posts(http).at(-1).body, /ping/);
+  posts(http).at(-1).answer(204, TAKEN);
+  for (let wait = 0; wait < 5; wait += 1) await new Promise(setImmediate);
+  await tick(5000);
+  await tick(500);
+  assert.deepEqual([gets(http).length, saw('transportfailure'), socket.state], [before + 1, [], 'open']);
+});
