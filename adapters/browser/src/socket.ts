@@ -301,14 +301,15 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     if (!delay || rested == Infinity) return;
     const time = Math.max(now() + delay, rested);
     after('climb', time - now(), async () => {
-      if (!(await climb(time)) && session.since) climbLater(Math.min(delay * 2, SLOWEST));
+      if (!(await climb(time)) && stateOf() == 'open') climbLater(Math.min(delay * 2, SLOWEST));
     });
   }
 
   /** Tries what has rested until `time`. */
-  function climb(time = Infinity): Promise<boolean> {
+  async function climb(time = Infinity): Promise<boolean> {
     const left = ladder.better(rung).filter(({ rest }) => rest <= time);
-    if (climbing || !session.since || !left[0]) return climbing?.result ?? Promise.resolve(!!session.since);
+    const open = stateOf() == 'open';
+    if (climbing || !open || !left[0]) return climbing?.result ?? open;
     let resolve!: (won: boolean) => void;
     const result = new Promise<boolean>((settled) => (resolve = settled));
     climbing = { left, result, resolve };

@@ -64,3 +64,22 @@ test('a token that comes too late for one transport opens no second connection b
   await turn();
   assert.deepEqual([FakeSocket.all.length - before, streams(http)], [0, 2]);
 });
+
+test('a socket that was closed climbs no more, by itself or when it is asked to', async () => {
+  for (const by of ['client', 'server']) {
+    clock();
+    const { socket, http } = await polling();
+    await tick(5000); // `climbAfter`
+    const climbing = FakeSocket.last;
+    if (by === 'client') socket.close();
+    const over = { 'Nosphere-Received': '0' };
+    http.requests.find(({ method, headers }) => method === 'GET' && headers['Nosphere-Session']).answer(200, over, '{"close":{"code":1000,"reason":"","received":0}}');
+    await until(() => socket.state === 'closed');
+    await turn();
+    assert.deepEqual([socket.state, climbing.closed], ['closed', 1000]);
+    const before = FakeSocket.all.length;
+    assert.equal(await socket.climb(), false);
+    for (let time = 0; time < 600; time += 1) await tick(1000);
+    assert.equal(FakeSocket.all.length, before, by);
+  }
+});
