@@ -301,15 +301,15 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     if (!delay || rested == Infinity) return;
     const time = Math.max(now() + delay, rested);
     after('climb', time - now(), async () => {
-      if (!(await climb(time)) && stateOf() == 'open') climbLater(Math.min(delay * 2, SLOWEST));
+      if (!(await climb(time)) && linkOf()) climbLater(Math.min(delay * 2, SLOWEST));
     });
   }
 
   /** Tries what has rested until `time`. */
-  async function climb(time = Infinity): Promise<boolean> {
+  function climb(time = Infinity): Promise<boolean> {
     const left = ladder.better(rung).filter(({ rest }) => rest <= time);
     const open = stateOf() == 'open';
-    if (climbing || !open || !left[0]) return climbing?.result ?? open;
+    if (climbing || !open || !left[0]) return climbing?.result ?? Promise.resolve(open);
     let resolve!: (won: boolean) => void;
     const result = new Promise<boolean>((settled) => (resolve = settled));
     climbing = { left, result, resolve };
