@@ -33,11 +33,11 @@ export function createLadder(rungs: Watched[], url: string | undefined) {
 
     better: (rung: Watched) => usable.slice(0, usable.indexOf(rung)),
 
-    works(rung: Watched, where: string) {
+    works(rung: Watched) {
       best = rung;
       rung.state = 'works';
       rung.reason = undefined;
-      if (url != undefined) storage('localStorage', where, [rung.transport, Date.now()]);
+      if (url) storage('localStorage', url, [rung.transport, Date.now()]);
     },
 
     /** Its link is lost after it served for some time, or never did. */

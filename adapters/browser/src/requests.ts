@@ -7,7 +7,7 @@ export function createRequests({ after, stop }: ReturnType<typeof createTimers>)
   const asked = new Map<number, (error?: unknown, reply?: unknown) => void>();
 
   return {
-    get waiting() { return asked.size > 0; },
+    get waiting() { return asked.size; },
 
     /** Waits for the reply to a question that was sent [REQ-2]. */
     wait: (id: number, timeout: number, signal?: AbortSignal) => new Promise<any>((resolve, reject) => {

@@ -371,10 +371,10 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
     },
 
     /** The server refused what came over a link. */
-    refused(from: Link, reason: string, code = 0) {
+    refused(from: Link, reason: string, code?: Code) {
       if (from == farewell) part();
       if (from != link) return;
-      if (Object.values(ENDS).includes(code) || (code >= 3000 && code < 4000)) over('server', code, reason);
+      if (Object.values(ENDS).includes(code!)) over('server', code!, reason);
       else drop(reason);
     },
 

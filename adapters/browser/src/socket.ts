@@ -2,6 +2,7 @@
 
 import { Code, REOPENS } from './codes.js';
 import { ClosedError } from './errors.js';
+import { sizeOf } from './frames.js';
 import { json } from './json.js';
 import { createLadder } from './ladder.js';
 import { outgoing } from './message.js';
@@ -96,11 +97,14 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   const flush = () => {
     linkOf()?.flush();
     announce();
-    if (session.deadline >= armed) return;
-    armed = session.deadline;
+    const { deadline } = session;
+    if (deadline == Infinity && stop('session')) armed = deadline; // nothing keeps a program running
+    if (deadline >= armed) return;
+    armed = deadline;
     after('session', armed - now(), () => {
       const late = now() - armed > LATE;
       armed = Infinity;
+      if (kept) return; // the session may be another page's
       if (late && session.since && !session.asked) session.doubt();
       else session.expire();
       flush();
@@ -111,7 +115,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
 
   const granted = (type: string) => {
     rung = linkOf()!.rung;
-    ladder.works(rung, url);
+    ladder.works(rung);
     refused = undefined;
     rounds = 0;
     reclaimed = false;
@@ -222,8 +226,10 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       const candidate = link == session.candidate;
       session.receive(link, unit, number);
       if (candidate) {
-        if (link == session.link) rung = link.rung;
-        else void step();
+        if (link == session.link) {
+          rung = link.rung;
+          stop('probe'); // the session has its own deadline for what comes now
+        } else void step();
       }
       pass();
     },
@@ -295,14 +301,15 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     if (!delay || rested == Infinity) return;
     const time = Math.max(now() + delay, rested);
     after('climb', time - now(), async () => {
-      if (!(await climb(time)) && session.since) climbLater(Math.min(delay * 2, SLOWEST));
+      if (!(await climb(time)) && linkOf()) climbLater(Math.min(delay * 2, SLOWEST));
     });
   }
 
   /** Tries what has rested until `time`. */
   function climb(time = Infinity): Promise<boolean> {
     const left = ladder.better(rung).filter(({ rest }) => rest <= time);
-    if (climbing || !session.since || !left[0]) return climbing?.result ?? Promise.resolve(!!session.since);
+    const open = stateOf() == 'open';
+    if (climbing || !open || !left[0]) return climbing?.result ?? Promise.resolve(open);
     let resolve!: (won: boolean) => void;
     const result = new Promise<boolean>((settled) => (resolve = settled));
     climbing = { left, result, resolve };
@@ -312,24 +319,24 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
 
   /** Tries the next better transport beside the link in use, which stays so until the new one has shown that it works. */
   async function step() {
-    const mine = climbing;
-    const next = mine?.left.shift();
+    const mine = ++turn;
+    const next = climbing?.left.shift();
     session.try();
     if (!next) return settle(false);
     after('probe', host.patience(), step);
     try {
       const said = await identify();
-      if (climbing != mine) return;
+      if (mine != turn) return;
       bearer = said;
+      round = ladder.plan();
       const link = linkTo(next);
       if (!link.http) return session.try(link);
       // What begins with a request cannot be proved before: if it does not work, the way back is a resume, too.
       stop('probe');
-      round = ladder.plan();
       rung = next;
       session.dial(link);
     } catch {
-      if (climbing == mine) void step();
+      if (mine == turn) void step();
     }
   }
 
@@ -353,8 +360,8 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       if (error) emit('error', { error: new Error(error) });
       else if (exchange == 'request') void answer(frame, asker);
       else if (!exchange) {
+        readers.give(frame); // first: who listens may end that iterator, or ask it for the next one
         emit('message', { data: value, kind });
-        readers.give(frame);
       }
     }
     if (ahead()) return;
@@ -466,6 +473,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
 
     close(code: number = Code.Closed, reason = '') {
       if (code != Code.Closed && !(code >= 3000 && code < 4000)) throw new RangeError(`bad code ${code}`);
+      if (sizeOf(reason) > 123) throw new RangeError('too large');
       session.close(code, reason);
       flush();
     },

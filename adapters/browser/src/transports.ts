@@ -141,7 +141,7 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
 
   /** Posts what waits, one request after the other; each is repeated until it is answered [PST-4]. */
   const flush = async () => {
-    if (posting || delivering) return;
+    if (!own || posting || delivering) return; // before its attachment has begun, nothing is its to send
     for (let batch, repeats = 0; (batch = session.collect(link, { messages: 512, bytes: room })); ) {
       const { signal } = (posting = new AbortController());
       const began = Date.now();
@@ -154,6 +154,7 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
         await sleep(Math.min(5000, 50 * 2 ** repeats++));
       } else if (response.ok) {
         repeats = 0;
+        if (polls) session.heard(link); // which may not poll now, while what came waits to be taken
         room = Math.min(Math.max(LEAST, Date.now() - began < QUICK ? 2 * batch.bytes : 0), MOST);
         session.posted(batch, countOf(response));
         carrier.changed();
@@ -173,6 +174,7 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
       }
     }
     lose('stream ended');
+    void flush(); // a `close` of the server waits for its answer [CLS-2]
   };
 
   const run = async (frame: Frame) => {
@@ -190,7 +192,7 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
         repeated = true;
       }
       const vain = !units?.length && !repeated && Date.now() - began < QUICK; // something on the way answers by itself
-      const rest = vain ? sleep(QUICK) : carrier.rest();
+      const rest = !ended && (vain ? sleep(QUICK) : carrier.rest());
       if (rest) {
         delivering = false;
         void flush();

@@ -133,6 +133,15 @@ test('a question that waited behind an iterator is not answered into the next se
   assert.deepEqual(FakeSocket.last.sent.find((frame) => 'reply' in frame), { reply: 7, text: 'answer to new' });
 });
 
+test('a reason that is too long for its frame is refused: the server would take nothing of what goes with it', async () => {
+  const { socket } = await open({ transports: ['websocket'] });
+  FakeSocket.last.grants();
+  for (const reason of ['x'.repeat(124), 'ü'.repeat(62)]) assert.throws(() => socket.close(1000, reason), RangeError);
+  assert.equal(socket.state, 'open');
+  socket.close(1000, 'x'.repeat(123));
+  assert.equal(FakeSocket.last.sent.at(-1).close.reason.length, 123);
+});
+
 test('a socket that is closed says nothing to other tabs, and does not throw', async () => {
   const { socket } = await open({ tabs: true });
   socket.close();
@@ -141,7 +150,7 @@ test('a socket that is closed says nothing to other tabs, and does not throw', a
 });
 
 test('nothing keeps a program running when the socket is closed, whoever closed', async () => {
-  for (const by of ['server', 'client']) {
+  for (const [by, transport] of [['server', 'websocket'], ['client', 'websocket'], ['server', 'long-polling'], ['client', 'long-polling']]) {
     clock();
     const timers = new Set();
     const [set, clear] = [globalThis.setTimeout, globalThis.clearTimeout];
@@ -157,13 +166,24 @@ test('nothing keeps a program running when the socket is closed, whoever closed'
       timers.delete(timer);
       clear(timer);
     });
-    const { socket } = await open({ transports: ['websocket'] });
-    FakeSocket.last.grants();
-    const reply = socket.request('what?');
+    const { socket, http } = await open({ transports: [transport] });
+    const over = { close: { code: 1000, reason: '', received: 1 } };
+    const answered = (request) => request.answer(204, { 'Nosphere-Received': '1' });
+    const settled = async () => { for (let wait = 0; wait < 5; wait += 1) await new Promise(setImmediate); };
+    if (transport === 'websocket') FakeSocket.last.grants();
+    else http.requests[0].answer(200, {}, JSON.stringify({ opened: GRANT }));
+    await settled();
+    const reply = socket.request('what?').catch(() => {});
+    if (transport === 'long-polling') answered(http.requests.at(-1));
+    await settled();
     await tick(6000);
     if (by === 'client') socket.close();
-    FakeSocket.last.brings({ close: { code: 1000, reason: '', received: 1 } });
-    await reply.catch(() => {});
-    assert.deepEqual([socket.state, timers.size], ['closed', 0], by);
+    if (transport === 'websocket') FakeSocket.last.brings(over);
+    else if (by === 'server') http.requests.find(({ method }, index) => index && method === 'GET').answer(200, {}, JSON.stringify(over));
+    await settled();
+    if (transport === 'long-polling') answered(http.requests.at(-1));
+    await reply;
+    await settled();
+    assert.deepEqual([socket.state, timers.size], ['closed', 0], `${by}, ${transport}`);
   }
 });

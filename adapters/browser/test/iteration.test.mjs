@@ -118,3 +118,15 @@ test('questions, replies and what cannot be read wait behind no loop that was le
   assert.deepEqual(FakeSocket.last.sent.at(-1), { reply: 1, text: 'answer to a' });
   await tick(0);
 });
+
+test('who listens may take the next message, or end the loop, without changing what the loop gets', async () => {
+  const { socket } = await opened();
+  const messages = socket[Symbol.asyncIterator]();
+  bring('m1', 'm2', 'm3');
+  let second;
+  socket.addEventListener('message', () => { second = messages.next(); }, { once: true });
+  const first = messages.next();
+  assert.deepEqual([(await soon(first)).value, (await soon(second)).value], ['m1', 'm2']);
+  socket.addEventListener('message', () => void messages.return());
+  assert.deepEqual(await soon(messages.next()), { value: 'm3', done: false });
+});

@@ -31,6 +31,13 @@ test('what worked is remembered for its address, and the next socket begins ther
   assert.equal(FakeSocket.all.length, sockets + 2);
 });
 
+test('nothing is remembered of addresses that a function gives: they may hold what is secret, and be another one each time', async (t) => {
+  const store = storage(t, 'localStorage');
+  const { socket } = await open({ remember: true }, () => 'http://chat.test/the-chat?ticket=secret');
+  FakeSocket.last.grants();
+  assert.deepEqual([socket.state, store], ['open', {}]);
+});
+
 test('a memory that is old, or no memory of ours, is none', async (t) => {
   const store = storage(t, 'localStorage');
   for (const stored of [JSON.stringify(['sse', 1_000_000 - DAY - 1]), '{', 'null', '["pigeon",1000000]', '7']) {
@@ -280,6 +287,28 @@ test('a page that wakes up before it is shown asks for no session that may be an
   assert.equal(FakeSocket.all.length, before + 1);
   FakeSocket.last.grants(OTHER);
   assert.deepEqual([saw('lost').length, socket.state], [1, 'open']);
+});
+
+test('a page whose session expires before it is shown goes on all the same, with what another page left', async (t) => {
+  storage(t, 'sessionStorage');
+  const firstHappens = page(t);
+  const options = { resume: true, transports: ['websocket'], retry: { min: 1e6, max: 1e6 } }; // as good as frozen
+  const { socket, saw } = await open(options);
+  FakeSocket.last.grants();
+  firstHappens('pagehide', true);
+  await anotherPage();
+  const secondHappens = page(t);
+  const second = await open(options);
+  FakeSocket.last.resumes();
+  FakeSocket.last.fails();
+  second.socket.send('m1');
+  secondHappens('pagehide', true);
+  await tick(GRANT.resume + 1000);
+  firstHappens('pageshow', true);
+  await turn();
+  assert.deepEqual([saw('close'), saw('lost').map(({ code }) => code), socket.session], [[], [4409], GRANT.session]);
+  FakeSocket.last.resumes();
+  assert.deepEqual([texts(FakeSocket.last), socket.state], [['m1'], 'open']);
 });
 
 test('two sockets of one address keep a session each, for the same two of the next page', async (t) => {

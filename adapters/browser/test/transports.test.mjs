@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { beforeEach, mock, test } from 'node:test';
-import { FakeSocket, GRANT, clock, open, page, tick, turn } from './support.mjs';
+import { internals } from './internals.mjs';
+import { FakeSocket, GRANT, clock, fakeFetch, open, page, tick, turn } from './support.mjs';
 
 beforeEach(clock);
 
@@ -218,4 +219,76 @@ test('climbing by itself leaves alone what rests, and tries what does not', asyn
   assert.equal(FakeSocket.all.length, before);
   assert.equal(http.requests.at(-1).headers['Nosphere-Transport'], 'sse');
   void socket.climb();
+});
+
+test('what is sent in the moment in which a connection begins waits until it may be sent, and the attachment has its own number [ATT-1]', async (t) => {
+  const nobodys = [];
+  const hear = (error) => nobodys.push(error.message);
+  process.on('unhandledRejection', hear);
+  t.after(() => process.off('unhandledRejection', hear));
+  for (const transport of ['sse', 'long-polling']) {
+    for (let moment = 0; moment < 10; moment += 1) {
+      const http = fakeFetch();
+      const socket = internals.connect('http://chat.test/', { transports: [transport], fetch: http.fetch, remember: false, tabs: false });
+      for (let step = 0; step < moment; step += 1) await undefined;
+      socket.send('first');
+      await turn();
+      await new Promise(setImmediate);
+      assert.deepEqual(http.requests.map(({ method, headers }) => [method, headers['Nosphere-Attachment']]), [['GET', 1]]);
+      socket.close();
+    }
+  }
+  for (let moment = 0; moment < 10; moment += 1) {
+    const { socket, http } = await polling();
+    for (let poll = 0; poll < 2; poll += 1) {
+      gets(http).at(-1).fail();
+      await turn();
+    }
+    const before = http.requests.length;
+    mock.timers.tick(250);
+    for (let step = 0; step < moment; step += 1) await undefined;
+    socket.send('later');
+    await turn();
+    assert.deepEqual(http.requests.slice(before).map(({ method, headers }) => [method, headers['Nosphere-Attachment']]), [['GET', 2]]);
+    socket.close();
+  }
+  assert.deepEqual(nobodys, []);
+});
+
+test('a close of the server is answered with what was taken, over an event stream and by polls [CLS-2]', async () => {
+  const closes = ({ http }) => posts(http).map(({ body }) => body).filter((body) => body.includes('close'));
+  const end = { close: { code: 1000, reason: '', received: 0 } };
+  const answer = '{"close":{"code":1000,"reason":"","received":1}}';
+  const stream = await streaming();
+  posts(stream.http).forEach((post) => post.answer(204, TAKEN));
+  await turn();
+  stream.write({ text: 'a' });
+  stream.write(end);
+  await until(() => stream.socket.state === 'closed');
+  await turn();
+  assert.deepEqual(closes(stream), [answer]);
+
+  const polls = await polling();
+  gets(polls.http).at(-1).answer(200, TAKEN, `{"text":"a"}\n${JSON.stringify(end)}`);
+  await until(() => polls.socket.state === 'closed');
+  await turn();
+  assert.deepEqual(closes(polls), [answer]);
+});
+
+test('an answer to a POST is a sign of life while no poll is made since a loop is busy', async (t) => {
+  const happens = page(t);
+  const { socket, http, saw } = await polling();
+  const messages = socket[Symbol.asyncIterator]();
+  const first = messages.next();
+  gets(http).at(-1).answer(200, TAKEN, '{"text":"a"}\n{"text":"b"}');
+  await first;
+  await tick(50);
+  happens('online');
+  const before = gets(http).length;
+  assert.match(posts(http).at(-1).body, /ping/);
+  posts(http).at(-1).answer(204, TAKEN);
+  for (let wait = 0; wait < 5; wait += 1) await new Promise(setImmediate);
+  await tick(5000);
+  await tick(500);
+  assert.deepEqual([gets(http).length, saw('transportfailure'), socket.state], [before + 1, [], 'open']);
 });
