@@ -237,7 +237,12 @@ export function createServer({ dice, record, problem }) {
     const polls = headers['Nosphere-Transport'] === 'long-polling';
     const serve = polls ? poll : stream;
     if (!session) {
-      const begun = begin(attachment, Number(headers['Nosphere-Window'].split('/')[0]), polls);
+      const [messages] = headers['Nosphere-Window']?.split('/') ?? [];
+      if (!messages) {
+        problem('a request neither names a session nor says a window for one');
+        return refuse(exchange.answer, 400, 'malformed');
+      }
+      const begun = begin(attachment, Number(messages), polls);
       return serve(begun, 0, [granted(begun)], exchange);
     }
     if (session.closed) return serve(session, received, [closed(session)], exchange);
