@@ -14,7 +14,7 @@ import { INTERNAL } from './internal.mjs';
 
 // Bytes after gzip -9: what was reached, to the next 64, so that nothing grows unseen. The aim for the core, dist/index.js, is
 // 6 * 1024; README.md says what is in the way. The core is what `import 'nosphere'` brings: everything but MessagePack.
-const LIMITS = { 'dist/index.js': 140 * 64, 'dist/nosphere.min.js': 140 * 64 };
+const LIMITS = { 'dist/index.js': 142 * 64, 'dist/nosphere.min.js': 142 * 64 };
 
 const here = new URL('./', import.meta.url);
 const path = (name) => fileURLToPath(new URL(name, here));

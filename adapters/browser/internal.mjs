@@ -8,5 +8,5 @@ export const INTERNAL = [
   // of links and their carrier
   'bearer', 'changed', 'flush', 'http', 'leave', 'left', 'lost', 'polls', 'ready', 'rest', 'result', 'rung', 'strikes', 'unit', 'units', 'write',
   // of the socket's parts
-  'after', 'awake', 'better', 'busy', 'give', 'hide', 'iterate', 'offline', 'plan', 'settle', 'show', 'stop', 'stopAll', 'works',
+  'after', 'awake', 'better', 'busy', 'enter', 'give', 'hide', 'iterate', 'known', 'offline', 'part', 'plan', 'say', 'settle', 'show', 'stop', 'stopAll', 'works',
 ];

@@ -1,7 +1,9 @@
 // The transports, best first: what is known of each, and which are to be tried.
 
 import { storage } from './storage.js';
+import { TRANSPORTS } from './transports.js';
 import type { Rung } from './api.js';
+import type { Transport } from './transports.js';
 
 const LASTING = 120_000; // a link that lived this long is no strike against its transport
 const STRIKES = 3;
@@ -17,14 +19,21 @@ export interface Watched extends Rung {
   rest: number;
 }
 
-/** `url`: where it is remembered what worked, if anywhere. */
-export function createLadder(rungs: Watched[], url: string | undefined) {
+/** `has`: whether the platform does. `url`: where it is remembered what worked, if anywhere. */
+export function createLadder(transports: Transport[], has: (transport: Transport) => boolean, url: string | undefined) {
+  const rungs = transports.map((transport): Watched => {
+    if (!TRANSPORTS[transport]) throw new TypeError(`no such transport: ${transport}`);
+    return { transport, browser: has(transport), state: 'untried', strikes: 0, rest: 0 };
+  });
   const usable = rungs.filter(({ browser }) => browser);
   if (!usable[0]) throw new TypeError('no transport');
   const [remembered, at] = url ? [storage('localStorage', url)].flat() : [];
   let best = Date.now() - at < AGE ? usable.find(({ transport }) => transport == remembered) : undefined; // what worked last
 
   return {
+    /** For people. */
+    get known() { return rungs.map(({ strikes, rest, ...known }): Rung => known); },
+
     /** What is tried, in this order: first what worked. */
     plan() {
       const rested = usable.filter(({ rest }) => rest <= Date.now());

@@ -21,3 +21,10 @@ export function watch({ awake, offline, hide, show }: Page, signal: AbortSignal)
   on(globalThis, 'pageshow', ({ persisted }) => persisted && show());
   on(globalThis, 'pagehide', ({ persisted }) => hide(persisted));
 }
+
+/** The address as fetch takes it, relative to the page if there is one. */
+export function absolute(where: string | URL): string {
+  const { href } = new URL(where, globalThis.location?.href);
+  if (!/^(http|ws)s?:/.test(href)) throw new TypeError(`not an address: ${href}`);
+  return href.replace(/^ws/, 'http');
+}

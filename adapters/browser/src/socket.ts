@@ -6,11 +6,12 @@ import { sizeOf } from './frames.js';
 import { json } from './json.js';
 import { createLadder } from './ladder.js';
 import { outgoing } from './message.js';
-import { watch } from './page.js';
+import { absolute, watch } from './page.js';
 import { createReaders } from './readers.js';
 import { createRequests } from './requests.js';
 import { createSession } from './session.js';
 import { keep, nameOf, reclaim, release } from './storage.js';
+import { createTabs } from './tabs.js';
 import { createTimers } from './timers.js';
 import { TRANSPORTS } from './transports.js';
 import type { Address, Options, Socket, State } from './api.js';
@@ -45,18 +46,9 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     window: { messages: 256, bytes: 1 << 20, ...options.window }, queue: { messages: 4096, bytes: 4 << 20, ...options.queue }, closeTimeout,
   };
   const now = () => Date.now();
-  const absolute = (where: string | URL) => {
-    const { href } = new URL(where, globalThis.location?.href);
-    if (!/^(http|ws)s?:/.test(href)) throw new TypeError(`not an address: ${href}`);
-    return href.replace(/^ws/, 'http'); // fetch takes no other
-  };
   let url = typeof address == 'function' ? '' : absolute(address);
 
-  const rungs = transports.map((transport): Watched => {
-    if (!TRANSPORTS[transport]) throw new TypeError(`no such transport: ${transport}`);
-    return { transport, browser: !!(transport == 'websocket' ? WebSocket : fetch), state: 'untried', strikes: 0, rest: 0 };
-  });
-  const ladder = createLadder(rungs, remember ? url : undefined);
+  const ladder = createLadder(transports, (transport) => !!(transport == 'websocket' ? WebSocket : fetch), remember ? url : undefined);
   let round = ladder.plan(); // what is to be tried then
   let rung = round[0]!; // in use, or tried
   let failures = 0;
@@ -69,13 +61,13 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   let armed = Infinity; // when the session's timer fires
   let rested = () => {};
   let announced = '';
-  let channel: BroadcastChannel | undefined;
   let listener: ((event: any) => void) | undefined; // `onmessage`
   const backlog: Frame[] = []; // what a session that is over left to who iterates
   const timers = createTimers(); // by their work, or the request that waits
   const { after, stop } = timers;
   const questions = createRequests(timers);
   const gone = new AbortController(); // ends all listeners
+  const others = createTabs((data) => emit('localmessage', { data }));
   const seen: Record<string, (event: Event) => void> = {}; // what calls the `on…` properties
 
   const linkOf = () => session.link as Dialled | undefined;
@@ -185,7 +177,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
         timers.stopAll();
         release(name);
         armed = Infinity;
-        channel = channel?.close() as undefined;
+        others.part();
         announce();
         emit('close', { by, code, reason, unknown, unsent });
       }
@@ -229,13 +221,13 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
         if (link == session.link) {
           rung = link.rung;
           stop('probe'); // the session has its own deadline for what comes now
-        } else void step();
+        } else void step('no pong');
       }
       pass();
     },
     changed: flush,
     lost(link, reason, status, code) {
-      if (link == session.candidate) return void step();
+      if (link == session.candidate) return void step(reason);
       if (link != session.link) return;
       const denied = (status == 401 || status == 403 || code == Code.Forbidden) && (code || !round.length);
       if (denied && !token) return session.over('server', Code.Forbidden, reason);
@@ -263,7 +255,8 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
   const linkTo = (to: Watched): Dialled => Object.assign(TRANSPORTS[to.transport](carrier, url, bearer), { rung: to, bearer });
 
   /** Tries the next transport of the round. */
-  async function attempt() {
+  async function attempt(): Promise<void> {
+    if (kept) return after('retry', max, attempt); // the session may be another page's; show() comes before
     const mine = ++turn;
     stop('retry');
     rung = round.shift()!;
@@ -274,9 +267,13 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       const where = typeof address == 'function' ? absolute(await address()) : url;
       const said = await identify();
       if (mine != turn) return;
+      if (kept) {
+        round.unshift(rung);
+        return attempt();
+      }
       bearer = said;
       url = where;
-      listen();
+      if (tabs) others.enter(url);
       if (refused == (bearer ?? '')) return session.over('server', Code.Forbidden, 'token refused');
       refused = undefined;
       session.dial(linkTo(rung));
@@ -317,13 +314,14 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     return result;
   }
 
-  /** Tries the next better transport beside the link in use, which stays so until the new one has shown that it works. */
-  async function step() {
+  /** Tries the next better transport beside the link in use, which serves until that one works. `reason`: why the last did not. */
+  async function step(reason?: string) {
     const mine = ++turn;
-    const next = climbing?.left.shift();
+    if (reason != undefined) ladder.failed(climbing!.left.shift()!, reason, 0);
+    const next = climbing?.left[0];
     session.try();
     if (!next) return settle(false);
-    after('probe', host.patience(), step);
+    after('probe', host.patience(), () => step('no sign in time'));
     try {
       const said = await identify();
       if (mine != turn) return;
@@ -335,8 +333,8 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       stop('probe');
       rung = next;
       session.dial(link);
-    } catch {
-      if (mine == turn) void step();
+    } catch (error) {
+      if (mine == turn) void step(`${error}`);
     }
   }
 
@@ -396,14 +394,6 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
 
   // --- the platform ----------------------------------------------------------------------------------------------------
 
-  /** Tabs of the same address share a channel. */
-  function listen() {
-    if (!tabs || channel || !globalThis.BroadcastChannel) return;
-    channel = new BroadcastChannel(`nosphere ${url}`);
-    (channel as any).unref?.(); // it does not keep a program running
-    channel.onmessage = ({ data }) => emit('localmessage', { data });
-  }
-
   const unplug = (reason: string) => {
     local = true;
     if (session.link) session.lost(session.link, reason);
@@ -460,7 +450,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     get session() { return session.grant?.session ?? null; },
     get url() { return url; },
     get waiting() { return session.queue.length; },
-    get transports() { return rungs.map(({ strikes, rest, ...known }) => known); },
+    get transports() { return ladder.known; },
 
     send: (data: Out, { as }: { as?: Kind } = {}) => put(data, as),
 
@@ -478,7 +468,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
       flush();
     },
 
-    local: (data: unknown) => channel?.postMessage(data),
+    local: others.say,
 
     climb: () => climb(),
 
@@ -496,7 +486,7 @@ export function connect<In = any, Out = any>(address: Address, options: Options 
     [Symbol.asyncIterator]: readers.iterate,
   })) as any;
 
-  if (url) listen();
+  if (tabs && url) others.enter(url);
   // Not before whoever called has set the handlers.
   queueMicrotask(() => {
     if (signal?.aborted) socket.close();

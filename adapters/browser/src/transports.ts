@@ -158,6 +158,9 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
         room = Math.min(Math.max(LEAST, Date.now() - began < QUICK ? 2 * batch.bytes : 0), MOST);
         session.posted(batch, countOf(response));
         carrier.changed();
+      } else if (ended) { // it was the answer to a `close`, and nothing waits for another
+        session.refused(link, '');
+        carrier.changed();
       } else await refuse(response);
     }
     posting = undefined;

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
-import { FakeSocket, GRANT, clock, open, tick, turn } from './support.mjs';
+import { FakeSocket, GRANT, clock, open, storage, tick, turn } from './support.mjs';
 
 beforeEach(clock);
 
@@ -81,5 +81,29 @@ test('a socket that was closed climbs no more, by itself or when it is asked to'
     assert.equal(await socket.climb(), false);
     for (let time = 0; time < 600; time += 1) await tick(1000);
     assert.equal(FakeSocket.all.length, before, by);
+  }
+});
+
+test('a transport that was tried only by climbing is said to have failed, and why', async (t) => {
+  for (const [reason, fails] of [
+    ['closed with 1006', () => FakeSocket.last.fails()],
+    ['no sign in time', () => tick(5000)],
+    ['no token', undefined],
+    ['', undefined],
+  ]) {
+    clock();
+    let token = async () => 'me';
+    storage(t, 'localStorage', { 'nosphere http://chat.test/the-chat': JSON.stringify(['long-polling', Date.now()]) }); // where it begins
+    const { socket, http } = await open({ remember: true, transports: ['websocket', 'long-polling'], token: () => token() });
+    assert.equal(socket.transports[0].state, 'untried');
+    http.requests[0].answer(200, {}, JSON.stringify({ opened: GRANT }));
+    await until(() => socket.state === 'open');
+    if (!fails) token = async () => { throw reason; };
+    const climbed = socket.climb();
+    await turn();
+    await fails?.();
+    assert.equal(await climbed, false);
+    assert.deepEqual(socket.transports[0], { transport: 'websocket', browser: true, state: 'failed', reason });
+    assert.equal(socket.transports[1].state, 'works');
   }
 });

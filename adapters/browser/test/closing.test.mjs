@@ -150,7 +150,9 @@ test('a socket that is closed says nothing to other tabs, and does not throw', a
 });
 
 test('nothing keeps a program running when the socket is closed, whoever closed', async () => {
-  for (const [by, transport] of [['server', 'websocket'], ['client', 'websocket'], ['server', 'long-polling'], ['client', 'long-polling']]) {
+  for (const [by, transport, status = 204] of [
+    ['server', 'websocket'], ['client', 'websocket'], ['server', 'long-polling'], ['client', 'long-polling'], ['server', 'long-polling', 410],
+  ]) {
     clock();
     const timers = new Set();
     const [set, clear] = [globalThis.setTimeout, globalThis.clearTimeout];
@@ -169,6 +171,7 @@ test('nothing keeps a program running when the socket is closed, whoever closed'
     const { socket, http } = await open({ transports: [transport] });
     const over = { close: { code: 1000, reason: '', received: 1 } };
     const answered = (request) => request.answer(204, { 'Nosphere-Received': '1' });
+    const refused = (request) => request.answer(status, { 'Nosphere-Error': 'closed' });
     const settled = async () => { for (let wait = 0; wait < 5; wait += 1) await new Promise(setImmediate); };
     if (transport === 'websocket') FakeSocket.last.grants();
     else http.requests[0].answer(200, {}, JSON.stringify({ opened: GRANT }));
@@ -181,9 +184,9 @@ test('nothing keeps a program running when the socket is closed, whoever closed'
     if (transport === 'websocket') FakeSocket.last.brings(over);
     else if (by === 'server') http.requests.find(({ method }, index) => index && method === 'GET').answer(200, {}, JSON.stringify(over));
     await settled();
-    if (transport === 'long-polling') answered(http.requests.at(-1));
+    if (transport === 'long-polling') (status === 204 ? answered : refused)(http.requests.at(-1));
     await reply;
     await settled();
-    assert.deepEqual([socket.state, timers.size], ['closed', 0], `${by}, ${transport}`);
+    assert.deepEqual([socket.state, timers.size], ['closed', 0], `${by}, ${transport}, ${status}`);
   }
 });

@@ -15,7 +15,10 @@ const { outputFiles } = await build({
 
 let pages = 0;
 
-/** The modules as one more page has them. */
-export const load = () => import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString('base64')}#${pages += 1}`);
+/** The modules as one more page has them. `change`: what a test does to their code. */
+export const load = (change = (code) => code) => {
+  const code = Buffer.from(change(outputFiles[0].text)).toString('base64');
+  return import(`data:text/javascript;base64,${code}#${pages += 1}`);
+};
 
 export const internals = await load();

@@ -289,6 +289,36 @@ test('a page that wakes up before it is shown asks for no session that may be an
   assert.deepEqual([saw('lost').length, socket.state], [1, 'open']);
 });
 
+test('a page that is hidden opens no connection when a token or the next attempt comes, and does so when it is shown', async (t) => {
+  for (const late of ['token', 'attempt']) {
+    clock();
+    await anotherPage();
+    const store = storage(t, 'sessionStorage');
+    const happens = page(t);
+    let give;
+    let slow = false;
+    const token = () => (slow ? new Promise((resolve) => { give = resolve; }) : 'me');
+    const { socket } = await open({ resume: true, ...(late === 'token' && { token }) });
+    FakeSocket.last.grants();
+    slow = true;
+    FakeSocket.last.fails();
+    if (late === 'token') await tick(250);
+    const before = FakeSocket.all.length;
+    happens('pagehide', true);
+    assert.ok(store[KEY], 'the next page may have the session');
+    give?.('me');
+    await turn();
+    await tick(60_000);
+    assert.equal(FakeSocket.all.length, before, late);
+    slow = false;
+    happens('pageshow', true);
+    await turn();
+    assert.equal(FakeSocket.all.length, before + 1, late);
+    FakeSocket.last.resumes();
+    assert.equal(socket.state, 'open');
+  }
+});
+
 test('a page whose session expires before it is shown goes on all the same, with what another page left', async (t) => {
   storage(t, 'sessionStorage');
   const firstHappens = page(t);
