@@ -59,7 +59,11 @@ async fn middleware_tells_handlers_the_user_and_axum_the_peer_and_gives_the_sock
     let cookie = log_in(&program, " Ann ").await;
     for path in ["/rooms/lobby", "/live/rooms/lobby", "/rooms/kitchen"] {
         let mut ws = connect(&program, path, &format!("theme=dark; {cookie}")).await;
-        let greeting = next(&mut ws).await;
+        let mut greeting = next(&mut ws).await;
+        if greeting == value!({ "left": "Ann" }) {
+            // The one of the path before, which is the same room: its end and this beginning are in no order.
+            greeting = next(&mut ws).await;
+        }
         assert_eq!((&greeting["you"], &greeting["written"]), (&value!("Ann"), &value!("Direct")), "{path}");
         assert!(greeting["from"].as_str().is_some_and(|from| from.starts_with("127.0.0.1:")), "{greeting}");
     }
