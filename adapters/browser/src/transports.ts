@@ -88,6 +88,7 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
   const gone = new AbortController();
   let posting: AbortController | undefined;
   let delivering = false; // an answer to a poll
+  let resting = false; // it does not poll: what came waits to be taken
   let room = LEAST;
   let ended = false;
   let own: number | undefined; // its attachment: it may still serve when the next one has begun, §9.1
@@ -154,7 +155,7 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
         await sleep(Math.min(5000, 50 * 2 ** repeats++));
       } else if (response.ok) {
         repeats = 0;
-        if (polls) session.heard(link); // which may not poll now, while what came waits to be taken
+        if (resting) session.heard(link); // there is no poll that could hear anything
         room = Math.min(Math.max(LEAST, Date.now() - began < QUICK ? 2 * batch.bytes : 0), MOST);
         session.posted(batch, countOf(response));
         carrier.changed();
@@ -198,8 +199,10 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
       const rest = !ended && (vain ? sleep(QUICK) : carrier.rest());
       if (rest) {
         delivering = false;
+        resting = true;
         void flush();
         await rest;
+        resting = false;
       }
       began = Date.now();
       if (!ended) answer = get(); // before the flush: its head says what was taken, so that no POST has to
