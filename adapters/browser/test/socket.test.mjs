@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { beforeEach, mock, test } from 'node:test';
-import { FakeSocket, GRANT, clock, open, tick, turn } from './support.mjs';
+import { FakeSocket, GRANT, clock, diesTwice, open, tick, turn } from './support.mjs';
 import { internals } from './internals.mjs';
 
 beforeEach(clock);
@@ -165,12 +165,7 @@ test('a WebSocket that dies again and again is left alone for a while, and not f
   mock.method(Math, 'random', () => 1);
   const { socket, http } = await open({ climbAfter: 1000 });
   FakeSocket.last.grants({ heartbeat: 0 });
-  for (let death = 1; death < 3; death += 1) {
-    await tick(60_000);
-    FakeSocket.last.fails();
-    await tick(250);
-    FakeSocket.last.resumes();
-  }
+  await diesTwice();
   assert.equal(http.requests.length, 0);
   FakeSocket.last.fails();
   await tick(500);

@@ -55,6 +55,16 @@ export class FakeSocket {
   }
 }
 
+/** The WebSocket in use dies after a minute, and so does the one after it: one more is the third in a row. */
+export async function diesTwice() {
+  for (let death = 1; death < 3; death += 1) {
+    await tick(60_000);
+    FakeSocket.last.fails();
+    await tick(250);
+    FakeSocket.last.resumes();
+  }
+}
+
 /** Every request stays open until a test answers it. */
 export function fakeFetch() {
   const requests = [];

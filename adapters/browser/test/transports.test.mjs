@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, mock, test } from 'node:test';
 import { internals } from './internals.mjs';
-import { FakeSocket, GRANT, clock, fakeFetch, open, page, tick, turn } from './support.mjs';
+import { FakeSocket, GRANT, clock, diesTwice, fakeFetch, open, page, tick, turn } from './support.mjs';
 
 beforeEach(clock);
 
@@ -174,12 +174,7 @@ test('when a better transport has rested, it is climbed to by itself, and not be
   mock.method(Math, 'random', () => 1);
   const { socket, http } = await open({ transports: ['websocket', 'sse'] });
   FakeSocket.last.grants({ heartbeat: 0 });
-  for (let death = 1; death < 3; death += 1) {
-    await tick(60_000);
-    FakeSocket.last.fails();
-    await tick(250);
-    FakeSocket.last.resumes();
-  }
+  await diesTwice();
   FakeSocket.last.fails();
   await tick(500);
   http.requests[0].answer(200, { 'Content-Type': 'text/event-stream' }, new ReadableStream({ start(controller) {
