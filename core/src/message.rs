@@ -86,7 +86,7 @@ impl Brief {
 
 impl Shared {
     /// What the message is in a format, made when it is first asked for. `None`: there are too many formats.
-    #[inline]
+    #[inline(always)]
     fn encoding(&self, format: &dyn WireFormat) -> Option<&Result<Encoded, EncodeError>> {
         let name = format.name();
         match self.encodings[0].get() {
@@ -294,13 +294,22 @@ impl Message {
 
     /// The message as a WebSocket frame, if nothing has to be copied for that: one that is shared, from where all its
     /// recipients have it, or a payload that goes as it is.
-    #[inline]
+    ///
+    /// Compiled into its callers as far as it is for one that is shared, so that nothing is built in memory of such a frame.
+    #[inline(always)]
     pub(crate) fn parts(&self, format: &dyn WireFormat) -> Option<FrameParts<'_>> {
         match &self.0 {
-            Body::Own(Payload::Json(json)) if json.is_too_deep() => None,
-            Body::Own(payload) => Some(FrameParts::enveloped(payload.as_bytes(), format.envelope(payload)?)),
+            Body::Own(payload) => own_parts(payload, format),
             Body::Shared(shared) => FrameParts::prepared(shared.encoding(format)?.as_ref().ok()?),
         }
+    }
+}
+
+#[inline(never)]
+fn own_parts<'a>(payload: &'a Payload, format: &dyn WireFormat) -> Option<FrameParts<'a>> {
+    match payload {
+        Payload::Json(json) if json.is_too_deep() => None,
+        _ => Some(FrameParts::enveloped(payload.as_bytes(), format.envelope(payload)?)),
     }
 }
 

@@ -18,11 +18,18 @@ pub(super) struct Written {
 }
 
 /// Writes one frame.
-#[inline]
+///
+/// Compiled into its one caller as far as it is for a frame that is prepared.
+#[inline(always)]
 pub(super) fn write_one(half: &OwnedWriteHalf, frame: &FrameParts<'_>) -> io::Result<usize> {
-    if let Some(frame) = frame.whole() {
-        return half.try_write(frame);
+    match frame.whole() {
+        Some(frame) => half.try_write(frame),
+        None => write_in_parts(half, frame),
     }
+}
+
+#[inline(never)]
+fn write_in_parts(half: &OwnedWriteHalf, frame: &FrameParts<'_>) -> io::Result<usize> {
     let head = frame.head();
     let [payload, end] = frame.rest();
     if end.is_empty() {

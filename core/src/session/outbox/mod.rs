@@ -242,7 +242,7 @@ impl Outbox {
     }
 
     /// That one, with a unit of this length, was transmitted.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn transmit_last_parts(&mut self, length: usize, delivery: Delivery) {
         if delivery == Delivery::Written {
             return self.pop();
