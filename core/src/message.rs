@@ -294,8 +294,6 @@ impl Message {
 
     /// The message as a WebSocket frame, if nothing has to be copied for that: one that is shared, from where all its
     /// recipients have it, or a payload that goes as it is.
-    ///
-    /// Compiled into its callers as far as it is for one that is shared, so that nothing is built in memory of such a frame.
     #[inline(always)]
     pub(crate) fn parts(&self, format: &dyn WireFormat) -> Option<FrameParts<'_>> {
         match &self.0 {
@@ -303,14 +301,28 @@ impl Message {
             Body::Shared(shared) => FrameParts::prepared(shared.encoding(format)?.as_ref().ok()?),
         }
     }
+
+    /// The same where it is one frame that is written: nothing is built in memory of one that is shared.
+    #[inline(always)]
+    pub(crate) fn only_parts(&self, format: &dyn WireFormat) -> Option<FrameParts<'_>> {
+        match &self.0 {
+            Body::Own(payload) => own_parts_apart(payload, format),
+            Body::Shared(_) => self.parts(format),
+        }
+    }
 }
 
-#[inline(never)]
+#[inline(always)]
 fn own_parts<'a>(payload: &'a Payload, format: &dyn WireFormat) -> Option<FrameParts<'a>> {
     match payload {
         Payload::Json(json) if json.is_too_deep() => None,
         _ => Some(FrameParts::enveloped(payload.as_bytes(), format.envelope(payload)?)),
     }
+}
+
+#[inline(never)]
+fn own_parts_apart<'a>(payload: &'a Payload, format: &dyn WireFormat) -> Option<FrameParts<'a>> {
+    own_parts(payload, format)
 }
 
 impl From<Payload> for Message {

@@ -235,7 +235,7 @@ impl Outbox {
         if self.waiting_for_link() != 1 || delivery == Delivery::Retained || self.is_window_closed(delivery) {
             return None;
         }
-        let parts = self.entries.back()?.message.parts(format)?;
+        let parts = self.entries.back()?.message.only_parts(format)?;
         let limit = self.peer.bytes as usize;
         let fits = delivery != Delivery::Acknowledged || parts.unit_len() <= limit;
         fits.then_some(parts)
