@@ -312,14 +312,18 @@ impl Message {
     }
 }
 
+/// A payload for one recipient as a frame, if its format adds no more than an envelope.
 #[inline(always)]
 fn own_parts<'a>(payload: &'a Payload, format: &dyn WireFormat) -> Option<FrameParts<'a>> {
     match payload {
         Payload::Json(json) if json.is_too_deep() => None,
-        _ => Some(FrameParts::enveloped(payload.as_bytes(), format.envelope(payload)?)),
+        Payload::Binary(_) | Payload::Json(_) | Payload::Text(_) => {
+            Some(FrameParts::enveloped(payload.as_bytes(), format.envelope(payload)?))
+        }
     }
 }
 
+/// The same, out of the way of what is shared.
 #[inline(never)]
 fn own_parts_apart<'a>(payload: &'a Payload, format: &dyn WireFormat) -> Option<FrameParts<'a>> {
     own_parts(payload, format)
