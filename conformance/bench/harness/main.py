@@ -12,6 +12,13 @@ from .build import ARTEFACTS, BENCH, PEERS, ROOT, build
 from .measure import measure, say
 from .rows import COLUMNS, ROWS
 
+KEPT = """# Results
+
+What `conformance/bench/run` found at last; [README.md](README.md) tells how to read it, [TRIED.md](TRIED.md) what came before. The
+rows of a part that was measured later are of that run.
+
+"""
+
 
 def main(words):
     options = read(words)
@@ -31,6 +38,8 @@ def main(words):
     else:
         failed = rows(options, counting, results)
     save(results)
+    if options.keep:
+        (BENCH / 'RESULTS.md').write_text(KEPT + report.markdown(results))
     print(report.markdown(results))
     print(f'written: {ARTEFACTS.relative_to(ROOT)}/index.html, results.md, results.json', file=sys.stderr)
     return 1 if failed else 0
@@ -46,6 +55,7 @@ def read(words):
     parser.add_argument('--quick', action='store_true', help='once, for a second each')
     parser.add_argument('--counting', choices=['auto', 'hardware', 'callgrind', 'nothing'], default='auto',
                         help='of instructions; auto takes the processor\'s counters where there are any, else callgrind')
+    parser.add_argument('--keep', action='store_true', help='writes the tables to RESULTS.md as well, which is committed')
     parser.add_argument('--no-build', action='store_true', help='takes the programs as they are')
     options = parser.parse_args(words)
     known = scale.PARTS if options.what == 'scale' else [row.id for row in ROWS]
