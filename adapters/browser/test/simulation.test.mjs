@@ -35,7 +35,7 @@ for (const [fault, from, to] of [
   ['a resume does not go back to what was not acknowledged', 'sent = Math.max(0, base - acknowledged);', ''],
   ['what waits is dropped when a loop ends', 'reading.delete(own);', 'reading.delete(own); begun = false;'],
   ['the server\'s window is not kept', 'sent >= messages || load() >= bytes', 'false'],
-  ['a POST without an answer is not repeated', 'rewind(batch.base);', 'post = undefined;'],
+  ['a POST without an answer is not repeated', 'session.failed(link, batch.base);', ''],
 ]) {
   test(`a fault is noticed: ${fault}`, async () => {
     const { connect } = await load((code) => {
