@@ -5,7 +5,7 @@
 export const INTERNAL = [
   // of the session
   'arrived', 'asked', 'base', 'begin', 'closing', 'collect', 'counted', 'deadline', 'dial', 'doubt', 'down', 'end', 'ended', 'expire', 'failed',
-  'head', 'heard', 'keep', 'over', 'part', 'patience', 'peek', 'pending', 'receive', 'rewind', 'since', 'taken', 'take', 'unfit', 'wait',
+  'head', 'heard', 'over', 'part', 'patience', 'peek', 'pending', 'receive', 'rewind', 'since', 'taken', 'take', 'unfit', 'wait',
   // of links and their carrier
   'bearer', 'changed', 'flush', 'leave', 'lost', 'polls', 'posts', 'ready', 'rest', 'rung', 'strikes', 'unit', 'units', 'write',
   // of the socket and its parts

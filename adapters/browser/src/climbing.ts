@@ -9,6 +9,7 @@ const SLOWEST = 300_000; // between attempts
 
 /** `climb`, which it does by itself, too. */
 export const climbing: Part<'climbing'> = (core) => {
+  const { climbAfter = 5000 } = core.options;
   let trying: { left: Watched[]; result: Promise<boolean>; resolve(won: boolean): void } | undefined;
   let turn = 0; // of asking for a token: a late answer is for nobody
   let candidate: Dialled | undefined; // has been asked for a pong
@@ -111,7 +112,7 @@ export const climbing: Part<'climbing'> = (core) => {
   return {
     granted() {
       settle(true);
-      later(core.options.climbAfter ?? 5000);
+      later(climbAfter);
     },
     down: lose,
     over: lose,

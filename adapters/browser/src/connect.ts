@@ -6,7 +6,7 @@ import { iteration } from './iteration.js';
 import { leaving } from './leaving.js';
 import { reloading } from './reloading.js';
 import { requests } from './requests.js';
-import { connector } from './socket.js';
+import { open } from './socket.js';
 import { tabs } from './tabs.js';
 import type { Address, Options, Socket } from './api.js';
 
@@ -16,4 +16,4 @@ import type { Address, Options, Socket } from './api.js';
  * Throws a `TypeError` for an address or options that cannot be.
  */
 export const connect = <In = any, Out = any>(address: Address, options?: Options): Socket<In, Out> =>
-  connector(http, requests, iteration, climbing, leaving, reloading, tabs)(address, options);
+  open([http, requests, iteration, climbing, leaving, reloading, tabs], address, options);

@@ -61,13 +61,13 @@ const open = (transport: 'sse' | 'long-polling', { fetch, rest }: Platform): Ope
   let own: number | undefined; // its attachment: it may still serve when the next one has begun, §9.1
 
   const request = (method: string, headers: Record<string, unknown>, init: RequestInit) => {
-    const { attachment, session: id, token, received } = session.head(polls && method == 'GET');
+    const { attachment, grant, received } = session.head(polls && method == 'GET');
     return fetch(url, {
       method,
       ...init,
       headers: {
         'Nosphere-Attachment': (own ??= attachment),
-        ...(id && { 'Nosphere-Session': id, 'Nosphere-Token': token, 'Nosphere-Received': received }),
+        ...(grant && { 'Nosphere-Session': grant.session, 'Nosphere-Token': grant.token, 'Nosphere-Received': received }),
         ...(bearer != undefined && { Authorization: `Bearer ${bearer}` }),
         ...headers,
       } as any,
@@ -117,7 +117,7 @@ const open = (transport: 'sse' | 'long-polling', { fetch, rest }: Platform): Ope
       const response = await post(batch, { signal }).catch(() => undefined);
       clearTimeout(timer);
       if (!response || response.status == 502 || response.status == 504) { // of a proxy: no one knows what became of it
-        session.failed(link, batch.base);
+        if (session.link == link) session.rewind(batch.base);
         if (Date.now() >= until) break;
         await sleep(Math.min(5000, 50 * 2 ** repeats++));
       } else if (response.ok) {

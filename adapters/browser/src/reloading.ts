@@ -49,10 +49,10 @@ export const reloading: Part<'reloading'> = (core) => {
     },
 
     hide() {
-      if (core.session.closing) return;
+      const { session } = core;
+      if (session.closing) return;
       core.unplug('pagehide');
-      const kept = (core.kept = core.session.keep());
-      if (kept) keep(name, format, kept, core.asked);
+      if (session.grant && !session.closing) keep(name, format, (core.kept = session.head() as Kept), core.asked);
     },
 
     show() {

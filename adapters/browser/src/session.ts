@@ -134,11 +134,12 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
     asked = false;
   };
 
-  /** Lets the next collect() begin behind `base`. */
-  const rewind = (base = acknowledged) => {
+  /** Lets the next collect() begin behind `base`, where a POST began that got no answer [PST-4]. */
+  const rewind = (base?: number) => {
     awaits = undefined;
-    sent = Math.max(0, base - acknowledged);
+    sent = Math.max(0, (base ?? acknowledged) - acknowledged);
     closeSent = false;
+    if (base != undefined) due.add('ack');
   };
 
   /** Drops what the server took. A lower count than before is old news [DLV-4]. */
@@ -333,13 +334,6 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
       else drop(reason);
     },
 
-    /** No answer to a POST: the same goes again, with what came since [PST-4]. */
-    failed(from: Link, base: number) {
-      if (from != link) return;
-      rewind(base);
-      due.add('ack');
-    },
-
     /**
      * Hands the next units to a link: control frames, then what the server's window allows, then `close` behind the last
      * message.
@@ -387,10 +381,13 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
     /** What the next take() gives. */
     peek: () => inbox[0]?.frame,
 
-    /** What the head of a request says. A poll is answered behind its count [POL-1], so that it discards what was not taken. */
+    /**
+     * What there is to say of it, to the server or to another page. A poll is answered behind its count [POL-1], so that it
+     * discards what was not taken.
+     */
     head(poll?: boolean) {
       if (poll) inbox = [];
-      return { ...grant, attachment, acknowledged, received: tell() };
+      return { grant, attachment, received: tell(), acknowledged, highest, queue };
     },
 
     /** Accepts a message, or throws and leaves everything as it was. */
@@ -434,7 +431,5 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
         else over('network', Code.Expired, 'not resumed in time');
       } else if (now >= alive) drop('no sign in time', Code.Timeout);
     },
-
-    keep: (): Kept | undefined => (grant && !closing ? { grant, attachment, received, acknowledged, highest, queue } : undefined),
   };
 }

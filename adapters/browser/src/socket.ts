@@ -23,6 +23,18 @@ const LATE = 5000; // a timer that is so late slept with its machine
  * in the program, once a bundler has seen that.
  */
 export const connector = <Name extends PartName = never>(...parts: Part<Name>[]): Connect<Name> => (address: Address, options: Options = {}): any => {
+  const read = new Set<unknown>(); // names of options that the core or a part knows
+  const socket = open(parts, address, new Proxy(options, { get: (all: any, name) => (read.add(name), all[name]) }));
+  for (const name in options) {
+    if (read.has(name)) continue;
+    socket.close();
+    throw new TypeError(`no part for the option ${name}`);
+  }
+  return socket;
+};
+
+/** The same, without a look at whether there are all parts. */
+export const open = (parts: Part[], address: Address, options: Options = {}): Socket => {
   const {
     format = json, token, connectTimeout = 5000, retry: { min = 250, max = 30_000, attempts = Infinity } = {}, closeTimeout = 5000,
     signal, WebSocket = globalThis.WebSocket,

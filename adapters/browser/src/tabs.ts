@@ -4,6 +4,7 @@ import type { Part } from './api.js';
 
 /** `local` and `localmessage`. */
 export const tabs: Part<'tabs'> = (core) => {
+  const { tabs: wanted = true } = core.options;
   let channel: BroadcastChannel | undefined;
   core.socket.local = (data) => channel?.postMessage(data);
   core.gone.addEventListener('abort', () => {
@@ -13,7 +14,7 @@ export const tabs: Part<'tabs'> = (core) => {
   return {
     /** Once: whoever is there stays there. */
     entered(url) {
-      if (core.options.tabs === false || channel || !globalThis.BroadcastChannel) return;
+      if (!wanted || channel || !globalThis.BroadcastChannel) return;
       channel = new BroadcastChannel(`nosphere ${url}`);
       (channel as any).unref?.(); // it does not keep a program running
       channel.onmessage = ({ data }) => core.emit('localmessage', { data });

@@ -32,10 +32,10 @@ test('a seed gives the same run each time, so that a failure can be repeated', a
 // What is planted into the modules, and so has to be noticed: else the runs above show nothing.
 for (const [fault, from, to] of [
   ['a message is acknowledged before it is taken', 'received + (closing ? inbox.length : 0)', 'received + inbox.length'],
-  ['a resume does not go back to what was not acknowledged', 'sent = Math.max(0, base - acknowledged);', ''],
+  ['a resume does not go back to what was not acknowledged', 'sent = Math.max(0, (base ?? acknowledged) - acknowledged);', ''],
   ['what waits is dropped when a loop ends', 'reading.delete(own);', 'reading.delete(own); begun = false;'],
   ['the server\'s window is not kept', 'sent >= messages || load() >= bytes', 'false'],
-  ['a POST without an answer is not repeated', 'session.failed(link, batch.base);', ''],
+  ['a POST without an answer is not repeated', 'session.rewind(batch.base);', ';'],
 ]) {
   test(`a fault is noticed: ${fault}`, async () => {
     const { connect } = await load((code) => {
