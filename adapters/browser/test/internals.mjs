@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 const { outputFiles } = await build({
   absWorkingDir: fileURLToPath(new URL('../', import.meta.url)),
   stdin: {
-    contents: ['session', 'json', 'messagepack', 'frames', 'message', 'http', 'connect', 'errors', 'codes']
+    contents: ['session', 'json', 'messagepack', 'frames', 'message', 'http', 'socket', 'connect', 'errors', 'codes']
       .map((name) => `export * from './src/${name}.ts';`).join('\n'),
     resolveDir: fileURLToPath(new URL('../', import.meta.url)),
   },

@@ -12,9 +12,10 @@ const SEEDS = 200;
 const FEW = 20; // are enough for a fault that matters
 
 // In processes of their own: the test runner watches every promise, which makes these runs five times as slow.
-for (const forget of [[], ['--forget']]) {
-  test(`whatever the network does, messages arrive once and in order${forget[0] ? ', with gaps only where the server forgot' : ''}`, () => {
-    const { status, stdout } = spawnSync(process.execPath, [MAIN, '--count', String(SEEDS), ...forget], { encoding: 'utf8' });
+for (const flags of [[], ['--forget'], ['--core'], ['--core', '--forget']]) {
+  const gaps = flags.includes('--forget') ? ', with gaps only where the server forgot' : '';
+  test(`whatever the network does, messages arrive once and in order${gaps}${flags[0] === '--core' ? ', by the core alone' : ''}`, () => {
+    const { status, stdout } = spawnSync(process.execPath, [MAIN, '--count', String(SEEDS), ...flags], { encoding: 'utf8' });
     assert.deepEqual([status, stdout], [0, `${SEEDS} seeds, 0 failed\n`]);
   });
 }
