@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { load } from './internals.mjs';
+import { internals, load } from './internals.mjs';
 import { simulate } from './simulation/client.mjs';
 
 const MAIN = fileURLToPath(new URL('./simulation/main.mjs', import.meta.url));
@@ -28,6 +28,12 @@ test('a seed gives the same run each time, so that a failure can be repeated', a
     assert.notEqual(one.digest, other.digest);
     assert.ok(one.trace.length > 100, 'something happens');
   }
+});
+
+test('the order in which parts are named is nobody\'s business', async () => {
+  const { connector, http, requests, iteration, climbing, leaving, reloading, tabs } = internals;
+  const connect = connector(tabs, reloading, leaving, climbing, iteration, requests, http);
+  for (let seed = 1; seed <= FEW; seed += 1) assert.deepEqual((await simulate(seed, { connect })).problems, [], `seed ${seed}`);
 });
 
 // What is planted into the modules, and so has to be noticed: else the runs above show nothing.
