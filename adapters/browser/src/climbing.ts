@@ -42,7 +42,11 @@ export const climbing: Part<'climbing'> = (core) => {
   /** Tries the next better transport beside the link in use, which serves until that one works. `reason`: why the last did not. */
   const step = async (reason?: string): Promise<void> => {
     const mine = ++turn;
-    if (reason != undefined) core.failed(trying!.left.shift()!, reason);
+    if (reason != undefined) {
+      const one = trying!.left.shift()!;
+      core.failed(one, reason);
+      core.emit('transportfailure', { transport: one.transport, reason });
+    }
     const next = trying?.left[0];
     candidate = candidate?.end() as undefined;
     if (!next) return settle(false);

@@ -1,13 +1,13 @@
 // The whole client.
 
-import { climbing } from './climbing.js';
-import { http } from './http.js';
+import { requests } from './requests.js';
 import { iteration } from './iteration.js';
+import { tabs } from './tabs.js';
 import { leaving } from './leaving.js';
 import { reloading } from './reloading.js';
-import { requests } from './requests.js';
+import { climbing } from './climbing.js';
+import { http } from './http.js'; // of all orders that were tried, this one compresses best
 import { open } from './socket.js';
-import { tabs } from './tabs.js';
 import type { Address, Options, Socket } from './api.js';
 
 /**

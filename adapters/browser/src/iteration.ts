@@ -8,7 +8,8 @@ type Wanted = ((frame?: Frame) => void)[];
 /** `for await (const data of socket)`. */
 export const iteration: Part<'iteration'> = (core) => {
   const { pass, socket } = core;
-  const backlog: Frame[] = []; // what a session that is over left
+  const backlog: Frame[] = []; // what sessions that are over left, of two at most
+  let older = 0; // how many of these the last of them did not leave
   const reading = new Set<Wanted>();
   let wanted: Wanted[] = []; // whose turn it is
   let begun = false;
@@ -52,7 +53,9 @@ export const iteration: Part<'iteration'> = (core) => {
 
   return {
     holds(next) {
-      while (backlog[0] && !waits(backlog[0])) core.hand(backlog.shift()!);
+      const late = older > 0;
+      for (; backlog[0] && !waits(backlog[0]); older -= 1) core.hand(backlog.shift()!);
+      if (late && older <= 0) core.awake();
       return !!backlog[0] || waits(next);
     },
 
@@ -65,7 +68,10 @@ export const iteration: Part<'iteration'> = (core) => {
       if (core.session.ended) for (const own of wanted.splice(0)) own.shift()!();
     },
 
+    full: () => older > 0,
+
     over() {
+      older = backlog.length;
       for (let frame; (frame = core.session.take()); ) backlog.push(frame);
     },
   };

@@ -126,6 +126,8 @@ export interface Hooks {
   holds?(next?: Frame): boolean;
   /** A message was taken. */
   handed?(frame: Frame, session?: Session): void;
+  /** Whether too much of older sessions waits for another one to begin; awake() when that was taken. */
+  full?(): boolean;
   /** Nothing waits to be taken. */
   drained?(): void;
   /** A request or reply from before the session is longer than the server takes. */

@@ -26,7 +26,7 @@ export const connector = <Name extends PartName = never>(...parts: Part<Name>[])
   const read = new Set<unknown>(); // names of options that the core or a part knows
   const socket = open(parts, address, new Proxy(options, { get: (all: any, name) => (read.add(name), all[name]) }));
   for (const name in options) {
-    if (read.has(name)) continue;
+    if (read.has(name) || (options as any)[name] === undefined) continue;
     socket.close();
     throw new TypeError(`no part for the option ${name}`);
   }
@@ -140,7 +140,7 @@ export const open = (parts: Part[], address: Address, options: Options = {}): So
 
   /** Tries the next transport of the round. */
   const attempt = async (): Promise<void> => {
-    if (core.kept) return after('retry', max, attempt); // show() comes before
+    if (core.kept || on.full()) return after('retry', max, attempt); // awake() comes before
     const mine = ++turn;
     stop('retry');
     rung = round.shift()!;
@@ -315,8 +315,8 @@ export const open = (parts: Part[], address: Address, options: Options = {}): So
 
     // of links
 
-    ready() {
-      session.begin();
+    ready(link) {
+      if (link == session.link) session.begin();
       flush();
     },
     unit(link, unit, number) {
