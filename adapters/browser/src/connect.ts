@@ -6,7 +6,7 @@ import { tabs } from './tabs.js';
 import { leaving } from './leaving.js';
 import { reloading } from './reloading.js';
 import { climbing } from './climbing.js';
-import { http } from './http.js'; // of all orders that were tried, this one compresses best
+import { http } from './http.js'; // of the orders that were tried, this one compresses best
 import { open } from './socket.js';
 import type { Address, Options, Socket } from './api.js';
 

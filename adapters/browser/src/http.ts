@@ -2,6 +2,7 @@
 
 import { ENDS } from './codes.js';
 import { ladder } from './ladder.js';
+import { createPosts } from './posts.js';
 import { LATEST } from './timers.js';
 import type { Part } from './api.js';
 import type { Frame, Unit } from './frames.js';
@@ -9,7 +10,7 @@ import type { Carried, Open } from './part.js';
 import type { Batch, Session } from './session.js';
 
 /** What `Nosphere-Error` says for each of ENDS. */
-const NAMES = ['closed', 'forbidden', 'unknown-session', 'unproved', 'expired', 'unexpected', 'malformed'];
+export const NAMES = ['closed', 'forbidden', 'unknown-session', 'unproved', 'expired', 'unexpected', 'malformed'];
 
 const PAUSE = 5000; // the longest between two polls, while what came waits to be taken
 const LINE = 4096; // of an event stream, beside a message, which may be as long as the window, in base64
@@ -22,31 +23,28 @@ export const http: Part<'http'> = (core) => {
   const { openers, options: { credentials, fetch = globalThis.fetch as any } } = core;
   let rested = () => {};
 
-  const platform: Platform = {
-    // Where a request cannot be made, that is one that failed.
-    fetch: async (where, init) => fetch(where, { cache: 'no-store', credentials, ...init }),
+  // Where a request cannot be made, that is one that failed.
+  const request: Request = async (where, init) => fetch(where, { cache: 'no-store', credentials, ...init });
 
-    rest(session) {
-      if (!session.closing && !session.peek()) return;
-      return new Promise((resolve) => {
-        rested = resolve;
-        // The server does not wait for ever for the next poll, and a reply comes by none but that.
-        core.after('rest', session.closing || core.on.asks() ? 300 : PAUSE, resolve as () => void);
-      });
-    },
+  const rest: Rest = (session) => {
+    if (!session.closing && !session.peek()) return;
+    return new Promise((resolve) => {
+      rested = resolve;
+      // The server does not wait for ever for the next poll, and a reply comes by none but that.
+      core.after('rest', session.closing || core.on.asks() ? 300 : PAUSE, resolve as () => void);
+    });
   };
 
-  for (const transport of ['sse', 'long-polling'] as const) openers[transport] = fetch && open(transport, platform);
+  for (const transport of ['sse', 'long-polling'] as const) openers[transport] = fetch && open(transport, request, rest);
   return { ...ladder(core), drained: () => rested() };
 };
 
-interface Platform {
-  fetch(url: string, init: RequestInit): Promise<Response>;
-  /** What has to be waited for before the next poll. */
-  rest(session: Session): Promise<void> | undefined;
-}
+type Request = (url: string, init: RequestInit) => Promise<Response>;
 
-const open = (transport: 'sse' | 'long-polling', { fetch, rest }: Platform): Open => (carrier, session, url, bearer) => {
+/** What has to be waited for before the next poll. */
+type Rest = (session: Session) => Promise<void> | undefined;
+
+const open = (transport: 'sse' | 'long-polling', fetch: Request, rest: Rest): Open => (carrier, session, url, bearer) => {
   const { format } = carrier;
   const protocol = `nosphere.v1.${format.name}`;
   const polls = transport == 'long-polling';
@@ -56,8 +54,6 @@ const open = (transport: 'sse' | 'long-polling', { fetch, rest }: Platform): Ope
   let resting = false; // it does not poll: what came waits to be taken
   let room = LEAST;
   let ended = false;
-  let farewell: Batch | undefined; // the answer to a `close`, when all else is over [CLS-2]
-  let until = Infinity; // for that
   let own: number | undefined; // its attachment: it may still serve when the next one has begun, §9.1
 
   const request = (method: string, headers: Record<string, unknown>, init: RequestInit) => {
@@ -109,31 +105,25 @@ const open = (transport: 'sse' | 'long-polling', { fetch, rest }: Platform): Ope
 
   /** Posts what waits, one request after the other; each is repeated until it is answered [PST-4]. */
   const flush = async () => {
-    if (!own || posting || delivering) return; // before its attachment has begun, nothing is its to send
-    for (let batch, repeats = 0; (batch = farewell ?? session.collect(link, { messages: 512, bytes: room })); ) {
+    if (!own || delivering) return; // before its attachment has begun, nothing is its to send
+    for (let batch, repeats = 0; (batch = posts.next({ messages: 512, bytes: room })); ) {
       const { signal } = (posting = new AbortController());
       const began = Date.now();
-      const timer = setTimeout(() => posting!.abort(), Math.min(session.grant!.timeout * (1 + batch.bytes / LEAST), until - began, LATEST));
+      const timer = setTimeout(() => posting!.abort(), Math.min(session.grant!.timeout * (1 + batch.bytes / LEAST), LATEST));
       const response = await post(batch, { signal }).catch(() => undefined);
       clearTimeout(timer);
       if (!response || response.status == 502 || response.status == 504) { // of a proxy: no one knows what became of it
-        if (session.link == link) session.rewind(batch.base);
-        if (Date.now() >= until) break;
         await sleep(Math.min(5000, 50 * 2 ** repeats++));
+        posts.failed();
       } else if (response.ok) {
         repeats = 0;
         if (resting) session.heard(link); // there is no poll that could hear anything
         room = Math.min(Math.max(LEAST, Date.now() - began < QUICK ? 2 * batch.bytes : 0), MOST);
-        session.counted(link, countOf(response));
-        if (batch.close) {
-          farewell = undefined;
-          if (session.link == link) session.part();
-        }
+        posts.answered(countOf(response));
         carrier.changed();
       } else if (ended) break; // it was the answer to a `close`, and nothing waits for another
       else await refuse(response);
     }
-    posting = undefined;
   };
 
   const stream = async (response: Response) => {
@@ -184,10 +174,8 @@ const open = (transport: 'sse' | 'long-polling', { fetch, rest }: Platform): Ope
     posts: true,
     polls,
     write(frame) {
-      if (frame.kind == 'close') {
-        farewell = { base: session.head().acknowledged, units: [format.encode(frame)], bytes: 0, close: true };
-        until = Date.now() + session.closeTimeout;
-      } else (polls ? run(frame) : get(frame).then(stream)).catch((error) => lose(`${error}`));
+      if (frame.kind == 'close') posts.part(frame);
+      else (polls ? run(frame) : get(frame).then(stream)).catch((error) => lose(`${error}`));
     },
     flush,
     leave() {
@@ -204,6 +192,7 @@ const open = (transport: 'sse' | 'long-polling', { fetch, rest }: Platform): Ope
       posting?.abort();
     },
   };
+  const posts = createPosts(session, link, format, Date.now);
   queueMicrotask(() => ended || carrier.ready(link));
   return link;
 };

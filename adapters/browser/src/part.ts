@@ -1,12 +1,14 @@
 // What a client is composed of: the core, in socket.ts, and parts, which it asks at a few points. Nothing else knows of a part.
 //
-// A message of the server: its link gives the unit to `carrier.unit`, the session checks and counts it, and `arrived` shows it at
-// once. It waits in the session until no part `holds` it; then it is taken, `handed` to the parts, and dispatched. When nothing
-// waits, `drained` says so.
+// A message of the server: its link gives the unit to the socket (`Carrier.unit`), and that to the session, which checks and counts
+// it; parts see it at once (`arrived`). It waits in the session until no part `holds` it. Then it is taken, parts get it (`handed`),
+// and it is dispatched. When nothing waits any more, they hear that (`drained`). One of the application's goes by `put` into the
+// session's queue, and from there to the link, when that collects what may be sent.
 //
-// A link that is lost: the session tells its host, which lets the parts know (`down`), has the next link opened, now or after a
-// delay, out of those that `openers` has and in the order that `plan` gives; when that one serves, `granted` says so. A session
-// that is lost is `over`; it may be `foreign`, and the next one begins with what is not `found` elsewhere.
+// A link that is lost: it tells the socket (`Carrier.lost`), and that the session, which tells its host (`Host.down`): parts let go of
+// what they had to do with the link (`down`), and the next one of the round is opened, at once or after a delay. Which there are, the
+// parts say (`openers`); in which order, too (`plan`). When it serves, they hear that (`granted`). Where the session is lost with it,
+// they let go of that (`over`), unless nobody may go on with it (`foreign`), and the next one begins with what was not sent.
 
 import type { Options, Rung, Socket } from './api.js';
 import type { ClosedError } from './errors.js';

@@ -22,7 +22,9 @@ const LATE = 5000; // a timer that is so late slept with its machine
  * A `connect` of the core, which is everything over WebSocket that keeps messages safe, and of these parts. What is not named is not
  * in the program, once a bundler has seen that.
  */
-export const connector = <Name extends PartName = never>(...parts: Part<Name>[]): Connect<Name> => (address: Address, options: Options = {}): any => {
+export const connector = <Name extends PartName = never>(
+  ...parts: Part<Name>[]
+): Connect<Name> => (address: Address, options: Options = {}): any => {
   const read = new Set<unknown>(); // names of options that the core or a part knows
   const socket = open(parts, address, new Proxy(options, { get: (all: any, name) => (read.add(name), all[name]) }));
   for (const name in options) {
