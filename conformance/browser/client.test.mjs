@@ -384,6 +384,6 @@ test('a candidate for climbing is proved by a ping before it gets the session, a
   assert.deepEqual(FakeSocket.last.sent[1].resume.attachment, 2);
   FakeSocket.last.brings({ resumed: { received: 0 } });
   assert.equal(await climbed, true);
-  assert.deepEqual(made.events.map(({ type }) => type).filter((type) => type !== 'statechange'), ['transportfailure', 'open', 'move']);
+  assert.deepEqual(made.events.map(({ type }) => type).filter((type) => type !== 'statechange'), ['transportfailure', 'open', 'transportfailure', 'move']);
   made.close();
 });

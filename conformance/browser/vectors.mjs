@@ -5,7 +5,8 @@ import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { internals } from '../../adapters/browser/test/internals.mjs';
 
-const { createSession, json, messagepack, outgoing } = internals;
+const { ENDS, NAMES, climbing, createPosts, createSession, json, messagepack, outgoing } = internals;
+const codeOf = (name) => ENDS[NAMES.indexOf(name)];
 const VECTORS = new URL('../vectors/', import.meta.url);
 const SESSION = '24f98d6b-c271-4169-8f9c-217343b62aa7';
 const TOKEN = '00112233445566778899aabbccddeeff';
@@ -51,17 +52,17 @@ export function notationOf({ kind, value, exchange, id }) {
   return { [kind]: value };
 }
 
-/** Plays a script; throws at the first difference. */
-export function play(script, format) {
+/** Plays a script; fails at the first difference. */
+export async function play(script, format) {
   const player = new Player(script, format);
-  script.steps.forEach((step, index) => {
+  for (const [index, step] of script.steps.entries()) {
     try {
-      player.step(step);
+      await player.step(step);
     } catch (error) {
       error.message = `step ${index + 1} ${JSON.stringify(step)}: ${error.message}`;
       throw error;
     }
-  });
+  }
 }
 
 const EPOCH = 1_000_000; // a script's 0
@@ -70,6 +71,8 @@ class Player {
   #now = EPOCH;
   #links = [];
   #batch; // the POST in flight
+  #previous; // serves until the next one is granted
+  #climbing; // the part of the package that tries better links
   #up = false;
   #told = []; // events that wait behind messages
 
@@ -81,16 +84,23 @@ class Player {
       patience: () => 20_000,
       arrived: () => this.#told.push(null), // the place of a message
       taken() {},
-      opened: () => { this.#up = true; this.#told.push({ connected: this.#latest.transport }); },
+      opened: () => {
+        this.#granted();
+        this.#up = true;
+        this.#told.push({ connected: this.#latest.transport });
+      },
       resumed: (moved) => {
+        this.#granted();
         if (!moved && !this.session.closing) this.#told.push({ resumed: this.#latest.transport });
         this.#up = true;
       },
       down: () => {
+        this.#climbing.down();
         if (this.#up && !this.session.closing) this.#told.push('suspended');
         this.#up = false;
       },
       over: ({ by, code, unknown, unsent }) => {
+        this.#climbing.over();
         const notation = (messages) => messages.map(({ unit }) => notationOf(format.decode(unit)));
         this.#told.push({ disconnected: { by, code }, undelivered: { unknown: notation(unknown), unsent: notation(unsent) } });
       },
@@ -99,11 +109,45 @@ class Player {
     this.session = createSession(host, format, {
       window: size(config.window, 256, 1 << 20), queue: size(config.queue, 4096, 4 << 20), closeTimeout: config['close-timeout'] ?? 5000,
     });
+    this.carrier = this.#core();
+    this.#climbing = climbing(this.carrier);
+  }
+
+  #granted() {
+    this.#previous?.end(internals.Code.Fenced);
+    this.#previous = undefined;
+    this.#climbing.granted();
+  }
+
+  /** What climbing sees of a socket. Its time is not the script's: no script waits for it. */
+  #core() {
+    const player = this;
+    const better = { rest: 0 };
+    const current = { rest: 0 };
+    this.socket = { state: 'open' };
+    return {
+      options: { climbAfter: 0 }, usable: [better, current], rung: current, socket: this.socket, format: this.format,
+      get session() { return player.session; },
+      after() {}, stop() {}, failed() {}, emit() {}, plan() {}, pass() {},
+      patience: () => 20_000,
+      identify: async () => undefined,
+      linkTo: (rung, bearer, carrier) => {
+        const link = new PlayedLink(player, player.trying, carrier);
+        player.#links.push(link);
+        queueMicrotask(() => carrier.ready(link));
+        return link;
+      },
+      dial: (link) => player.session.dial(link),
+      ready: () => player.session.begin(),
+      unit: (link, unit, number) => player.session.receive(link, unit, number),
+      lost: (link, reason) => link === player.session.link && player.session.lost(reason),
+    };
   }
 
   get #latest() { return this.#links.at(-1); }
+  get now() { return this.#now; }
 
-  step(step) {
+  async step(step) {
     for (const at = step.at === undefined ? this.#now : EPOCH + step.at; ;) {
       const due = this.session.deadline;
       if (!(due < at)) {
@@ -117,6 +161,7 @@ class Player {
     this.said = [];
     this.refused = undefined;
     this.#input(step);
+    for (let turn = 0; turn < 10; turn += 1) await undefined;
     const { undelivered, ...said } = this.#collect(step);
     const passedOver = (event) => event !== 'heartbeat' && event !== 'writable' && !event.fault && !event.undeliverable;
     said.transmits.forEach((is, index) => {
@@ -130,7 +175,10 @@ class Player {
     assert.deepEqual(said, expected);
     assert.equal(this.refused, step.refused);
     if (undelivered) assert.deepEqual(undelivered, { unknown: [], unsent: [], ...step.undelivered });
-    if ('deadline' in step) assert.equal(this.session.deadline, step.deadline === null ? Infinity : EPOCH + step.deadline, 'deadline');
+    if (!('deadline' in step)) return;
+    const { until } = this.#latest.posting ?? {}; // of the answer to a `close`
+    const deadline = until > this.#now ? until : this.session.deadline;
+    assert.equal(deadline, step.deadline === null ? Infinity : EPOCH + step.deadline, 'deadline');
   }
 
   /** What a script expects, with everything that it leaves out. */
@@ -150,17 +198,17 @@ class Player {
         this.said.push({ resume: { session: SESSION, token: TOKEN, attachment, received } });
         this.#links.push(on); // the next poll of the run
       } else {
+        this.#previous = session.link; // as climbing has it
         this.#links.push(new PlayedLink(this, step.attach));
         session.dial(this.#latest);
         session.begin();
       }
     } else if (step.try) {
-      this.#links.push(new PlayedLink(this, step.try));
-      session.try(this.#latest);
-      this.#latest.write({ kind: 'ping', value: 0 });
+      this.trying = step.try;
+      void this.socket.climb();
     } else if (step.refuse) {
       on.over = true;
-      session.refused(on, step.refuse, internals.ENDS[step.refuse]);
+      if (on === session.link) session.lost(step.refuse, codeOf(step.refuse));
     } else if (step.polled) {
       session.counted(on, step.polled.received);
       for (const frame of step.polled.frames) this.#receive(on, frame);
@@ -169,13 +217,14 @@ class Player {
       const batch = this.#batch;
       const { received, error } = step.posted;
       if (!batch) return; // of an attachment that is over
-      if (step.posted === 'failed') session.failed(batch);
-      else if (error) session.refused(batch.link, error, internals.ENDS[error]);
-      else session.posted(batch, received);
+      const { link } = batch;
+      if (step.posted === 'failed') link.posting.failed();
+      else if (!error) link.posting.answered(received);
+      else if (link === session.link) session.lost(error, codeOf(error));
     } else if (step.receive) this.#receive(on, step.receive, step.id);
     else if (step.detach) {
       on.over = true;
-      session.lost(on, step.detach);
+      on.carrier.lost(on, step.detach);
     } else if (step.send) {
       const { kind, value, exchange, id } = frameOf(step.send);
       try {
@@ -188,7 +237,7 @@ class Player {
   }
 
   #receive(on, notation, number) {
-    this.session.receive(on, this.#unit(notation), number);
+    on.carrier.unit(on, this.#unit(notation), number);
   }
 
   #unit(notation) {
@@ -233,7 +282,7 @@ class Player {
     takeEvents();
     if (!blocked) {
       for (const link of new Set(this.#links)) {
-        for (let batch; (batch = session.collect(link)); ) {
+        for (let batch; (batch = link.http ? link.posting.next() : session.collect(link)); ) {
           const frames = batch.units.map((unit) => notationOf(this.format.decode(unit)));
           if (!link.http) {
             let number = batch.base;
@@ -262,14 +311,19 @@ class Player {
 class PlayedLink {
   over = false;
 
-  constructor(player, transport) {
+  constructor(player, transport, carrier = player.carrier) {
     this.player = player;
     this.transport = transport;
-    this.http = transport !== 'websocket';
+    this.carrier = carrier;
+    this.posts = this.http = transport !== 'websocket';
     this.polls = transport === 'long-polling';
+    if (this.http) this.posting = createPosts(player.session, this, player.format, () => player.now);
   }
 
-  write(frame) { this.player.say(this, notationOf(frame)); }
+  write(frame) {
+    if (this.http && frame.kind === 'close') this.posting.part(frame);
+    else this.player.say(this, notationOf(frame));
+  }
 
   end(code) {
     if (this.over) return;

@@ -2,7 +2,7 @@
 
 import type { Format, Kind, Size } from './frames.js';
 import type { Message } from './message.js';
-import type { Transport } from './transports.js';
+import type { Core, Hooks, Transport } from './part.js';
 
 type Awaitable<T> = T | Promise<T>;
 
@@ -115,3 +115,42 @@ export interface Socket<In = any, Out = any> extends EventTarget, AsyncIterable<
   ): void;
   removeEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | EventListenerOptions): void;
 }
+
+/** What a part adds to the socket. */
+interface Members {
+  http: never;
+  requests: 'request' | 'onrequest';
+  iteration: typeof Symbol.asyncIterator;
+  climbing: 'climb';
+  leaving: never;
+  reloading: never;
+  tabs: 'local' | 'onlocalmessage';
+}
+
+/** What options a part has. */
+interface Settings {
+  http: 'credentials' | 'fetch' | 'remember';
+  requests: 'requestTimeout';
+  iteration: never;
+  climbing: 'climbAfter';
+  leaving: never;
+  reloading: 'resume';
+  tabs: 'tabs';
+}
+
+export type PartName = keyof Members;
+
+/** A part of the client, for `connector`. */
+export interface Part<Name extends PartName = PartName> {
+  (core: Core): Hooks;
+  readonly adds?: Name;
+}
+
+/** The options that there are with these parts. */
+export type OptionsOf<Name extends PartName> = Omit<Options, Exclude<Settings[PartName], Settings[Name]>>;
+
+/** What a socket of these parts has. */
+export type SocketOf<Name extends PartName, In = any, Out = any> = Omit<Socket<In, Out>, Exclude<Members[PartName], Members[Name]>>;
+
+/** `connect`, with these parts. */
+export type Connect<Name extends PartName> = <In = any, Out = any>(address: Address, options?: OptionsOf<Name>) => SocketOf<Name, In, Out>;

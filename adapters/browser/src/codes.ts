@@ -15,20 +15,14 @@ export const enum Code {
   Overflow = 4429,
 }
 
-/** What `Nosphere-Error` says when it is about the session, which is over then. */
-export const ENDS: Record<string, Code> = {
-  closed: Code.Closed,
-  malformed: Code.Malformed,
-  forbidden: Code.Forbidden,
-  'unknown-session': Code.UnknownSession,
-  unproved: Code.Unproved,
-  expired: Code.Expired,
-  unexpected: Code.Unexpected,
-};
+/** What a link is refused with that is about the session, which is over then. */
+export const ENDS: number[] = [
+  Code.Closed, Code.Forbidden, Code.UnknownSession, Code.Unproved, Code.Expired, Code.Unexpected, Code.Malformed,
+];
 
 /** What the server ends a session with that is followed by a new one. */
 export const REOPENS: number[] = [
-  Code.UnknownSession, Code.Unproved, Code.Expired, Code.GoingAway, Code.Overflow, Code.Unexpected, Code.Malformed,
+  Code.GoingAway, Code.Overflow, Code.UnknownSession, Code.Unproved, Code.Expired, Code.Unexpected, Code.Malformed,
 ];
 
 /** The peer broke the protocol: its link ends with `code`, the session stays [FRM-2]. */

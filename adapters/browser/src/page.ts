@@ -1,25 +1,24 @@
 // What the platform says of the page, the machine and the network.
 
-export interface Page {
-  /** The machine slept, the network is another one, or the page is looked at again. */
-  awake(): void;
-  offline(): void;
-  /** The page goes. `persisted`: it may be shown again as it is now. */
-  hide(persisted: boolean): void;
-  /** It is. */
-  show(): void;
-}
+import type { Core } from './part.js';
 
-export function watch({ awake, offline, hide, show }: Page, signal: AbortSignal): void {
+export function watch({ awake, gone: signal, on, unplug }: Core): void {
   const { document, navigator } = globalThis as any;
-  const on = (target: any, type: string, listener: (event: any) => void) => target?.addEventListener?.(type, listener, { signal });
-  on(globalThis, 'online', awake);
-  on(globalThis, 'offline', offline);
-  on(document, 'visibilitychange', () => document.hidden || awake());
-  on(document, 'resume', awake);
-  on(navigator?.connection, 'change', awake);
-  on(globalThis, 'pageshow', ({ persisted }) => persisted && show());
-  on(globalThis, 'pagehide', ({ persisted }) => hide(persisted));
+  const hear = (target: any, type: string, listener: (event: any) => void) => target?.addEventListener?.(type, listener, { signal });
+  hear(globalThis, 'online', awake);
+  hear(globalThis, 'offline', () => unplug('offline'));
+  hear(document, 'visibilitychange', () => document.hidden || awake());
+  hear(document, 'resume', awake);
+  hear(navigator?.connection, 'change', awake);
+  hear(globalThis, 'pagehide', ({ persisted }) => {
+    on.hide(persisted);
+    unplug('pagehide');
+  });
+  hear(globalThis, 'pageshow', ({ persisted }) => {
+    if (!persisted) return;
+    on.show();
+    awake();
+  });
 }
 
 /** The address as fetch takes it, relative to the page if there is one. */

@@ -10,7 +10,7 @@ import type { Outgoing } from './message.js';
 /** What the session knows of a link. */
 export interface Link {
   /** Frames go by POST. */
-  readonly http: boolean;
+  readonly posts: boolean;
   /** It is a run of polls. */
   readonly polls: boolean;
   /** Writes a frame past the queue: what asks for the session, proves a link that is none yet, or answers a `close`. */
@@ -37,7 +37,7 @@ export interface Host {
   /** `moved`: the session was not without a link. */
   resumed(moved: boolean): void;
   /** The link is lost, after it served for some time, or 0. */
-  down(link: Link | undefined, reason: string, lasted: number, code: number | undefined): void;
+  down(reason: string, lasted: number, code: number | undefined): void;
   /** A message came, and waits to be taken. */
   arrived(frame: Frame): void;
   /** The server took these. */
@@ -99,14 +99,10 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
   let inbox: { frame: Frame; bytes: number }[] = []; // what came and was not taken
 
   let link: Link | undefined;
-  let previous: Link | undefined; // serves until the new one is granted, §9.1
-  let candidate: Link | undefined;
-  let farewell: Link | undefined; // takes the answer to a `close`, when all else is over [CLS-2]
   let awaits: string | undefined; // the answer that the link owes us
   let head: number | undefined; // what the head of that answer said
   let since = 0; // when the session got its link, 0: it has none
   let ended = false;
-  let post: Batch | undefined; // the one in flight
   let closing: { code: number; reason: string } | undefined;
   let left = false; // close() was called: whatever ends the session then, we did
   let closeSent = false;
@@ -138,11 +134,12 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
     asked = false;
   };
 
-  /** Lets the next collect() begin behind `base`. */
-  const rewind = (base = acknowledged) => {
-    post = awaits = undefined;
-    sent = Math.max(0, base - acknowledged);
+  /** Lets the next collect() begin behind `base`, where a POST began that got no answer [PST-4]. */
+  const rewind = (base?: number) => {
+    awaits = undefined;
+    sent = Math.max(0, (base ?? acknowledged) - acknowledged);
     closeSent = false;
+    if (base != undefined) due.add('ack');
   };
 
   /** Drops what the server took. A lower count than before is old news [DLV-4]. */
@@ -158,8 +155,7 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
   };
 
   const grants = () => {
-    previous?.end(Code.Fenced);
-    previous = awaits = undefined;
+    awaits = undefined;
     if (!closing) until = Infinity;
     since = host.now();
     heard();
@@ -176,14 +172,13 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
 
   /** The link is lost. */
   const drop = (reason: string, code?: number) => {
-    const lost = link;
     const lasted = since && !awaits ? host.now() - since + 1 : 0;
-    for (const one of [link, previous]) one?.end(code ?? Code.Fenced);
-    link = previous = post = awaits = undefined;
+    link?.end(code ?? Code.Fenced);
+    link = awaits = undefined;
     alive = Infinity;
     if (since && !closing) until = host.now() + grant!.resume;
     since = 0;
-    host.down(lost, reason, lasted, code);
+    host.down(reason, lasted, code);
   };
 
   /** Does the work of a link; if the server is at fault, the link ends [FRM-2]. */
@@ -199,10 +194,9 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
   const over = (by: Ending['by'], code: number, reason: string) => {
     if (ended) return;
     ended = true;
-    for (const one of [link, previous, candidate]) one?.end(code);
-    link = previous = candidate = awaits = undefined;
-    alive = Infinity;
-    if (!farewell) until = Infinity;
+    link?.end(code);
+    link = awaits = undefined;
+    alive = until = Infinity;
     const unsent = queue.splice(0);
     const unknown = unsent.splice(0, highest - acknowledged); // [CLS-3]
     for (const message of unknown) message.state = 'unknown';
@@ -210,26 +204,8 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
     host.over({ by: left ? 'client' : by, code, reason, unknown, unsent });
   };
 
-  const begin = () => {
-    attachment += 1; // [ATT-1]
-    candidate = head = undefined;
-    rewind();
-    due.clear();
-    inbox = [];
-    awaits = grant ? 'resumed' : 'opened';
-    const { session, token, timeout = Infinity } = grant ?? {};
-    alive = host.now() + Math.min(timeout, host.patience());
-    asked = true;
-    link!.write(grant
-      ? { kind: 'resume', value: { session, token, attachment, received: tell() } }
-      : { kind: 'open', value: { attachment, window: own } });
-  };
-
-  const dial = (next: Link) => {
-    previous?.end(Code.Fenced);
-    previous = link;
-    link = next;
-  };
+  /** Ends as close() has said. */
+  const part = () => over('client', closing!.code, closing!.reason);
 
   const receive = (unit: Unit, number?: number) => {
     let frame: Frame;
@@ -278,13 +254,7 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
         const { code, reason } = value;
         acknowledge(value.received);
         closing ??= { code, reason: '' };
-        if (!awaits) {
-          if (link!.http) {
-            farewell = link;
-            closeSent &&= !!post?.close;
-            until = host.now() + closeTimeout;
-          } else if (!closeSent) link!.write(last()); // [CLS-2]
-        }
+        if (!awaits && (link!.posts || !closeSent)) link!.write(last()); // [CLS-2]
         return over('server', code, reason);
       }
     }
@@ -293,35 +263,45 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
 
   const last = (): Frame => ({ kind: 'close', value: { ...closing, received: tell() } });
 
-  const part = () => {
-    farewell = undefined;
-    until = Infinity;
-  };
-
   kept?.queue?.forEach(enqueue);
 
   return {
     get grant() { return grant; },
     get link() { return link; },
-    get candidate() { return candidate; },
     get since() { return since; },
     get closing() { return closing; },
     get ended() { return ended; },
     get queue() { return queue; },
     window: own,
+    closeTimeout,
     /** Whether the link is still to be granted. */
     get pending() { return !!awaits; },
     /** Whether a sign of life was asked for and has not come. */
     get asked() { return asked; },
 
     over,
-    tell,
+    part,
 
-    /** A link is on its way, for which this waits. The one in use serves until the new one is granted. */
-    dial,
+    /** A link is on its way, for which this waits. What comes by another one is nothing to it any more [ATT-4]. */
+    dial(next: Link) {
+      link = next;
+    },
 
     /** The link is there: an attachment begins. Everything handed to older ones counts as unsent. */
-    begin,
+    begin() {
+      attachment += 1; // [ATT-1]
+      head = undefined;
+      rewind();
+      due.clear();
+      inbox = [];
+      awaits = grant ? 'resumed' : 'opened';
+      const { session, token, timeout = Infinity } = grant ?? {};
+      alive = host.now() + Math.min(timeout, host.patience());
+      asked = true;
+      link!.write(grant
+        ? { kind: 'resume', value: { session, token, attachment, received: tell() } }
+        : { kind: 'open', value: { attachment, window: own } });
+    },
 
     /** There will be a link, or there will have to be another. */
     wait() {
@@ -329,24 +309,8 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
       asked = true;
     },
 
-    /** A link that may become the session's; none: there is no such link any more. */
-    try(next?: Link) {
-      candidate?.end();
-      candidate = next;
-    },
-
     /** A unit came. `number` is what its carrier says that it is. */
     receive(from: Link, unit: Unit, number?: number) {
-      if (from == candidate) { // which has been asked for a pong, §9.1
-        candidate = undefined;
-        try {
-          if (format.decode(unit).kind != 'pong') throw 0;
-        } catch {
-          return from.end(Code.Unexpected);
-        }
-        dial(from);
-        return begin();
-      }
       if (from != link) return; // [ATT-4]
       if (!awaits) heard();
       guard(() => receive(unit, number));
@@ -364,34 +328,10 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
       else if (from.polls) head = count;
     },
 
-    /** A link is lost; none: it could not even be made. */
-    lost(from: Link | undefined, reason: string) {
-      if (from == candidate) candidate = undefined;
-      if (from == link) drop(reason);
-    },
-
-    /** The server refused what came over a link. */
-    refused(from: Link, reason: string, code?: Code) {
-      if (from == farewell) part();
-      if (from != link) return;
-      if (Object.values(ENDS).includes(code!)) over('server', code!, reason);
+    /** The link is lost, or could not even be made. `code`: the server refused what came over it. */
+    lost(reason: string, code?: Code) {
+      if (ENDS.includes(code!)) over('server', code!, reason);
       else drop(reason);
-    },
-
-    posted(batch: Batch, count: number) {
-      if (batch != post) return;
-      post = undefined;
-      if (!farewell) guard(() => acknowledge(count));
-      if (!batch.close) return;
-      part();
-      if (link) over('client', closing!.code, closing!.reason);
-    },
-
-    /** No answer: the same is posted again, with what came since [PST-4]. */
-    failed(batch: Batch) {
-      if (batch != post) return;
-      rewind(batch.base);
-      due.add('ack');
     },
 
     /**
@@ -399,16 +339,16 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
      * message.
      */
     collect(to: Link, { messages: some = Infinity, bytes: room = Infinity, last: leaves = false }: Limit = {}): Batch | undefined {
-      if (post || awaits || to != (farewell ?? link)) return;
+      if (awaits || to != link) return;
       const units: Unit[] = [];
-      const base = acknowledged + (farewell ? 0 : sent);
+      const base = acknowledged + sent;
       for (const kind of due) units.push(format.encode({ kind, value: received }));
       if (units.length) tell();
       due.clear();
       const { messages, bytes } = grant!.window;
       const first = sent;
       const before = load();
-      for (let next; !farewell && sent < first + some && (next = queue[sent]); ) {
+      for (let next; sent < first + some && (next = queue[sent]); ) {
         if (sent >= messages || load() >= bytes) break; // the unit that reaches the window is the last [DLV-2]
         if ((leaves || sent > first) && load() + next.bytes > before + room) break;
         next.state = 'sent';
@@ -416,15 +356,13 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
         units.push(next.unit);
       }
       highest = Math.max(highest, acknowledged + sent);
-      const close = !!closing && !closeSent && (!!farewell || leaves || sent == queue.length);
+      const close = !!closing && !closeSent && (leaves || sent == queue.length);
       if (close) {
         closeSent = true;
         units.push(format.encode(last()));
       }
       if (!units.length) return;
-      const batch = { base, units, bytes: load() - before, close };
-      if (to.http) post = batch;
-      return batch;
+      return { base, units, bytes: load() - before, close };
     },
 
     /** For a page that goes away: what is in flight goes again, since nobody will hear what became of it, and no answer is awaited. */
@@ -443,10 +381,13 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
     /** What the next take() gives. */
     peek: () => inbox[0]?.frame,
 
-    /** What the head of a request says. A poll is answered behind its count [POL-1], so that it discards what was not taken. */
+    /**
+     * What there is to say of it, to the server or to another page. A poll is answered behind its count [POL-1], so that it
+     * discards what was not taken.
+     */
     head(poll?: boolean) {
       if (poll) inbox = [];
-      return { ...grant, attachment, received: tell() };
+      return { grant, attachment, received: tell(), acknowledged, highest, queue };
     },
 
     /** Accepts a message, or throws and leaves everything as it was. */
@@ -486,12 +427,9 @@ export function createSession(host: Host, format: Format, { window: own, queue: 
     expire() {
       const now = host.now();
       if (now >= until) {
-        if (farewell) part();
-        else if (closing) over('client', closing.code, closing.reason);
+        if (closing) part();
         else over('network', Code.Expired, 'not resumed in time');
       } else if (now >= alive) drop('no sign in time', Code.Timeout);
     },
-
-    keep: (): Kept | undefined => (grant && !closing ? { grant, attachment, received, acknowledged, highest, queue } : undefined),
   };
 }

@@ -1,21 +1,23 @@
 // The other tabs of this browser: those of the same address share a channel, where there is such a thing.
 
-export function createTabs(heard: (data: unknown) => void) {
+import type { Part } from './api.js';
+
+/** `local` and `localmessage`. */
+export const tabs: Part<'tabs'> = (core) => {
+  const { tabs: wanted = true } = core.options;
   let channel: BroadcastChannel | undefined;
+  core.socket.local = (data) => channel?.postMessage(data);
+  core.gone.addEventListener('abort', () => {
+    channel = channel?.close() as undefined;
+  });
 
   return {
     /** Once: whoever is there stays there. */
-    enter(url: string) {
-      if (channel || !globalThis.BroadcastChannel) return;
+    entered(url) {
+      if (!wanted || channel || !globalThis.BroadcastChannel) return;
       channel = new BroadcastChannel(`nosphere ${url}`);
       (channel as any).unref?.(); // it does not keep a program running
-      channel.onmessage = ({ data }) => heard(data);
-    },
-
-    say: (data: unknown) => channel?.postMessage(data),
-
-    part() {
-      channel = channel?.close() as undefined;
+      channel.onmessage = ({ data }) => core.emit('localmessage', { data });
     },
   };
-}
+};

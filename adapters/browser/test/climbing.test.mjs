@@ -84,7 +84,7 @@ test('a socket that was closed climbs no more, by itself or when it is asked to'
   }
 });
 
-test('a transport that was tried only by climbing is said to have failed, and why', async (t) => {
+test('a transport that was tried only by climbing is said to have failed, and why, once', async (t) => {
   for (const [reason, fails] of [
     ['closed with 1006', () => FakeSocket.last.fails()],
     ['no sign in time', () => tick(5000)],
@@ -94,7 +94,7 @@ test('a transport that was tried only by climbing is said to have failed, and wh
     clock();
     let token = async () => 'me';
     storage(t, 'localStorage', { 'nosphere http://chat.test/the-chat': JSON.stringify(['long-polling', Date.now()]) }); // where it begins
-    const { socket, http } = await open({ remember: true, transports: ['websocket', 'long-polling'], token: () => token() });
+    const { socket, http, saw } = await open({ remember: true, transports: ['websocket', 'long-polling'], token: () => token() });
     assert.equal(socket.transports[0].state, 'untried');
     http.requests[0].answer(200, {}, JSON.stringify({ opened: GRANT }));
     await until(() => socket.state === 'open');
@@ -105,5 +105,6 @@ test('a transport that was tried only by climbing is said to have failed, and wh
     assert.equal(await climbed, false);
     assert.deepEqual(socket.transports[0], { transport: 'websocket', browser: true, state: 'failed', reason });
     assert.equal(socket.transports[1].state, 'works');
+    assert.deepEqual(saw('transportfailure').map((event) => [event.transport, event.reason]), [['websocket', reason]]);
   }
 });

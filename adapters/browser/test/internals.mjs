@@ -6,8 +6,7 @@ import { fileURLToPath } from 'node:url';
 const { outputFiles } = await build({
   absWorkingDir: fileURLToPath(new URL('../', import.meta.url)),
   stdin: {
-    contents: ['session', 'json', 'messagepack', 'frames', 'message', 'transports', 'storage', 'socket', 'errors', 'codes']
-      .map((name) => `export * from './src/${name}.ts';`).join('\n'),
+    contents: ['index', 'session', 'messagepack', 'frames', 'message', 'http', 'posts', 'codes'].map((name) => `export * from './src/${name}.ts';`).join('\n'),
     resolveDir: fileURLToPath(new URL('../', import.meta.url)),
   },
   bundle: true, format: 'esm', target: 'es2022', write: false, sourcemap: 'inline',

@@ -130,3 +130,33 @@ test('who listens may take the next message, or end the loop, without changing w
   socket.addEventListener('message', () => void messages.return());
   assert.deepEqual(await soon(messages.next()), { value: 'm3', done: false });
 });
+
+test('what sessions that were lost left to a loop that takes nothing has a limit: before it takes some, no more than two are begun', async () => {
+  const { socket, saw } = await opened({ window: { messages: 4 }, retry: { min: 10, max: 1000 } });
+  const messages = socket[Symbol.asyncIterator]();
+  const loses = () => FakeSocket.last.brings({ close: { code: 1001, reason: 'restart', received: 0 } });
+  const expected = [];
+  const lives = async () => {
+    for (const text of ['m1', 'm2', 'm3']) expected.push(`${text} of ${FakeSocket.all.length}`);
+    bring(...expected.slice(-3));
+    loses();
+    for (let time = 0; time < 5000; time += 100) await tick(100);
+  };
+  await lives();
+  assert.equal(FakeSocket.all.length, 2, 'a second one may begin');
+  FakeSocket.last.grants();
+  await lives();
+  assert.deepEqual([FakeSocket.all.length, socket.state, saw('lost').length], [2, 'connecting', 2], 'but not a third');
+  const waits = socket.send('waits');
+  const got = [];
+  for (let count = 0; count < 3; count += 1) {
+    assert.equal(FakeSocket.all.length, 2);
+    got.push((await soon(messages.next())).value);
+    await turn();
+  }
+  assert.equal(FakeSocket.all.length, 3, 'as soon as what the first one left was taken');
+  FakeSocket.last.grants();
+  assert.equal(waits.state, 'sent');
+  for (let count = 0; count < 3; count += 1) got.push((await soon(messages.next())).value);
+  assert.deepEqual(got, expected);
+});

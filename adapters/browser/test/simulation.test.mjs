@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { load } from './internals.mjs';
+import { internals, load } from './internals.mjs';
 import { simulate } from './simulation/client.mjs';
 
 const MAIN = fileURLToPath(new URL('./simulation/main.mjs', import.meta.url));
@@ -12,9 +12,10 @@ const SEEDS = 200;
 const FEW = 20; // are enough for a fault that matters
 
 // In processes of their own: the test runner watches every promise, which makes these runs five times as slow.
-for (const forget of [[], ['--forget']]) {
-  test(`whatever the network does, messages arrive once and in order${forget[0] ? ', with gaps only where the server forgot' : ''}`, () => {
-    const { status, stdout } = spawnSync(process.execPath, [MAIN, '--count', String(SEEDS), ...forget], { encoding: 'utf8' });
+for (const flags of [[], ['--forget'], ['--core'], ['--core', '--forget']]) {
+  const gaps = flags.includes('--forget') ? ', with gaps only where the server forgot' : '';
+  test(`whatever the network does, messages arrive once and in order${gaps}${flags[0] === '--core' ? ', by the core alone' : ''}`, () => {
+    const { status, stdout } = spawnSync(process.execPath, [MAIN, '--count', String(SEEDS), ...flags], { encoding: 'utf8' });
     assert.deepEqual([status, stdout], [0, `${SEEDS} seeds, 0 failed\n`]);
   });
 }
@@ -29,13 +30,19 @@ test('a seed gives the same run each time, so that a failure can be repeated', a
   }
 });
 
+test('the order in which parts are named is nobody\'s business', async () => {
+  const { connector, http, requests, iteration, climbing, leaving, reloading, tabs } = internals;
+  const connect = connector(tabs, reloading, leaving, climbing, iteration, requests, http);
+  for (let seed = 1; seed <= FEW; seed += 1) assert.deepEqual((await simulate(seed, { connect })).problems, [], `seed ${seed}`);
+});
+
 // What is planted into the modules, and so has to be noticed: else the runs above show nothing.
 for (const [fault, from, to] of [
   ['a message is acknowledged before it is taken', 'received + (closing ? inbox.length : 0)', 'received + inbox.length'],
-  ['a resume does not go back to what was not acknowledged', 'sent = Math.max(0, base - acknowledged);', ''],
+  ['a resume does not go back to what was not acknowledged', 'sent = Math.max(0, (base ?? acknowledged) - acknowledged);', ''],
   ['what waits is dropped when a loop ends', 'reading.delete(own);', 'reading.delete(own); begun = false;'],
   ['the server\'s window is not kept', 'sent >= messages || load() >= bytes', 'false'],
-  ['a POST without an answer is not repeated', 'rewind(batch.base);', 'post = undefined;'],
+  ['a POST without an answer is not repeated', 'session.rewind(batch.base);', ';'],
 ]) {
   test(`a fault is noticed: ${fault}`, async () => {
     const { connect } = await load((code) => {

@@ -152,6 +152,31 @@ export async function startEcho(t, env = {}) {
   return `${JSON.parse(line).url}/echo`;
 }
 
+/** A way to the server on which all connections can be cut; `heads`: how each of them began. */
+export async function wayTo(t, url) {
+  const { hostname, port, pathname } = new URL(url);
+  const all = new Set();
+  const heads = [];
+  const proxy = createServer((client) => {
+    const server = connectTo(port, hostname);
+    for (const [one, other] of [[client, server], [server, client]]) {
+      all.add(one);
+      one.on('error', () => {}).on('close', () => {
+        all.delete(one);
+        other.destroy();
+      }).pipe(other);
+    }
+    client.once('data', (chunk) => heads.push(chunk.toString('latin1')));
+  });
+  const cut = () => { for (const one of all) one.resetAndDestroy(); };
+  await new Promise((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    proxy.close();
+    cut();
+  });
+  return { url: `http://127.0.0.1:${proxy.address().port}${pathname}`, heads, cut };
+}
+
 /** A way to the server on which each connection takes so many bytes a second, and as many as there are back; `bytes` counts the former. */
 export async function slowUplink(t, url, rate) {
   const { hostname, port, pathname } = new URL(url);

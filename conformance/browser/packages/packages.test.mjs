@@ -8,10 +8,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
 import { BROWSERS, Files, PACKAGE, launch, startEcho, startProxy } from '../matrix/stage.mjs';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const SAID = 'json joe: hi, json ann: ho';
+const CORE = 6 * 1024; // what a page with the core may have
 // What the MessagePack library says of itself, and nobody else.
 const LIBRARY = 'Too deep objects in depth';
 
@@ -66,6 +68,22 @@ for (const format of ['json', 'messagepack']) {
     assert.equal(loaded.includes(LIBRARY), format === 'messagepack');
   });
 }
+
+test(`Vite, the core: a page built for production exchanges messages with the echo, and all its code is no more than ${CORE} bytes`, async (t) => {
+  npm(project, 'run', 'build:core', '--', '--outDir', 'built-core');
+  const { page, proxy, protocols } = await open(t, browsers.chromium, new Files({ '/': join(project, 'built-core') }));
+  const scripts = [];
+  page.on('response', (response) => response.request().resourceType() === 'script' && scripts.push(response.text()));
+  await page.goto(`${proxy.url}/core.html`);
+  assert.equal(await titleOf(page), `${SAID}, closed 1000`);
+  assert.deepEqual(protocols, ['nosphere.v1.json']);
+  const loaded = (await Promise.all(scripts)).join('\n');
+  assert.ok(loaded.includes('nosphere.v1.'), 'the client is in what was loaded');
+  const size = gzipSync(loaded, { level: 9 }).length;
+  t.diagnostic(`${size} bytes, gzipped`);
+  assert.ok(size <= CORE, `${size} bytes, gzipped`);
+  assert.ok(!loaded.includes('Nosphere-Attachment'), 'no other transport is in it');
+});
 
 for (const name of Object.keys(BROWSERS)) {
   test(`${name}: a page without any tool exchanges messages by way of a script tag`, async (t) => {

@@ -22,8 +22,8 @@ function chance(seed) {
   };
 }
 
-/** `forget`: the server forgets sessions. Gives what went wrong, what happened, and a digest of that. */
-export async function simulate(seed, { forget = false, connect = internals.connect } = {}) {
+/** `forget`: the server forgets sessions. `core`: the client has no parts. Gives what went wrong, what happened, and a digest of that. */
+export async function simulate(seed, { forget = false, core = false, connect = core ? internals.connector() : internals.connect } = {}) {
   const problems = [];
   const trace = [];
   const undo = [];
@@ -38,7 +38,7 @@ export async function simulate(seed, { forget = false, connect = internals.conne
   mock.method(Math, 'random', random);
   try {
     await walk({
-      connect, forget,
+      connect, forget, core,
       dice: (sides) => Math.floor(random() * sides),
       record: (...what) => trace.push(`${Date.now() - began} ${what.join(' ')}`),
       problem: (what) => problems.push(what),
@@ -54,12 +54,13 @@ export async function simulate(seed, { forget = false, connect = internals.conne
   return { problems, trace, digest: createHash('sha256').update(trace.join('\n')).digest('hex') };
 }
 
-async function walk({ connect, forget, dice, record, problem, page }) {
+async function walk({ connect, forget, core, dice, record, problem, page }) {
   const server = createServer({ dice, record, problem });
   const soon = () => new Promise((resolve) => server.later(resolve));
   const socket = connect('http://chat.test/simulated', {
-    WebSocket: server.WebSocket, fetch: server.fetch, remember: false, tabs: false, window: { messages: 2 + dice(6) },
-    queue: { messages: 1e5 }, requestTimeout: 1e9, token: dice(2) ? () => soon().then(() => 'me') : undefined,
+    WebSocket: server.WebSocket, window: { messages: 2 + dice(6) }, queue: { messages: 1e5 },
+    token: dice(2) ? () => soon().then(() => 'me') : undefined,
+    ...(!core && { fetch: server.fetch, remember: false, tabs: false, requestTimeout: 1e9 }),
   });
   const sent = []; // all that the client sent
   const pushed = []; // all that the server sent, beside replies
@@ -83,7 +84,7 @@ async function walk({ connect, forget, dice, record, problem, page }) {
   });
 
   // It has listeners, or loops, each of which takes some messages.
-  const iterates = dice(2) > 0;
+  const iterates = dice(2) > 0 && !core;
   let looping = false;
   const loop = async () => {
     if (!iterates || looping) return;
@@ -126,7 +127,7 @@ async function walk({ connect, forget, dice, record, problem, page }) {
     page('pageshow', true);
   };
   const acts = [
-    send, send, send, push, push, push, ask, freeze, server.breaks, server.filter, socket.climb, socket.ping,
+    send, send, send, push, push, push, core ? send : ask, freeze, server.breaks, server.filter, core ? push : socket.climb, socket.ping,
     () => page('online'), () => dice(2) && page('offline'),
     () => forget && dice(15) === 0 && live() && server.forget(live()),
   ];

@@ -1,5 +1,5 @@
 // Is only type-checked: each line below a mark must be refused.
-import { connect, type Message } from 'nosphere';
+import { connect, connector, http, requests, type Message } from 'nosphere';
 
 interface In { text: string }
 interface Out { number: number }
@@ -19,3 +19,10 @@ socket.addEventListener('message', ({ reason }) => reason);
 export const texts = async (): Promise<void> => {
   for await (const { text } of socket) text.trim();
 };
+
+const some = connector(http, requests)<In, Out>('/echo', { transports: ['sse'], requestTimeout: 1000 });
+export const reply: Promise<In> = some.request({ number: 1 });
+// @ts-expect-error there is no iterator without its part
+export const iterator = some[Symbol.asyncIterator];
+// @ts-expect-error nor an option
+connector(http, requests)('/echo', { resume: true });

@@ -1,88 +1,51 @@
-// The three carriers of nosphere.v1. A link lives for one attachment: it moves units, and asks its session what to send.
+// Where WebSockets do not get through: event streams and polls, each with POST.
 
 import { ENDS } from './codes.js';
+import { ladder } from './ladder.js';
+import { createPosts } from './posts.js';
 import { LATEST } from './timers.js';
-import type { Format, Frame, Unit } from './frames.js';
-import type { Batch, Link, Session } from './session.js';
+import type { Part } from './api.js';
+import type { Frame, Unit } from './frames.js';
+import type { Carried, Open } from './part.js';
+import type { Batch, Session } from './session.js';
 
-export type Transport = 'websocket' | 'sse' | 'long-polling';
+/** What `Nosphere-Error` says for each of ENDS. */
+export const NAMES = ['closed', 'forbidden', 'unknown-session', 'unproved', 'expired', 'unexpected', 'malformed'];
 
-/** What links see of the socket. */
-export interface Carrier<L extends Carried = Carried> {
-  readonly session: Session;
-  readonly format: Format;
-  readonly WebSocket: typeof globalThis.WebSocket;
-  fetch(url: string, init: RequestInit): Promise<Response>;
-  /** The carrier is there: it may be asked for the session. */
-  ready(link: L): void;
-  unit(link: L, unit: Unit, number?: number): void;
-  /** Something other than a unit changed the session. */
-  changed(): void;
-  /** It is over; `status` and `code` where an answer said them. */
-  lost(link: L, reason: string, status?: number, code?: number): void;
-  /** What has to be waited for before the next poll. */
-  rest(): Promise<void> | undefined;
-}
-
-export interface Carried extends Link {
-  /** Sends what may be sent. */
-  flush(): void;
-  /** Sends the rest without waiting: the page is going away. False if it cannot. */
-  leave(): boolean;
-}
-
-export type Open = (carrier: Carrier, url: string, bearer?: string) => Carried;
-
+const PAUSE = 5000; // the longest between two polls, while what came waits to be taken
 const LINE = 4096; // of an event stream, beside a message, which may be as long as the window, in base64
 const LEAST = 1 << 16; // bytes of a POST, as long as its path is slow: nothing else gets through meanwhile, as a `pong` [HB-2]
 const MOST = 1 << 20; // [PST-6]
 const QUICK = 1000; // the next POST may have twice what was answered in this time
 
-const webSocket: Open = (carrier, url, bearer) => {
-  const { format, session } = carrier;
-  const protocol = `nosphere.v1.${format.name}`;
-  const offers = [protocol];
-  if (bearer != undefined) { // no header can be set [NEG-5]
-    offers.push(`nosphere.bearer.${btoa(bearer).replace(/\+/g, '-').replace(/\//g, '_').replace(/=/g, '')}`);
-  }
-  const socket = new carrier.WebSocket(url.replace(/^http/, 'ws'), offers);
-  let ended = false;
-  const lose = (reason: string, code = 0) => {
-    if (ended) return;
-    link.end();
-    carrier.lost(link, reason, 0, code < 4000 ? 0 : code);
+/** The transports `sse` and `long-polling`. */
+export const http: Part<'http'> = (core) => {
+  const { openers, options: { credentials, fetch = globalThis.fetch as any } } = core;
+  let rested = () => {};
+
+  // Where a request cannot be made, that is one that failed.
+  const request: Request = async (where, init) => fetch(where, { cache: 'no-store', credentials, ...init });
+
+  const rest: Rest = (session) => {
+    if (!session.closing && !session.peek()) return;
+    return new Promise((resolve) => {
+      rested = resolve;
+      // The server does not wait for ever for the next poll, and a reply comes by none but that.
+      core.after('rest', session.closing || core.on.asks() ? 300 : PAUSE, resolve as () => void);
+    });
   };
-  const send = (last?: boolean) => {
-    if (socket.readyState == 1) for (const unit of session.collect(link, { last })?.units ?? []) socket.send(unit as string);
-  };
-  const link: Carried = {
-    http: false,
-    polls: false,
-    write(frame) {
-      if (socket.readyState == 1) socket.send(format.encode(frame) as string);
-    },
-    flush: () => send(),
-    leave() {
-      const up = socket.readyState == 1; // a browser may have closed it before the page heard that it goes
-      send(true);
-      link.end();
-      return up;
-    },
-    end(code = 0) {
-      ended = true;
-      socket.close(code < 3000 ? 1000 : code); // a page may not say all codes
-    },
-  };
-  socket.binaryType = 'arraybuffer';
-  socket.onopen = () => (socket.protocol == protocol ? carrier.ready(link) : lose('another protocol'));
-  socket.onmessage = ({ data }) => carrier.unit(link, typeof data == 'string' ? data : new Uint8Array(data));
-  socket.onerror = () => {}; // close follows; some libraries throw an error that nobody hears
-  socket.onclose = ({ code, reason }) => lose(reason || `closed with ${code}`, code);
-  return link;
+
+  for (const transport of ['sse', 'long-polling'] as const) openers[transport] = fetch && open(transport, request, rest);
+  return { ...ladder(core), drained: () => rested() };
 };
 
-const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer) => {
-  const { format, session } = carrier;
+type Request = (url: string, init: RequestInit) => Promise<Response>;
+
+/** What has to be waited for before the next poll. */
+type Rest = (session: Session) => Promise<void> | undefined;
+
+const open = (transport: 'sse' | 'long-polling', fetch: Request, rest: Rest): Open => (carrier, session, url, bearer) => {
+  const { format } = carrier;
   const protocol = `nosphere.v1.${format.name}`;
   const polls = transport == 'long-polling';
   const gone = new AbortController();
@@ -94,13 +57,13 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
   let own: number | undefined; // its attachment: it may still serve when the next one has begun, §9.1
 
   const request = (method: string, headers: Record<string, unknown>, init: RequestInit) => {
-    const { attachment, session: id, token, received } = session.head(polls && method == 'GET');
-    return carrier.fetch(url, {
+    const { attachment, grant, received } = session.head(polls && method == 'GET');
+    return fetch(url, {
       method,
       ...init,
       headers: {
         'Nosphere-Attachment': (own ??= attachment),
-        ...(id && { 'Nosphere-Session': id, 'Nosphere-Token': token, 'Nosphere-Received': received }),
+        ...(grant && { 'Nosphere-Session': grant.session, 'Nosphere-Token': grant.token, 'Nosphere-Received': received }),
         ...(bearer != undefined && { Authorization: `Bearer ${bearer}` }),
         ...headers,
       } as any,
@@ -121,7 +84,7 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
 
   const refuse = async (response: Response) => {
     const name = response.headers.get('Nosphere-Error')!;
-    lose((await response.text().catch(() => '')).trim() || name || `status ${response.status}`, response.status, ENDS[name]);
+    lose((await response.text().catch(() => '')).trim() || name || `status ${response.status}`, response.status, ENDS[NAMES.indexOf(name)]);
   };
 
   /** Asks for the stream or for one poll; its head says what `frame` says on a WebSocket. */
@@ -142,29 +105,25 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
 
   /** Posts what waits, one request after the other; each is repeated until it is answered [PST-4]. */
   const flush = async () => {
-    if (!own || posting || delivering) return; // before its attachment has begun, nothing is its to send
-    for (let batch, repeats = 0; (batch = session.collect(link, { messages: 512, bytes: room })); ) {
+    if (!own || delivering) return; // before its attachment has begun, nothing is its to send
+    for (let batch, repeats = 0; (batch = posts.next({ messages: 512, bytes: room })); ) {
       const { signal } = (posting = new AbortController());
       const began = Date.now();
       const timer = setTimeout(() => posting!.abort(), Math.min(session.grant!.timeout * (1 + batch.bytes / LEAST), LATEST));
       const response = await post(batch, { signal }).catch(() => undefined);
       clearTimeout(timer);
       if (!response || response.status == 502 || response.status == 504) { // of a proxy: no one knows what became of it
-        session.failed(batch);
-        if (ended && repeats > 6) break;
         await sleep(Math.min(5000, 50 * 2 ** repeats++));
+        posts.failed();
       } else if (response.ok) {
         repeats = 0;
         if (resting) session.heard(link); // there is no poll that could hear anything
         room = Math.min(Math.max(LEAST, Date.now() - began < QUICK ? 2 * batch.bytes : 0), MOST);
-        session.posted(batch, countOf(response));
+        posts.answered(countOf(response));
         carrier.changed();
-      } else if (ended) { // it was the answer to a `close`, and nothing waits for another
-        session.refused(link, '');
-        carrier.changed();
-      } else await refuse(response);
+      } else if (ended) break; // it was the answer to a `close`, and nothing waits for another
+      else await refuse(response);
     }
-    posting = undefined;
   };
 
   const stream = async (response: Response) => {
@@ -196,12 +155,12 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
         repeated = true;
       }
       const vain = !units?.length && !repeated && Date.now() - began < QUICK; // something on the way answers by itself
-      const rest = !ended && (vain ? sleep(QUICK) : carrier.rest());
-      if (rest) {
+      const pause = !ended && (vain ? sleep(QUICK) : rest(session));
+      if (pause) {
         delivering = false;
         resting = true;
         void flush();
-        await rest;
+        await pause;
         resting = false;
       }
       began = Date.now();
@@ -212,10 +171,11 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
   };
 
   const link: Carried = {
-    http: true,
+    posts: true,
     polls,
     write(frame) {
-      (polls ? run(frame) : get(frame).then(stream)).catch((error) => lose(`${error}`));
+      if (frame.kind == 'close') posts.part(frame);
+      else (polls ? run(frame) : get(frame).then(stream)).catch((error) => lose(`${error}`));
     },
     flush,
     leave() {
@@ -232,6 +192,7 @@ const http = (transport: 'sse' | 'long-polling'): Open => (carrier, url, bearer)
       posting?.abort();
     },
   };
+  const posts = createPosts(session, link, format, Date.now);
   queueMicrotask(() => ended || carrier.ready(link));
   return link;
 };
@@ -256,5 +217,3 @@ export function events(longest: number) {
     }
   };
 }
-
-export const TRANSPORTS: Record<Transport, Open> = { websocket: webSocket, sse: http('sse'), 'long-polling': http('long-polling') };
