@@ -140,14 +140,17 @@ interface Settings {
 
 export type PartName = keyof Members;
 
-/** A part of the client, for `connector`. */
-export interface Part<Name extends PartName = PartName> {
+/** A part of the client, for `connector`. There are those of this package; nobody can make others. */
+export interface Part<Name extends PartName> {
   (core: Core): Hooks;
   readonly adds?: Name;
 }
 
 /** The options that there are with these parts. */
-export type OptionsOf<Name extends PartName> = Omit<Options, Exclude<Settings[PartName], Settings[Name]>>;
+export type OptionsOf<Name extends PartName> = Omit<Options, Exclude<Settings[PartName], Settings[Name]> | 'transports'> & {
+  /** Which transports may be used, best first. Default: all that there are with these parts. */
+  transports?: ('http' extends Name ? Transport : 'websocket')[];
+};
 
 /** What a socket of these parts has. */
 export type SocketOf<Name extends PartName, In = any, Out = any> = Omit<Socket<In, Out>, Exclude<Members[PartName], Members[Name]>>;

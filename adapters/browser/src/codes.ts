@@ -22,7 +22,7 @@ export const ENDS: number[] = [
 
 /** What the server ends a session with that is followed by a new one. */
 export const REOPENS: number[] = [
-  Code.GoingAway, Code.Overflow, Code.UnknownSession, Code.Unproved, Code.Expired, Code.Unexpected, Code.Malformed,
+  Code.GoingAway, Code.Fenced, Code.Overflow, Code.UnknownSession, Code.Unproved, Code.Expired, Code.Unexpected, Code.Malformed,
 ];
 
 /** The peer broke the protocol: its link ends with `code`, the session stays [FRM-2]. */

@@ -15,7 +15,7 @@ export const NAMES = ['closed', 'forbidden', 'unknown-session', 'unproved', 'exp
 const PAUSE = 5000; // the longest between two polls, while what came waits to be taken
 const LINE = 4096; // of an event stream, beside a message, which may be as long as the window, in base64
 const LEAST = 1 << 16; // bytes of a POST, as long as its path is slow: nothing else gets through meanwhile, as a `pong` [HB-2]
-const MOST = 1 << 20; // [PST-6]
+const MOST = 1e6; // [PST-6], and with line breaks no more than 1 MiB, which proxies take unless they are told otherwise
 const QUICK = 1000; // the next POST may have twice what was answered in this time
 
 /** The transports `sse` and `long-polling`. */

@@ -9,7 +9,8 @@ type Wanted = ((frame?: Frame) => void)[];
 export const iteration: Part<'iteration'> = (core) => {
   const { pass, socket } = core;
   const backlog: Frame[] = []; // what sessions that are over left, of two at most
-  let older = 0; // how many of these the last of them did not leave
+  let older = 0; // how many of these the last one that left any did not
+  let blocked = false; // a session waits for these to be taken
   const reading = new Set<Wanted>();
   let wanted: Wanted[] = []; // whose turn it is
   let begun = false;
@@ -52,11 +53,13 @@ export const iteration: Part<'iteration'> = (core) => {
   };
 
   return {
-    holds(next) {
-      const late = older > 0;
+    holds() {
       for (; backlog[0] && !waits(backlog[0]); older -= 1) core.hand(backlog.shift()!);
-      if (late && older <= 0) core.awake();
-      return !!backlog[0] || waits(next);
+      if (blocked && older <= 0) {
+        blocked = false;
+        core.awake();
+      }
+      return !!backlog[0] || waits(core.session.peek()); // who got one may have asked for others
     },
 
     /** First: who listens may end that iterator, or ask it for the next one. */
@@ -68,10 +71,10 @@ export const iteration: Part<'iteration'> = (core) => {
       if (core.session.ended) for (const own of wanted.splice(0)) own.shift()!();
     },
 
-    full: () => older > 0,
+    full: () => (blocked = older > 0),
 
     over() {
-      older = backlog.length;
+      if (core.session.peek()) older = backlog.length;
       for (let frame; (frame = core.session.take()); ) backlog.push(frame);
     },
   };

@@ -125,7 +125,7 @@ export interface Hooks {
   /** A message came, and waits to be taken. */
   arrived?(frame: Frame): void;
   /** Whether the next message, if there is one, is not to be taken now. */
-  holds?(next?: Frame): boolean;
+  holds?(): boolean;
   /** A message was taken. */
   handed?(frame: Frame, session?: Session): void;
   /** Whether too much of older sessions waits for another one to begin; awake() when that was taken. */

@@ -26,17 +26,15 @@ export const connector = <Name extends PartName = never>(
   ...parts: Part<Name>[]
 ): Connect<Name> => (address: Address, options: Options = {}): any => {
   const read = new Set<unknown>(); // names of options that the core or a part knows
-  const socket = open(parts, address, new Proxy(options, { get: (all: any, name) => (read.add(name), all[name]) }));
-  for (const name in options) {
-    if (read.has(name) || (options as any)[name] === undefined) continue;
-    socket.close();
-    throw new TypeError(`no part for the option ${name}`);
-  }
-  return socket;
+  return open([...new Set(parts)], address, new Proxy(options, { get: (all: any, name) => (read.add(name), all[name]) }), () => {
+    for (const name in options) {
+      if (!read.has(name) && (options as any)[name] !== undefined) throw new TypeError(`no part has the option ${name}`);
+    }
+  });
 };
 
-/** The same, without a look at whether there are all parts. */
-export const open = (parts: Part[], address: Address, options: Options = {}): Socket => {
+/** The same, each part once. `check`: whether the options are those of the parts, once all have been read. */
+export const open = (parts: Part<any>[], address: Address, options: Options = {}, check?: () => void): Socket => {
   const {
     format = json, token, connectTimeout = 5000, retry: { min = 250, max = 30_000, attempts = Infinity } = {}, closeTimeout = 5000,
     signal, WebSocket = globalThis.WebSocket,
@@ -194,7 +192,7 @@ export const open = (parts: Part[], address: Address, options: Options = {}): So
 
   /** Hands over what came, as fast as it is taken. */
   const drain = () => {
-    while (!on.holds(session.peek())) {
+    while (!on.holds()) {
       const frame = session.take();
       if (!frame) return on.drained();
       hand(frame, session);
@@ -338,6 +336,7 @@ export const open = (parts: Part[], address: Address, options: Options = {}): So
 
   const hooks = parts.map((part) => part(core));
   const { transports = Object.keys(core.openers) as Transport[] } = options;
+  check?.();
   const rungs = transports.map((transport): Watched => {
     if (!(transport in core.openers)) throw new TypeError(`no such transport: ${transport}`);
     return { transport, browser: !!core.openers[transport], state: 'untried', strikes: 0, rest: 0 };

@@ -252,7 +252,7 @@ test('a part that was not given: its members are not there, its transports and o
   assert.throws(() => connect(url, { WebSocket: null }), { name: 'TypeError', message: 'no transport' });
   for (const [part, options] of Object.entries(OPTIONS)) {
     for (const [name, value] of Object.entries(options)) {
-      assert.throws(() => connect(url, { [name]: value }), { name: 'TypeError', message: `no part for the option ${name}` });
+      assert.throws(() => connect(url, { [name]: value }), { name: 'TypeError', message: `no part has the option ${name}` });
       const given = (await pageOf(part))(() => url, { [name]: value });
       assert.equal(given.state, 'connecting', `${part} has ${name}`);
       given.close();

@@ -160,3 +160,58 @@ test('what sessions that were lost left to a loop that takes nothing has a limit
   for (let count = 0; count < 3; count += 1) got.push((await soon(messages.next())).value);
   assert.deepEqual(got, expected);
 });
+
+const SECOND = '34f98d6b-c271-4169-8f9c-217343b62aa7';
+const loses = () => FakeSocket.last.brings({ close: { code: 1001, reason: 'restart', received: 0 } });
+
+test('a session that left nothing does not hold the next one back', async () => {
+  const { socket } = await opened({ retry: { min: 10, max: 10 } });
+  socket[Symbol.asyncIterator]();
+  bring('left');
+  loses();
+  await tick(20);
+  FakeSocket.last.grants({ session: SECOND });
+  loses();
+  await tick(20);
+  assert.equal(FakeSocket.all.length, 3);
+});
+
+test('who takes what a lost session left does not hurry a server that keeps failing', async () => {
+  const { socket } = await opened({ retry: { min: 1000, max: 1000 } });
+  const messages = socket[Symbol.asyncIterator]();
+  bring('m1');
+  loses();
+  await tick(1000);
+  FakeSocket.last.grants({ session: SECOND });
+  bring('m2');
+  loses();
+  await soon(messages.next());
+  await turn();
+  assert.equal(FakeSocket.all.length, 2, 'no session waited for that, but for its delay');
+  await tick(1000);
+  assert.equal(FakeSocket.all.length, 3);
+});
+
+test('who asks for the next message while it is given the last one of a lost session gets it, past a question that came between', async () => {
+  const { socket } = await opened({ retry: { min: 10, max: 10 } });
+  const messages = socket[Symbol.asyncIterator]();
+  const got = [];
+  let asked = 0;
+  const want = () => {
+    const place = asked;
+    asked += 1;
+    messages.next().then(({ value }) => { got[place] = value; });
+  };
+  socket.addEventListener('message', ({ data }) => data === 'old' && want());
+  bring('old');
+  loses();
+  await tick(20);
+  FakeSocket.last.grants({ session: SECOND });
+  FakeSocket.last.brings({ request: 1, text: 'q' });
+  bring('m1', 'm2');
+  want();
+  await turn();
+  want();
+  await turn();
+  assert.deepEqual(got, ['old', 'm1', 'm2']);
+});

@@ -31,7 +31,9 @@ export async function compose(): Promise<void> {
   core.local('hi');
   // @ts-expect-error an option of a part that is not given
   connector()('/the-chat', { resume: true });
-  // @ts-expect-error nor that of another one
+  // @ts-expect-error a transport of a part that is not given
+  connector(requests)('/the-chat', { transports: ['sse'] });
+  // @ts-expect-error nor the option of another one
   connector(requests, http)('/the-chat', { climbAfter: 0 });
 
   const some: Connect<'requests' | 'http' | 'iteration'> = connector(http, requests, iteration);
