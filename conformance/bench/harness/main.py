@@ -10,7 +10,7 @@ import time
 from . import process, report, scale
 from .build import ARTEFACTS, BENCH, PEERS, ROOT, build
 from .measure import measure, say
-from .rows import COLUMNS, ROWS
+from .rows import COLUMNS, LIMITS, ROWS
 
 KEPT = """# Results
 
@@ -51,7 +51,7 @@ def read(words):
     commas = lambda text: [word for word in text.split(',') if word]
     parser.add_argument('--only', type=commas, default=[], help=f'{",".join(row.id for row in ROWS)}; '
                         f'of scale: {",".join(scale.PARTS)}')
-    parser.add_argument('--peers', type=commas, default=[], help=f'columns: {",".join(name for name in COLUMNS if name not in ("limit", "tokio"))}')
+    parser.add_argument('--peers', type=commas, default=[], help=f'columns: {",".join(name for name in COLUMNS if name not in LIMITS.values())}')
     parser.add_argument('--quick', action='store_true', help='once, for a second each')
     parser.add_argument('--counting', choices=['auto', 'hardware', 'callgrind', 'nothing'], default='auto',
                         help='of instructions; auto takes the processor\'s counters where there are any, else callgrind')
@@ -62,7 +62,7 @@ def read(words):
     for name in options.only:
         if name not in known:
             parser.error(f'no {name} to measure: {", ".join(known)}')
-    columns = {name for row in ROWS for name in row.only} | set(COLUMNS) - {'limit', 'tokio'}
+    columns = {name for row in ROWS for name in row.only} | set(COLUMNS) - set(LIMITS.values())
     for name in options.peers:
         if name not in columns:
             parser.error(f'no {name} to measure: {", ".join(sorted(columns))}')

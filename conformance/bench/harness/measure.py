@@ -5,7 +5,7 @@ import sys
 
 from . import process
 from .build import binary
-from .rows import BINARY, COLUMNS, Server, servers
+from .rows import BINARY, COLUMNS, LIMITS, Server, servers
 
 MEDIANS = ['cpu_us', 'user_us', 'kernel_us', 'p50_us', 'p99_us', 'rate', 'rss', 'peak_rss', 'rss_before', 'instructions',
            'kernel_instructions', 'bytes', 'server_busy', 'generator_busy', 'polls_rate', 'messages_per_answer',
@@ -19,7 +19,7 @@ def contenders(row, wanted):
         return [(name, named[name]) for name in row.only if not wanted or name in wanted]
     found = []
     for mode in row.limit:
-        column = 'limit' if mode.startswith('epoll') else 'tokio'
+        column = LIMITS[mode.split('-')[0]]
         protocol = 'plain' if row.command == 'handshake' else 'raw'
         found.append((column, Server(mode, [binary('limit'), mode], protocol)))
     names = [column for column in [*COLUMNS[2:], *COLUMNS[:2]] if column in named and (not wanted or column in wanted)]

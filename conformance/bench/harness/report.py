@@ -6,7 +6,7 @@ from . import charts, scale
 from .charts import figure
 from .rows import COLUMNS, ROWS
 
-NAMES = {'limit': 'limit', 'tokio': 'bare tokio', 'node-ws': 'Node ws', 'uwebsockets': 'uWebSockets',
+NAMES = {'limit': 'limit', 'own-epoll': 'epoll in tokio', 'tokio': 'bare tokio', 'node-ws': 'Node ws', 'uwebsockets': 'uWebSockets',
          'nosphere': 'nosphere native', 'nosphere-plain': 'nosphere plain', 'nosphere-msgpack': 'native, MessagePack',
          'bench': 'nosphere native', 'bench-plain': 'nosphere plain', 'bench-tls': 'nosphere native',
          'bench-tls-plain': 'nosphere plain'}

@@ -46,12 +46,12 @@ def fan_row(id, title, clients, arguments, **more):
 
 SMALL = ['--size', 128]
 ROWS = [
-    echo_row('echo100', 'echo 100 B, 64 connections', ['--size', 100], limit=('epoll-echo', 'tokio-echo'),
+    echo_row('echo100', 'echo 100 B, 64 connections', ['--size', 100], limit=('epoll-echo', 'own-epoll-echo', 'tokio-echo'),
              goal='≤ 2,000', number=2000),
     echo_row('echo16k', 'echo 16 KiB binary, 64 connections', ['--size', 16384, '--kind', 'binary'],
-             limit=('epoll-echo', 'tokio-echo'), goal='≤ 6,000', number=6000, counted=(500, 5000)),
+             limit=('epoll-echo', 'own-epoll-echo', 'tokio-echo'), goal='≤ 6,000', number=6000, counted=(500, 5000)),
     echo_row('d16', 'echo 100 B, 16 messages in one segment', ['--size', 100, '--window', 16, '--batch'],
-             limit=('epoll-echo', 'tokio-echo'), goal='≤ 900 [≤ 2.0]', number=900, counted=(5000, 50000)),
+             limit=('epoll-echo', 'own-epoll-echo', 'tokio-echo'), goal='≤ 900 [≤ 2.0]', number=900, counted=(5000, 50000)),
     fan_row('fan1k', 'fan-out 128 B to 1,000, one in flight', 1000, SMALL, limit=('epoll-fan', 'tokio-fan'),
             goal='≤ 500', number=500, counted=(2000, 60000), steady=(300000, 256000)),
     fan_row('fan1kw16', 'fan-out 128 B to 1,000, 16 in flight', 1000, [*SMALL, '--window', 16],
@@ -131,8 +131,10 @@ def servers():
     ]
 
 
+# The columns of the limit's modes, by how these begin.
+LIMITS = {'epoll': 'limit', 'own': 'own-epoll', 'tokio': 'tokio'}
 # Columns of the main table.
-COLUMNS = ['nosphere', 'nosphere-plain', 'limit', 'tokio', 'uwebsockets', 'fastwebsockets', 'yawc', 'axum', 'tungstenite',
+COLUMNS = ['nosphere', 'nosphere-plain', 'limit', 'own-epoll', 'tokio', 'uwebsockets', 'fastwebsockets', 'yawc', 'axum', 'tungstenite',
            'socketioxide', 'node-ws', 'socket.io']
 # What carries 16 KiB of bytes natively is MessagePack; the format json has base64, and a row of its own.
 BINARY = {'nosphere': 'messagepack'}

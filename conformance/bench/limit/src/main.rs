@@ -3,9 +3,10 @@
 //!     limit MODE [--addr 127.0.0.1:0]
 //!
 //! `epoll-echo`, `epoll-fan`, `epoll-fan-gathered` (one write for all that came at once), `epoll-handshake`, `tokio-echo`,
-//! `tokio-fan`.
+//! `tokio-fan`, `own-epoll-echo` (by one task of tokio that has an epoll of its own).
 
 mod bare_tokio;
+mod own_epoll;
 
 use std::net::TcpListener;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -30,6 +31,7 @@ fn main() -> std::io::Result<()> {
         "epoll-fan" => Loop::new(addr)?.run(Loop::fan),
         "epoll-fan-gathered" => Loop::new(addr)?.run(Loop::fan_gathered),
         "epoll-handshake" => Loop::new(addr)?.run(Loop::handshake),
+        "own-epoll-echo" => own_epoll::run(addr),
         "tokio-echo" | "tokio-fan" => bare_tokio::run(addr, mode == "tokio-fan"),
         _ => Err(std::io::Error::other("no such mode: see the head of limit/src/main.rs")),
     }
