@@ -109,7 +109,7 @@ fn poll_client(clients: &mut [Option<(Client, Waker)>], id: usize) {
 
 /// Reads once whenever its socket is ready: if there is more, it stays so.
 async fn echo(socket: OwnedFd) {
-    let mut buffer = [0; 16 << 10];
+    let mut buffer = vec![0; 64 << 10];
     poll_fn(|_| {
         let count = match read(&socket, &mut buffer) {
             Ok(0) => return Poll::Ready(()),
