@@ -45,13 +45,14 @@ def fan_row(id, title, clients, arguments, **more):
 
 
 SMALL = ['--size', 128]
+ECHOES = ('epoll-echo', 'own-epoll-echo', 'tokio-echo')
 ROWS = [
-    echo_row('echo100', 'echo 100 B, 64 connections', ['--size', 100], limit=('epoll-echo', 'own-epoll-echo', 'tokio-echo'),
+    echo_row('echo100', 'echo 100 B, 64 connections', ['--size', 100], limit=ECHOES,
              goal='≤ 2,000', number=2000),
     echo_row('echo16k', 'echo 16 KiB binary, 64 connections', ['--size', 16384, '--kind', 'binary'],
-             limit=('epoll-echo', 'own-epoll-echo', 'tokio-echo'), goal='≤ 6,000', number=6000, counted=(500, 5000)),
+             limit=ECHOES, goal='≤ 6,000', number=6000, counted=(500, 5000)),
     echo_row('d16', 'echo 100 B, 16 messages in one segment', ['--size', 100, '--window', 16, '--batch'],
-             limit=('epoll-echo', 'own-epoll-echo', 'tokio-echo'), goal='≤ 900 [≤ 2.0]', number=900, counted=(5000, 50000)),
+             limit=ECHOES, goal='≤ 900 [≤ 2.0]', number=900, counted=(5000, 50000)),
     fan_row('fan1k', 'fan-out 128 B to 1,000, one in flight', 1000, SMALL, limit=('epoll-fan', 'tokio-fan'),
             goal='≤ 500', number=500, counted=(2000, 60000), steady=(300000, 256000)),
     fan_row('fan1kw16', 'fan-out 128 B to 1,000, 16 in flight', 1000, [*SMALL, '--window', 16],

@@ -9,7 +9,7 @@ mod bare_tokio;
 mod own_epoll;
 
 use std::net::TcpListener;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use common::Options;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
@@ -51,6 +51,31 @@ struct Loop {
 
 const LISTENER: u64 = u64::MAX;
 
+/// The next client, if one waits.
+fn accept(listener: &TcpListener) -> std::io::Result<Option<OwnedFd>> {
+    match accept_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+        Ok(client) => {
+            sockopt::set_tcp_nodelay(&client, true)?;
+            Ok(Some(client))
+        }
+        Err(Errno::AGAIN) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Writes everything, however often the socket has to be asked.
+fn write_all(client: &OwnedFd, bytes: &[u8]) -> Result<(), Errno> {
+    let mut at = 0;
+    while at < bytes.len() {
+        match write(client, &bytes[at..]) {
+            Ok(written) => at += written,
+            Err(Errno::AGAIN) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 impl Loop {
     fn new(addr: std::net::SocketAddr) -> std::io::Result<Self> {
         let listener = common::listen(addr)?;
@@ -86,13 +111,7 @@ impl Loop {
     }
 
     fn accept(&mut self) -> std::io::Result<()> {
-        loop {
-            let client = match accept_with(&self.listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
-                Ok(client) => client,
-                Err(Errno::AGAIN) => return Ok(()),
-                Err(error) => return Err(error.into()),
-            };
-            sockopt::set_tcp_nodelay(&client, true)?;
+        while let Some(client) = accept(&self.listener)? {
             let id = self.free.pop().unwrap_or_else(|| {
                 self.clients.push(None);
                 self.clients.len() - 1
@@ -100,6 +119,7 @@ impl Loop {
             epoll::add(&self.epoll, &client, EventData::new_u64(id as u64), EventFlags::IN)?;
             self.clients[id] = Some(client);
         }
+        Ok(())
     }
 
     fn end(&mut self, id: usize) {
@@ -109,13 +129,8 @@ impl Loop {
 
     fn echo(&mut self, id: usize, count: usize) {
         let Some(client) = &self.clients[id] else { return };
-        let mut at = 0;
-        while at < count {
-            match write(client.as_fd(), &self.buffer[at..count]) {
-                Ok(written) => at += written,
-                Err(Errno::AGAIN) => {}
-                Err(_) => return self.end(id),
-            }
+        if write_all(client, &self.buffer[..count]).is_err() {
+            self.end(id);
         }
     }
 

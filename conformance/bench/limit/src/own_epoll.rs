@@ -12,12 +12,11 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker, ready};
 
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
-use rustix::io::{Errno, read, write};
-use rustix::net::{SocketFlags, accept_with, sockopt};
+use rustix::io::{Errno, read};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-const LISTENER: u64 = u64::MAX;
+use crate::{LISTENER, accept, write_all};
 
 type Client = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -74,8 +73,7 @@ pub(crate) async fn run(addr: SocketAddr) -> std::io::Result<()> {
                     poll_client(&mut clients, event.data.u64() as usize);
                     continue;
                 }
-                while let Ok(client) = accept_with(&listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
-                    sockopt::set_tcp_nodelay(&client, true)?;
+                while let Some(client) = accept(&listener)? {
                     let id = clients.len();
                     epoll::add(inner.get_ref(), &client, EventData::new_u64(id as u64), EventFlags::IN)?;
                     let waker = Arc::new(ClientWaker { id, woken: Arc::clone(&woken) }).into();
@@ -110,22 +108,11 @@ fn poll_client(clients: &mut [Option<(Client, Waker)>], id: usize) {
 /// Reads once whenever its socket is ready: if there is more, it stays so.
 async fn echo(socket: OwnedFd) {
     let mut buffer = vec![0; 64 << 10];
-    poll_fn(|_| {
-        let count = match read(&socket, &mut buffer) {
-            Ok(0) => return Poll::Ready(()),
-            Ok(count) => count,
-            Err(Errno::AGAIN) => return Poll::Pending,
-            Err(_) => return Poll::Ready(()),
-        };
-        let mut at = 0;
-        while at < count {
-            match write(&socket, &buffer[at..count]) {
-                Ok(written) => at += written,
-                Err(Errno::AGAIN) => {}
-                Err(_) => return Poll::Ready(()),
-            }
-        }
-        Poll::Pending
+    poll_fn(|_| match read(&socket, &mut buffer) {
+        Ok(0) => Poll::Ready(()),
+        Ok(count) if write_all(&socket, &buffer[..count]).is_ok() => Poll::Pending,
+        Err(Errno::AGAIN) => Poll::Pending,
+        Ok(_) | Err(_) => Poll::Ready(()),
     })
     .await;
 }
