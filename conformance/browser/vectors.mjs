@@ -282,9 +282,9 @@ class Player {
     takeEvents();
     if (!blocked) {
       for (const link of new Set(this.#links)) {
-        for (let batch; (batch = link.http ? link.posting.next() : session.collect(link)); ) {
+        for (let batch; (batch = link.posts ? link.posting.next() : session.collect(link)); ) {
           const frames = batch.units.map((unit) => notationOf(this.format.decode(unit)));
-          if (!link.http) {
+          if (!link.posts) {
             let number = batch.base;
             for (const frame of frames) this.#say(link, frame, KINDS.concat('request', 'reply').some((kind) => kind in frame) ? ++number : undefined);
             continue;
@@ -315,19 +315,19 @@ class PlayedLink {
     this.player = player;
     this.transport = transport;
     this.carrier = carrier;
-    this.posts = this.http = transport !== 'websocket';
+    this.posts = transport !== 'websocket';
     this.polls = transport === 'long-polling';
-    if (this.http) this.posting = createPosts(player.session, this, player.format, () => player.now);
+    if (this.posts) this.posting = createPosts(player.session, this, player.format, () => player.now);
   }
 
   write(frame) {
-    if (this.http && frame.kind === 'close') this.posting.part(frame);
+    if (this.posts && frame.kind === 'close') this.posting.part(frame);
     else this.player.say(this, notationOf(frame));
   }
 
   end(code) {
     if (this.over) return;
     this.over = true;
-    this.player.say(this, { end: this.http ? this.transport : code ?? 1000 });
+    this.player.say(this, { end: this.posts ? this.transport : code ?? 1000 });
   }
 }

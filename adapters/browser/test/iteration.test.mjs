@@ -6,6 +6,8 @@ import { FakeSocket, clock, open, tick, turn } from './support.mjs';
 
 beforeEach(clock);
 
+const SECOND = '34f98d6b-c271-4169-8f9c-217343b62aa7'; // another session
+const loses = () => FakeSocket.last.brings({ close: { code: 1001, reason: 'restart', received: 0 } });
 const bring = (...texts) => texts.forEach((text) => FakeSocket.last.brings({ text }));
 /** The last count that the server was told. */
 const told = () => FakeSocket.last.sent.flatMap((frame) => frame.ack ?? frame.pong ?? frame.close?.received ?? []).at(-1);
@@ -134,7 +136,6 @@ test('who listens may take the next message, or end the loop, without changing w
 test('what sessions that were lost left to a loop that takes nothing has a limit: before it takes some, no more than two are begun', async () => {
   const { socket, saw } = await opened({ window: { messages: 4 }, retry: { min: 10, max: 1000 } });
   const messages = socket[Symbol.asyncIterator]();
-  const loses = () => FakeSocket.last.brings({ close: { code: 1001, reason: 'restart', received: 0 } });
   const expected = [];
   const lives = async () => {
     for (const text of ['m1', 'm2', 'm3']) expected.push(`${text} of ${FakeSocket.all.length}`);
@@ -160,9 +161,6 @@ test('what sessions that were lost left to a loop that takes nothing has a limit
   for (let count = 0; count < 3; count += 1) got.push((await soon(messages.next())).value);
   assert.deepEqual(got, expected);
 });
-
-const SECOND = '34f98d6b-c271-4169-8f9c-217343b62aa7';
-const loses = () => FakeSocket.last.brings({ close: { code: 1001, reason: 'restart', received: 0 } });
 
 test('a session that left nothing does not hold the next one back', async () => {
   const { socket } = await opened({ retry: { min: 10, max: 10 } });
