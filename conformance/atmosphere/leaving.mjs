@@ -76,6 +76,12 @@ async function chatWith(cell) {
   await said('joined the room', 3);
   say('welcome');
   await client.until(() => client.text.includes('welcome'), 'what is said to the client');
+  if (cell.row.transport === 'long-polling') {
+    await cell.proxy.until(() => {
+      const poll = cell.proxy.requests.findLast(({ connects }) => connects);
+      return poll.links && !poll.content.includes('welcome');
+    }, 'the poll behind the welcome');
+  }
   return {
     client, said,
     /** That it was told so often, up to now, that somebody left, and that nobody came. */

@@ -117,6 +117,7 @@ export class Proxy extends Watch {
       for await (const part of readBody(reader, headers)) parts.push(part);
       const request = describe(method, target, headers, Buffer.concat(parts.map(({ data }) => data)));
       connection.asked.push(request);
+      request.over = connection.client.closed; // a client that took its request back before it was read here
       this.requests.push(request);
       this.changed();
       const page = this.pages.get(request.path);
