@@ -135,7 +135,7 @@ fn answer(shared: &Arc<Shared>, stream: TcpStream, asked: Asked) -> Step {
 /// The answer is written.
 fn begin(stream: TcpStream, arrival: Option<Arrival>) -> Step {
     let Some(arrival) = arrival else { return Step::Done(Some(stream)) };
-    let socket = WebSocket::direct(stream, arrival.max_message_size());
+    let socket = WebSocket::direct(stream, arrival.shared());
     arrival.begin(socket).map_or(Step::Done(None), Step::Greet)
 }
 

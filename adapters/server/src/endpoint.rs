@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use nosphere_wire::negotiation::{Refusal, RegisterError};
 
 use crate::contain::caught;
+use crate::scheduling::Executor;
 use crate::session::{Cell, Link, run};
 use crate::topic::{Topic, Topics};
 use crate::{Handler, RequestHead};
@@ -87,7 +88,8 @@ struct Ready<H>(H);
 
 impl<H: Handler> Launch for Ready<H> {
     fn spawn(self: Box<Self>, cell: Arc<Cell>, link: Option<Link>) {
-        tokio::spawn(run(cell, self.0, link));
+        let executor = link.as_ref().map_or(Executor::Runtime, Link::executor);
+        executor.spawn(run(cell, self.0, link));
     }
 }
 

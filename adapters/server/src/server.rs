@@ -16,7 +16,7 @@ use crate::endpoint::{BuildError, Endpoint, IntoHandler};
 use crate::random::Random;
 use crate::request::{Answer, Answered, begin, complete};
 use crate::shared::Shared;
-use crate::{Body, Broadcaster, RequestHead, ServerConfig, topic};
+use crate::{Body, Broadcaster, RequestHead, Scheduling, ServerConfig, topic};
 
 /// Endpoints on paths, as a tower service: mount it under hyper, axum, or anything else that serves `http` requests.
 ///
@@ -206,6 +206,7 @@ pub struct Builder {
     random: Random,
     endpoints: matchit::Router<Arc<Endpoint>>,
     browser_client: Option<Box<str>>,
+    scheduling: Option<Scheduling>,
     problem: Option<BuildError>,
 }
 
@@ -411,13 +412,22 @@ impl Builder {
         self
     }
 
+    /// Sets who polls sessions over WebSocket: by default, event loops where the runtime has one thread, and tasks where it has
+    /// more.
+    #[must_use]
+    pub fn scheduling(mut self, scheduling: Scheduling) -> Self {
+        self.scheduling = Some(scheduling);
+        self
+    }
+
     /// The server.
     ///
     /// # Errors
     ///
     /// When an endpoint or a format cannot be had as it was described.
     pub fn build(self) -> Result<Server, BuildError> {
-        let Self { config, mut formats, origins, admission, random, endpoints, browser_client, problem } = self;
+        let Self { config, mut formats, origins, admission, random, endpoints, browser_client, scheduling, problem } =
+            self;
         if let Some(problem) = problem {
             return Err(problem);
         }
@@ -434,7 +444,8 @@ impl Builder {
             }
         }
         formats.expect_atmosphere_heartbeats(!config.session.client_heartbeat.is_zero());
-        let shared = Shared::new(config, formats, origins, admission, random, endpoints, browser_client);
+        let mut shared = Shared::new(config, formats, origins, admission, random, endpoints, browser_client);
+        shared.scheduling = scheduling;
         Ok(Server { shared: Arc::new(shared) })
     }
 }

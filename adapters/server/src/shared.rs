@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use nosphere_core::{Config, LinkId, MAX_COUNT, RequestId};
 use nosphere_wire::negotiation::{Formats, OriginPolicy};
 
+use crate::Scheduling;
 use crate::ServerConfig;
 use crate::admission::Admission;
 use crate::clock::Clock;
@@ -28,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) endpoints: matchit::Router<Arc<Endpoint>>,
     /// Where the script for pages is.
     pub(crate) browser_client: Option<Box<str>>,
+    /// What the application has chosen.
+    pub(crate) scheduling: Option<Scheduling>,
     pub(crate) table: Table,
     pub(crate) topics: Topics,
     pub(crate) deadlines: Deadlines,
@@ -64,6 +67,7 @@ impl Shared {
             random,
             endpoints,
             browser_client,
+            scheduling: None,
             topics: Topics::new(),
             deadlines: Deadlines::new(),
             clock: Clock::start(),

@@ -11,9 +11,12 @@ use nosphere_core::LinkId;
 use nosphere_websocket::{CloseState, Decoder, Flush, Item, Outgoing, ReadOutcome, Reader, Role, Writer};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
+use crate::Scheduling;
+use crate::scheduling::Executor;
 use crate::session::{Early, Link, LinkIo, Outlet};
+use crate::shared::Shared;
+use crate::socket::{ReadHalf, WriteHalf, split};
 
 /// A WebSocket that one task has all of.
 pub(crate) struct WebSocket {
@@ -24,42 +27,59 @@ pub(crate) struct WebSocket {
 
 enum Io {
     /// Plaintext HTTP/1.1: the socket itself.
-    Direct(OwnedReadHalf, OwnedWriteHalf),
+    Direct(ReadHalf, WriteHalf),
     /// TLS, HTTP/2, and whatever else hyper serves.
     Upgraded(TokioIo<Upgraded>),
 }
 
 impl Io {
-    fn direct(stream: TcpStream) -> Self {
+    fn direct(stream: TcpStream, shared: &Shared) -> io::Result<Self> {
         // Only latency depends on it.
         drop(stream.set_nodelay(true));
-        let (read, write) = stream.into_split();
-        Self::Direct(read, write)
+        let scheduling = shared.scheduling.unwrap_or_else(Scheduling::of_runtime);
+        split(stream, scheduling).map(|(read, write)| Self::Direct(read, write))
     }
 }
 
 impl WebSocket {
     /// Takes the socket out of hyper where that is possible: under hyper itself, and under hyper-util's `auto` connection,
     /// which axum uses.
-    pub(crate) fn new(upgraded: Upgraded, max_message_size: usize) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// If nobody can watch the socket.
+    pub(crate) fn new(upgraded: Upgraded, shared: &Shared) -> io::Result<Self> {
         let (io, leftover) = match upgraded.downcast::<TokioIo<TcpStream>>() {
-            Ok(parts) => (Io::direct(parts.io.into_inner()), parts.read_buf),
+            Ok(parts) => (Io::direct(parts.io.into_inner(), shared)?, parts.read_buf),
             Err(upgraded) => match auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
-                Ok(parts) => (Io::direct(parts.io.into_inner()), parts.read_buf),
+                Ok(parts) => (Io::direct(parts.io.into_inner(), shared)?, parts.read_buf),
                 Err(upgraded) => (Io::Upgraded(TokioIo::new(upgraded)), bytes::Bytes::new()),
             },
         };
-        Self::begin(io, leftover, max_message_size)
+        Ok(Self::begin(io, leftover, shared))
     }
 
     /// A socket that hyper never had.
-    pub(crate) fn direct(stream: TcpStream, max_message_size: usize) -> Self {
-        Self::begin(Io::direct(stream), bytes::Bytes::new(), max_message_size)
+    ///
+    /// # Errors
+    ///
+    /// If nobody can watch it.
+    pub(crate) fn direct(stream: TcpStream, shared: &Shared) -> io::Result<Self> {
+        Ok(Self::begin(Io::direct(stream, shared)?, bytes::Bytes::new(), shared))
     }
 
-    fn begin(io: Io, leftover: bytes::Bytes, max_message_size: usize) -> Self {
+    fn begin(io: Io, leftover: bytes::Bytes, shared: &Shared) -> Self {
+        let max_message_size = shared.config.session.window.bytes as usize;
         let reader = Reader::new(Decoder::new(Role::Server, max_message_size), leftover);
         Self { io, reader, writer: Writer::server() }
+    }
+
+    /// Who polls what is to be done on it.
+    pub(crate) fn executor(&self) -> Executor {
+        match &self.io {
+            Io::Direct(read, _) => read.executor(),
+            Io::Upgraded(_) => Executor::Runtime,
+        }
     }
 
     /// Reads once.
@@ -77,7 +97,7 @@ impl WebSocket {
             Io::Direct(_, write) => loop {
                 match self.writer.flush(write, || outgoing.next())? {
                     Flush::Done => return Ok(()),
-                    Flush::Blocked => write.writable().await?,
+                    Flush::Blocked => std::future::poll_fn(|cx| write.poll_ready(cx)).await,
                 }
             },
             Io::Upgraded(io) => {

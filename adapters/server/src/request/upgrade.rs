@@ -1,5 +1,6 @@
 //! WebSockets, from the upgrade to the session.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -110,22 +111,26 @@ impl Arrival {
     pub(super) async fn wait(self, upgraded: OnUpgrade) {
         let limit = self.place.0.config.session.open_timeout;
         if let Ok(Ok(upgraded)) = tokio::time::timeout(limit, upgraded).await {
-            let socket = WebSocket::new(upgraded, self.max_message_size());
+            let socket = WebSocket::new(upgraded, self.shared());
             if let Some(rest) = self.begin(socket) {
                 rest.await;
             }
         }
     }
 
-    pub(crate) fn max_message_size(&self) -> usize {
-        self.place.0.config.session.window.bytes as usize
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.place.0
     }
 
-    /// Opens the session, or finds out which one is meant, which takes time.
-    pub(crate) fn begin(self, socket: WebSocket) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+    /// Opens the session, or finds out which one is meant, which takes time: that is for the caller to go on with, unless the
+    /// socket is somebody else's to poll.
+    pub(crate) fn begin(self, socket: io::Result<WebSocket>) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        let socket =
+            socket.inspect_err(|error| tracing::warn!(%error, "a WebSocket cannot be watched, and ends")).ok()?;
+        let executor = socket.executor();
         match self.protocol {
-            Dialect::Atmosphere(format) => Some(Box::pin(self.enter(socket, format))),
-            Dialect::Native(format) => Some(Box::pin(self.greet(socket, format))),
+            Dialect::Atmosphere(format) => executor.take(self.enter(socket, format)),
+            Dialect::Native(format) => executor.take(self.greet(socket, format)),
             Dialect::Plain | _ => {
                 self.open(socket, Open { attachment: 1, window: Window::default() }, None);
                 None

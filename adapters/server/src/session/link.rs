@@ -4,7 +4,9 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use nosphere_core::LinkId;
 use nosphere_websocket::{Item, ReadOutcome, Reader, Writer};
-use tokio::net::tcp::OwnedReadHalf;
+
+use crate::scheduling::Executor;
+use crate::socket::ReadHalf;
 
 /// A session's WebSocket, as far as its task owns it.
 pub(crate) struct Link {
@@ -21,8 +23,18 @@ pub(crate) type Early = Option<(Vec<Item>, ReadOutcome)>;
 /// What the task reads from, and writes to unless others do.
 pub(crate) enum LinkIo {
     /// The write half is in the session's [`Outlet`](super::Outlet).
-    Direct(OwnedReadHalf),
+    Direct(ReadHalf),
     Queued(Box<(TokioIo<Upgraded>, Writer)>),
+}
+
+impl Link {
+    /// Who polls what is to be done on it.
+    pub(crate) fn executor(&self) -> Executor {
+        match &self.io {
+            LinkIo::Direct(half) => half.executor(),
+            LinkIo::Queued(_) => Executor::Runtime,
+        }
+    }
 }
 
 impl fmt::Debug for Link {

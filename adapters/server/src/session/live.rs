@@ -8,7 +8,6 @@ use arrayvec::ArrayVec;
 use bytes::Bytes;
 use nosphere_core::{Action, Connection, Encoded, Event, LinkId, Reason, RequestId, State, Text, Time, WireFormat};
 use nosphere_websocket::{Close, CloseState, Flush, Outgoing, Writer};
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -17,6 +16,7 @@ use super::write::{Written, write_one, write_some};
 use crate::RequestHead;
 use crate::requests::Answer;
 use crate::room::Room;
+use crate::socket::WriteHalf;
 
 /// What changes. No handler, predicate or filter runs under this lock, and nothing waits under it; wire formats do
 /// run.
@@ -90,7 +90,7 @@ pub(crate) enum Activity {
 pub(crate) enum Outlet {
     Direct {
         link: LinkId,
-        half: OwnedWriteHalf,
+        half: WriteHalf,
         writer: Writer,
     },
     /// The session's task writes to the WebSocket of this link.

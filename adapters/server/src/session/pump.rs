@@ -51,15 +51,43 @@ impl Pump {
     }
 
     /// The next event. Everything that handling the one before has sent is written first.
+    #[inline(always)]
     pub(super) fn poll_event(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>) -> Poll<Event> {
         ready!(self.poll_turn(cell, cx));
         // If there is nothing to read, what woke the task is found below.
         if std::mem::take(&mut self.rested)
-            && let Poll::Ready(Some(event)) = self.poll_first_read(cell, cx, true)
+            && let Poll::Ready(Some(event)) = self.poll_read(cell, cx, true)
         {
             self.took += 1;
             return Poll::Ready(event);
         }
+        if self.items.capacity() == 0 && self.has_rest(cell, cx) {
+            return Poll::Pending;
+        }
+        self.poll_any_event(cell, cx)
+    }
+
+    /// What a turn of the task ends with, nearly always: there is no event, nothing to write but what the handler has sent, and
+    /// nothing to read. Whether that was all.
+    #[inline(never)]
+    fn has_rest(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>) -> bool {
+        let mut live = cell.lock();
+        if self.merge.has_next(cell, &live) || !dirty::is_flushed() {
+            return false;
+        }
+        live.set_task(cx.waker());
+        flush_own(cell, &mut live, std::mem::take(&mut self.took) > 0);
+        if !self.is_calm(&live) || !self.comes_to_rest(cell, &mut live, Activity::Idle) || !live.connection.wants_read()
+        {
+            return false;
+        }
+        drop(live);
+        self.rested = self.is_drained(cx);
+        self.rested
+    }
+
+    #[inline(never)]
+    fn poll_any_event(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>) -> Poll<Event> {
         loop {
             let mut live = cell.lock();
             let mut event = None;
@@ -200,7 +228,7 @@ impl Pump {
     fn is_drained(&self, cx: &mut Context<'_>) -> bool {
         match &self.link {
             Some(Link { io: LinkIo::Direct(half), reader, early: None, .. }) if reader.needs_stream() => {
-                half.as_ref().poll_read_ready(cx).is_pending()
+                half.poll_ready(cx).is_pending()
             }
             _ => false,
         }
@@ -224,13 +252,13 @@ impl Pump {
             LinkIo::Direct(_) => {
                 if let Outlet::Direct { half, .. } = &live.outlet
                     && live.blocked
-                    && half.as_ref().poll_write_ready(cx).is_ready()
+                    && half.poll_ready(cx).is_ready()
                 {
                     live.write(|| cell.now());
                     if live.blocked {
                         // Readiness was stale, and is clear now: this registers for the next.
                         if let Outlet::Direct { half, .. } = &live.outlet
-                            && half.as_ref().poll_write_ready(cx).is_ready()
+                            && half.poll_ready(cx).is_ready()
                         {
                             cx.waker().wake_by_ref();
                         }
@@ -274,17 +302,10 @@ impl Pump {
         true
     }
 
-    #[inline(never)]
-    fn poll_read(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>, awaited: bool) -> Poll<Option<Event>> {
-        self.poll_first_read(cell, cx, awaited)
-    }
-
     /// One read. Ready if it got on. `awaited`: the handler waits for events, so a message that nothing waits before is given
     /// at once.
-    ///
-    /// Compiled into where the task begins when it is woken, and once for all other places.
-    #[inline(always)]
-    fn poll_first_read(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>, awaited: bool) -> Poll<Option<Event>> {
+    #[inline(never)]
+    fn poll_read(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>, awaited: bool) -> Poll<Option<Event>> {
         let Self { link: Some(link), items, .. } = self else { return Poll::Pending };
         let (mut event, mut whole, mut early) = (None, false, false);
         let outcome = if let Some(rest) = link.early.take() {

@@ -130,6 +130,7 @@ struct Driver {
 
 impl Driver {
     /// The next event for the handler.
+    #[inline(always)]
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<(Event, Kind)> {
         loop {
             if let Some(cause) = self.failure.as_mut().and_then(|failure| failure.take()) {

@@ -5,7 +5,8 @@ use std::io::{self, IoSlice};
 
 use arrayvec::ArrayVec;
 use nosphere_core::FrameParts;
-use tokio::net::tcp::OwnedWriteHalf;
+
+use crate::socket::WriteHalf;
 
 /// What one write took.
 pub(super) struct Written {
@@ -21,7 +22,7 @@ pub(super) struct Written {
 ///
 /// Compiled into its one caller as far as it is for a frame that is prepared.
 #[inline(always)]
-pub(super) fn write_one(half: &OwnedWriteHalf, frame: &FrameParts<'_>) -> io::Result<usize> {
+pub(super) fn write_one(half: &WriteHalf, frame: &FrameParts<'_>) -> io::Result<usize> {
     match frame.whole() {
         Some(frame) => half.try_write(frame),
         None => write_in_parts(half, frame),
@@ -29,7 +30,7 @@ pub(super) fn write_one(half: &OwnedWriteHalf, frame: &FrameParts<'_>) -> io::Re
 }
 
 #[inline(never)]
-fn write_in_parts(half: &OwnedWriteHalf, frame: &FrameParts<'_>) -> io::Result<usize> {
+fn write_in_parts(half: &WriteHalf, frame: &FrameParts<'_>) -> io::Result<usize> {
     let head = frame.head();
     let [payload, end] = frame.rest();
     if end.is_empty() {
@@ -43,7 +44,7 @@ fn write_in_parts(half: &OwnedWriteHalf, frame: &FrameParts<'_>) -> io::Result<u
 /// lengths of the units of those frames that were looked at, but for the one before.
 #[inline]
 pub(super) fn write_some<'a>(
-    half: &OwnedWriteHalf,
+    half: &WriteHalf,
     before: Option<&'a [u8]>,
     mut frames: impl Iterator<Item = FrameParts<'a>>,
     units: &mut ArrayVec<u32, MAX_FRAMES>,
@@ -64,7 +65,7 @@ pub(super) fn write_some<'a>(
 /// Writes frames that are prepared, by their slices.
 #[inline]
 fn write_whole<'a>(
-    half: &OwnedWriteHalf,
+    half: &WriteHalf,
     before: Option<&'a [u8]>,
     first: FrameParts<'a>,
     frames: impl Iterator<Item = FrameParts<'a>>,
@@ -90,7 +91,7 @@ fn write_whole<'a>(
 
 /// Writes short frames, copied together: the kernel has more to do with a slice than that.
 fn write_joined<'a>(
-    half: &OwnedWriteHalf,
+    half: &WriteHalf,
     before: Option<&'a [u8]>,
     first: &FrameParts<'a>,
     mut frames: impl Iterator<Item = FrameParts<'a>>,
@@ -120,7 +121,7 @@ fn write_joined<'a>(
 
 /// Writes long frames, in parts.
 fn write_vectored<'a>(
-    half: &OwnedWriteHalf,
+    half: &WriteHalf,
     before: Option<&'a [u8]>,
     first: FrameParts<'a>,
     frames: impl Iterator<Item = FrameParts<'a>>,

@@ -1,0 +1,142 @@
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use mio::{Events, Poll as Queue};
+use slab::Slab;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::runtime::Id;
+use tokio::task::coop::has_budget_remaining;
+
+use super::task::Task;
+use super::{EventLoop, TURNING};
+
+/// The runtime's task of a loop.
+pub(super) struct Driver {
+    event_loop: Arc<EventLoop>,
+    /// The runtime watches the queue as one more descriptor.
+    queue: AsyncFd<Queue>,
+    events: Events,
+    /// Those who are polled next; empty between turns.
+    batch: Vec<Arc<Task>>,
+}
+
+impl Driver {
+    /// Within a runtime.
+    pub(super) fn new(runtime: Id) -> io::Result<(Self, Arc<EventLoop>)> {
+        let queue = Queue::new()?;
+        let event_loop = Arc::new(EventLoop {
+            runtime,
+            registry: queue.registry().try_clone()?,
+            sources: Default::default(),
+            tasks: Some(Slab::new()).into(),
+            woken: Default::default(),
+        });
+        #[expect(deprecated, reason = "the other one is unsafe, and a queue owns its descriptor")]
+        let queue = AsyncFd::with_interest(queue, Interest::READABLE)?;
+        let driver = Self {
+            event_loop: Arc::clone(&event_loop),
+            queue,
+            events: Events::with_capacity(MAX_EVENTS),
+            batch: Vec::new(),
+        };
+        Ok((driver, event_loop))
+    }
+
+    /// Polls who was woken, and says how many that were.
+    fn run_woken(&mut self) -> usize {
+        self.event_loop.woken.take(&mut self.batch);
+        let count = self.batch.len();
+        self.batch.drain(..).for_each(Task::poll);
+        count
+    }
+
+    /// Wakes those whose sockets are ready. Pending if none is.
+    fn poll_sockets(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let mut guard = std::task::ready!(self.queue.poll_read_ready_mut(cx))?;
+            match guard.get_inner_mut().poll(&mut self.events, Some(Duration::ZERO)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                polled => polled?,
+            }
+            let count = self.events.iter().count();
+            if count < MAX_EVENTS {
+                // That was all. What becomes ready from now on makes the queue ready anew.
+                guard.clear_ready();
+            }
+            if count == 0 {
+                continue;
+            }
+            let sources = self.event_loop.sources.lock();
+            for event in &self.events {
+                // Whoever has gone in the meantime has nothing to be told.
+                if let Some(state) = sources.get(event.token().0).and_then(|state| state.upgrade()) {
+                    state.note(event);
+                }
+            }
+            return Poll::Ready(Ok(()));
+        }
+    }
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let _turn = Turn::of(&this.event_loop);
+        this.event_loop.woken.set_driver(cx.waker());
+        let mut polled = 0;
+        while polled < MAX_POLLED && has_budget_remaining() {
+            polled += this.run_woken();
+            match this.poll_sockets(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => {
+                    // There is nothing to be done without a queue. All sessions end as they do when a runtime shuts down.
+                    tracing::error!(%error, "the event loop cannot go on");
+                    return Poll::Ready(());
+                }
+                Poll::Pending if this.event_loop.woken.is_empty() => return Poll::Pending,
+                Poll::Pending => {}
+            }
+        }
+        // The runtime's other tasks have their turn, and its own sockets are looked at.
+        pin!(tokio::task::yield_now()).poll(cx)
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let tasks = self.event_loop.tasks.lock().take();
+        for (_, task) in tasks.iter().flatten() {
+            task.cancel();
+        }
+        self.event_loop.woken.close();
+    }
+}
+
+/// While a driver polls its tasks on a thread.
+struct Turn {
+    outer: usize,
+}
+
+impl Turn {
+    fn of(event_loop: &Arc<EventLoop>) -> Self {
+        Self { outer: TURNING.replace(Arc::as_ptr(event_loop) as usize) }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        TURNING.set(self.outer);
+    }
+}
+
+/// How many sockets become ready at a time.
+const MAX_EVENTS: usize = 256;
+
+/// After how many polls of sessions the runtime's other tasks have their turn.
+const MAX_POLLED: usize = 256;

@@ -1,0 +1,90 @@
+//! One task of the runtime in which many sessions live, with a readiness queue of its own for their sockets.
+//!
+//! To wake a task, to schedule it and to ask the runtime for readiness costs more than everything else that a short message
+//! costs. Here a runtime's task is woken once for all sockets that are ready by then, and polls the sessions itself.
+
+mod driver;
+mod source;
+mod task;
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::Wake;
+
+use mio::{Interest, Registry, Token};
+use parking_lot::Mutex;
+use slab::Slab;
+use tokio::net::TcpStream;
+use tokio::runtime::{Handle, Id};
+
+use driver::Driver;
+pub(crate) use source::Source;
+use source::State;
+use task::{Task, Woken};
+
+/// What sessions and their sockets have in common that are polled by one task.
+#[derive(Debug)]
+pub(crate) struct EventLoop {
+    runtime: Id,
+    registry: Registry,
+    /// Of sockets, what becomes ready: by the token of their registration.
+    sources: Mutex<Slab<Weak<State>>>,
+    /// Every task that has not ended; `None` when the runtime has shut down.
+    tasks: Mutex<Option<Slab<Arc<Task>>>>,
+    woken: Woken,
+}
+
+thread_local! {
+    /// The loop of those sessions that begin on this thread.
+    static HERE: RefCell<Weak<EventLoop>> = const { RefCell::new(Weak::new()) };
+    /// The loop that polls its tasks on this thread right now, by its address.
+    static TURNING: Cell<usize> = const { Cell::new(0) };
+}
+
+impl EventLoop {
+    /// The loop of this thread, which is started when it is first asked for. Within a runtime.
+    pub(crate) fn here() -> io::Result<Arc<Self>> {
+        let runtime = Handle::current().id();
+        HERE.with_borrow_mut(|here| {
+            // A thread may have had another runtime before.
+            let known = here.upgrade().filter(|known| known.runtime == runtime && known.tasks.lock().is_some());
+            if let Some(known) = known {
+                return Ok(known);
+            }
+            let (driver, event_loop) = Driver::new(runtime)?;
+            tokio::spawn(driver);
+            *here = Arc::downgrade(&event_loop);
+            Ok(event_loop)
+        })
+    }
+
+    /// Takes a socket over from the runtime.
+    pub(crate) fn adopt(self: &Arc<Self>, stream: TcpStream) -> io::Result<Source> {
+        let mut stream = mio::net::TcpStream::from_std(stream.into_std()?);
+        let state = Arc::new(State::default());
+        let key = self.sources.lock().insert(Arc::downgrade(&state));
+        // From here on, to drop the source takes it off the list.
+        let registered = self.registry.register(&mut stream, Token(key), Interest::READABLE | Interest::WRITABLE);
+        let source = Source::new(stream, state, key, Arc::clone(self));
+        registered.map(|()| source)
+    }
+
+    /// Polls a future to its end, as a task of this loop.
+    pub(crate) fn spawn(self: &Arc<Self>, future: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        let mut tasks = self.tasks.lock();
+        // The runtime has shut down: as its own tasks do then, this one does not begin.
+        let Some(all) = tasks.as_mut() else { return };
+        let entry = all.vacant_entry();
+        let task = Task::new(Arc::clone(self), entry.key(), future);
+        entry.insert(Arc::clone(&task));
+        drop(tasks);
+        task.wake();
+    }
+
+    /// Whether this loop polls its tasks on this thread right now.
+    fn is_turning_here(&self) -> bool {
+        TURNING.get() == std::ptr::from_ref(self) as usize
+    }
+}

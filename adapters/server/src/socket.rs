@@ -1,0 +1,128 @@
+//! The two halves of a session's TCP socket, whoever knows when it is ready: the runtime, or an event loop.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+#[cfg(unix)]
+use std::sync::Arc;
+
+use nosphere_websocket::TryWrite;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use crate::Scheduling;
+#[cfg(unix)]
+use crate::event_loop::{EventLoop, Source};
+use crate::scheduling::Executor;
+
+/// What is read from a socket.
+#[derive(Debug)]
+pub(crate) enum ReadHalf {
+    Runtime(OwnedReadHalf),
+    #[cfg(unix)]
+    EventLoop(Arc<Source>),
+}
+
+/// What is written to a socket. When it is dropped, the peer reads the end.
+#[derive(Debug)]
+pub(crate) enum WriteHalf {
+    Runtime(OwnedWriteHalf),
+    #[cfg(unix)]
+    EventLoop(Shared),
+}
+
+/// A source whose drop is the end of what is written.
+#[cfg(unix)]
+#[derive(Debug)]
+pub(crate) struct Shared(Arc<Source>);
+
+#[cfg(unix)]
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.0.shutdown();
+    }
+}
+
+/// The halves of a socket of the runtime's, which an event loop takes over if that is who is to poll.
+pub(crate) fn split(stream: TcpStream, scheduling: Scheduling) -> io::Result<(ReadHalf, WriteHalf)> {
+    #[cfg(unix)]
+    if scheduling == Scheduling::EventLoops {
+        let source = Arc::new(EventLoop::here()?.adopt(stream)?);
+        return Ok((ReadHalf::EventLoop(Arc::clone(&source)), WriteHalf::EventLoop(Shared(source))));
+    }
+    #[cfg(not(unix))]
+    let _ = scheduling;
+    let (read, write) = stream.into_split();
+    Ok((ReadHalf::Runtime(read), WriteHalf::Runtime(write)))
+}
+
+impl ReadHalf {
+    /// Who knows when it is ready.
+    pub(crate) fn executor(&self) -> Executor {
+        match self {
+            Self::Runtime(_) => Executor::Runtime,
+            #[cfg(unix)]
+            Self::EventLoop(source) => Executor::EventLoop(Arc::clone(source.event_loop())),
+        }
+    }
+
+    /// Whether there may be something to read; wakes the task when there is.
+    #[inline]
+    pub(crate) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            // An error shows where it is read.
+            Self::Runtime(half) => half.as_ref().poll_read_ready(cx).map(drop),
+            #[cfg(unix)]
+            Self::EventLoop(source) => source.poll_read_ready(cx),
+        }
+    }
+}
+
+impl AsyncRead for ReadHalf {
+    #[inline]
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Runtime(half) => Pin::new(half).poll_read(cx, buffer),
+            #[cfg(unix)]
+            Self::EventLoop(source) => source.poll_read(cx, buffer),
+        }
+    }
+}
+
+impl WriteHalf {
+    /// Whether the socket may take something; wakes the task when it does.
+    pub(crate) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            // An error shows where it is written.
+            Self::Runtime(half) => half.as_ref().poll_write_ready(cx).map(drop),
+            #[cfg(unix)]
+            Self::EventLoop(source) => source.0.poll_write_ready(cx),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Runtime(half) => half.try_write(bytes),
+            #[cfg(unix)]
+            Self::EventLoop(source) => source.0.try_write(bytes),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Runtime(half) => half.try_write_vectored(slices),
+            #[cfg(unix)]
+            Self::EventLoop(source) => source.0.try_write_vectored(slices),
+        }
+    }
+}
+
+impl TryWrite for WriteHalf {
+    fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        Self::try_write_vectored(self, slices)
+    }
+}
