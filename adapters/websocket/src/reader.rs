@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -99,17 +99,19 @@ impl Reader {
             let mut leftover = self.leftover.take().map_or_else(Vec::new, |leftover| leftover.to_vec());
             return Poll::Ready(Ok(decode(&mut self.decoder, &mut leftover)));
         }
-        BUFFER.with_borrow_mut(|buffer| {
-            if buffer.is_empty() {
-                // Zeroed once per thread.
-                buffer.resize(READ_SIZE, 0);
-            }
-            let mut filled = ReadBuf::new(buffer);
-            io.poll_read(cx, &mut filled).map_ok(|()| match filled.filled_mut() {
-                [] => ReadOutcome::End,
-                bytes => decode(&mut self.decoder, bytes),
-            })
-        })
+        // Taken out while it is used: then this is compiled into its caller.
+        let mut buffer = BUFFER.take();
+        if buffer.is_empty() {
+            // Zeroed once per thread.
+            buffer.resize(READ_SIZE, 0);
+        }
+        let mut filled = ReadBuf::new(&mut buffer);
+        let read = io.poll_read(cx, &mut filled).map_ok(|()| match filled.filled_mut() {
+            [] => ReadOutcome::End,
+            bytes => decode(&mut self.decoder, bytes),
+        });
+        BUFFER.set(buffer);
+        read
     }
 
     /// [`poll_read_items`](Self::poll_read_items) as a future. Dropping it loses nothing.
@@ -148,5 +150,5 @@ fn decode(decoder: &mut Decoder, bytes: &mut [u8], out: &mut Vec<Item>) -> ReadO
 const READ_SIZE: usize = 64 * 1024;
 
 thread_local! {
-    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
