@@ -6,7 +6,7 @@
 //!     cargo run --release --example echo -- --addr 127.0.0.1:0
 //!
 //! Tests of silence need not wait as long as a user would: `ECHO_HEARTBEAT`, `ECHO_TIMEOUT`, `ECHO_PROOF` and `ECHO_RESUME` of the
-//! environment set those limits of SPEC §14, in milliseconds.
+//! environment set those limits of SPEC §14, in milliseconds. `ECHO_SCHEDULING` is `event-loops` or `tasks`, whatever the runtime has.
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "an application names the events that it wants")]
 
@@ -15,7 +15,7 @@ mod support;
 
 use std::time::Duration;
 
-use nosphere::{Client, Event, Everyone, Handler, Message, Server, ServerConfig};
+use nosphere::{Client, Event, Everyone, Handler, Message, Scheduling, Server, ServerConfig};
 use support::Error;
 
 struct Echo;
@@ -74,7 +74,15 @@ async fn main() -> Result<(), Error> {
     // Autobahn's largest messages.
     config.session.window.bytes = 17 << 20;
     config.session.max_queued_bytes = 64 << 20;
-    let server = Server::builder()
+    let mut builder = Server::builder();
+    if let Ok(scheduling) = std::env::var("ECHO_SCHEDULING") {
+        builder = builder.scheduling(match &*scheduling {
+            "event-loops" => Scheduling::EventLoops,
+            "tasks" => Scheduling::Tasks,
+            other => return Err(format!("ECHO_SCHEDULING={other}: event-loops or tasks").into()),
+        });
+    }
+    let server = builder
         .config(config)
         .endpoint("/echo", |_request| Echo)
         .endpoint("/broadcast", |_request| Broadcast)

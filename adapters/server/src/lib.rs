@@ -81,8 +81,9 @@
 //!
 //! # What runs where
 //!
-//! Sessions are tasks of the tokio runtime in which their first request is answered. There is no thread of the crate's own, no
-//! task for each timer, and nothing global: two servers in one process know nothing of each other. Logs go to `tracing`.
+//! Sessions are tasks of the tokio runtime in which their first request is answered, or share one with others on its thread
+//! ([`Scheduling`]). There is no thread of the crate's own, no task for each timer, and nothing else that two servers in one process
+//! share. Logs go to `tracing`.
 //!
 //! For a server that is not on `http` and tokio, the crates `nosphere-core` and `nosphere-wire` have the protocol without any I/O.
 

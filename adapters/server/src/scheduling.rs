@@ -16,7 +16,7 @@ pub enum Scheduling {
     /// The sessions that begin on a thread share one task of the runtime, which knows by a queue of its own whose socket is
     /// ready.
     ///
-    /// A short message costs a third less of the server's own instructions, and a session some hundred bytes less. But a session
+    /// A short message costs a fifth less of the server's own instructions, and a session some hundred bytes less. But a session
     /// stays with those that it began with: while a handler computes, or blocks its thread, the others of its loop wait, though
     /// another thread may have nothing to do. And [`block_in_place`](tokio::task::block_in_place) does not help them.
     EventLoops,

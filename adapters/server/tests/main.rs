@@ -9,6 +9,7 @@ mod audience;
 mod bad_input;
 mod broadcast;
 mod browser;
+mod event_loops;
 mod guide;
 mod handlers;
 mod lifecycle;

@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -20,8 +21,8 @@ pub(super) struct Driver {
     /// The runtime watches the queue as one more descriptor.
     queue: AsyncFd<Queue>,
     events: Events,
-    /// Those who are polled next; empty between turns.
-    batch: Vec<Arc<Task>>,
+    /// Those who are polled next.
+    batch: VecDeque<Arc<Task>>,
 }
 
 impl Driver {
@@ -41,16 +42,24 @@ impl Driver {
             event_loop: Arc::clone(&event_loop),
             queue,
             events: Events::with_capacity(MAX_EVENTS),
-            batch: Vec::new(),
+            batch: VecDeque::new(),
         };
         Ok((driver, event_loop))
     }
 
-    /// Polls who was woken, and says how many that were.
+    /// Polls who was woken, and says how many that were. Whoever uses up what a task of the runtime may do in a turn is behind all
+    /// others in the next.
     fn run_woken(&mut self) -> usize {
-        self.event_loop.woken.take(&mut self.batch);
-        let count = self.batch.len();
-        self.batch.drain(..).for_each(Task::poll);
+        let mut count = 0;
+        if self.batch.is_empty() {
+            self.event_loop.woken.take(&mut self.batch);
+        }
+        while has_budget_remaining()
+            && let Some(task) = self.batch.pop_front()
+        {
+            task.poll();
+            count += 1;
+        }
         count
     }
 
@@ -91,7 +100,6 @@ impl Future for Driver {
         this.event_loop.woken.set_driver(cx.waker());
         let mut polled = 0;
         while polled < MAX_POLLED && has_budget_remaining() {
-            polled += this.run_woken();
             match this.poll_sockets(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => {
@@ -99,9 +107,10 @@ impl Future for Driver {
                     tracing::error!(%error, "the event loop cannot go on");
                     return Poll::Ready(());
                 }
-                Poll::Pending if this.event_loop.woken.is_empty() => return Poll::Pending,
+                Poll::Pending if this.batch.is_empty() && this.event_loop.woken.is_empty() => return Poll::Pending,
                 Poll::Pending => {}
             }
+            polled += this.run_woken();
         }
         // The runtime's other tasks have their turn, and its own sockets are looked at.
         pin!(tokio::task::yield_now()).poll(cx)

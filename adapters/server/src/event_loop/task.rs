@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -79,7 +80,7 @@ pub(super) struct Woken(Mutex<Woke>);
 
 #[derive(Debug, Default)]
 struct Woke {
-    tasks: Vec<Arc<Task>>,
+    tasks: VecDeque<Arc<Task>>,
     driver: Option<Waker>,
     /// There is no driver any more.
     closed: bool,
@@ -91,7 +92,7 @@ impl Woken {
         if woke.closed {
             return;
         }
-        woke.tasks.push(task);
+        woke.tasks.push_back(task);
         // The driver looks at the list before it gives up its thread.
         if woke.tasks.len() == 1
             && !event_loop.is_turning_here()
@@ -102,7 +103,7 @@ impl Woken {
     }
 
     /// Takes all of them; `into` is empty, and its memory serves for the next.
-    pub(super) fn take(&self, into: &mut Vec<Arc<Task>>) {
+    pub(super) fn take(&self, into: &mut VecDeque<Arc<Task>>) {
         std::mem::swap(&mut self.0.lock().tasks, into);
     }
 

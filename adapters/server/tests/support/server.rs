@@ -6,7 +6,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use nosphere::{Builder, Refusal, RequestHead, Server, ServerConfig};
+use nosphere::{Builder, Refusal, RequestHead, Scheduling, Server, ServerConfig};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -58,6 +58,11 @@ impl TestServer {
             .endpoint("/room", endpoint(Probe::room()))
             .endpoint("/rooms/{id}", endpoint(Probe::room()))
             .endpoint("/refused", |_| Err::<Probe, _>(Refusal::forbidden("not you")));
+        let builder = match std::env::var("NOSPHERE_SCHEDULING").as_deref() {
+            Ok("tasks") => builder.scheduling(Scheduling::Tasks),
+            Ok(other) => panic!("NOSPHERE_SCHEDULING={other}: only `tasks` is known"),
+            Err(_) => builder,
+        };
         let server = more(builder).build().expect("a server that can be built");
         let listener = listen().await;
         let addr = listener.local_addr().expect("it is bound");
