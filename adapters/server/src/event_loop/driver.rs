@@ -54,11 +54,11 @@ impl Driver {
         if self.batch.is_empty() {
             self.event_loop.woken.take(&mut self.batch);
         }
-        while has_budget_remaining()
-            && let Some(task) = self.batch.pop_front()
-        {
-            task.poll();
+        while let Some(task) = self.batch.pop_front() {
             count += 1;
+            if task.poll() && !has_budget_remaining() {
+                break;
+            }
         }
         count
     }

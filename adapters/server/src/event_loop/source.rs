@@ -1,7 +1,7 @@
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use mio::event::Event;
@@ -30,6 +30,8 @@ pub(super) struct State {
     /// [`READABLE`] and the others, and above them a count of events: what a call found is about the events before it.
     ready: AtomicU32,
     waiter: Mutex<Option<Waker>>,
+    /// What tells the waiter from others, to see without the lock that it is still the same; changed with it.
+    waits: AtomicUsize,
 }
 
 const READABLE: u32 = 1;
@@ -51,7 +53,7 @@ const WITHOUT_SIGNAL: SendFlags = SendFlags::empty();
 impl Default for State {
     fn default() -> Self {
         // A socket can be written to when it is new, and is ready to be read when the queue says so.
-        Self { ready: AtomicU32::new(WRITABLE), waiter: Mutex::default() }
+        Self { ready: AtomicU32::new(WRITABLE), waiter: Mutex::default(), waits: AtomicUsize::new(0) }
     }
 }
 
@@ -94,14 +96,23 @@ impl State {
         if ready & bits != 0 {
             return Poll::Ready(ready);
         }
-        let mut waiter = self.waiter.lock();
-        if !waiter.as_ref().is_some_and(|waiter| waiter.will_wake(cx.waker())) {
-            *waiter = Some(cx.waker().clone());
+        // It is a task of a loop or of the runtime, and as long as its waker is kept, no other one has its address.
+        if self.waits.load(Ordering::Acquire) == cx.waker().data() as usize {
+            return Poll::Pending;
         }
-        drop(waiter);
+        self.wait(cx.waker());
         // An event that came before has not found the waiter.
         let ready = self.ready.load(Ordering::Acquire);
         if ready & bits != 0 { Poll::Ready(ready) } else { Poll::Pending }
+    }
+
+    #[cold]
+    fn wait(&self, waker: &Waker) {
+        let mut waiter = self.waiter.lock();
+        let before = waiter.replace(waker.clone());
+        self.waits.store(waker.data() as usize, Ordering::Release);
+        drop(waiter);
+        drop(before);
     }
 }
 

@@ -27,16 +27,18 @@ impl Task {
         Arc::new(Self { event_loop, key, listed: AtomicBool::new(false), future: Mutex::new(Some(future)) })
     }
 
-    /// Lets it go on.
-    pub(super) fn poll(self: Arc<Self>) {
+    /// Lets it go on. Whether it was woken meanwhile, as it is when it has used up what it may do.
+    pub(super) fn poll(self: Arc<Self>) -> bool {
         // Whoever wakes it from now on means the next time.
         self.listed.swap(false, Ordering::AcqRel);
         let waker = Waker::from(Arc::clone(&self));
         let mut future = self.future.lock();
-        let Some(running) = future.as_mut() else { return };
+        let Some(running) = future.as_mut() else { return false };
         // As with the runtime's own tasks, a panic ends this one and no other.
         let polled = caught(|| running.as_mut().poll(&mut Context::from_waker(&waker)));
-        if !matches!(polled, Ok(Poll::Pending)) {
+        if matches!(polled, Ok(Poll::Pending)) {
+            drop(future);
+        } else {
             let ended = future.take();
             drop(future);
             let entry = self.event_loop.tasks.lock().as_mut().and_then(|tasks| tasks.try_remove(self.key));
@@ -44,6 +46,7 @@ impl Task {
             // What it owns may panic, too.
             drop(caught(|| drop(ended)));
         }
+        self.listed.load(Ordering::Relaxed)
     }
 
     /// It ends as it is.

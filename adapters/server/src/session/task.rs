@@ -162,16 +162,20 @@ impl Driver {
     }
 
     /// The handler has handled an event.
-    #[inline]
+    #[inline(always)]
     fn note_handled(&mut self, kind: Kind, result: Handled) {
-        let cause = match result {
-            Ok(Ok(())) => None,
-            failed => self.failure(failed),
-        };
         if kind == Kind::Connected {
             self.cell.forget_head();
         }
-        if let Some(cause) = cause
+        if !matches!(result, Ok(Ok(()))) {
+            self.note_failed(kind, result);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn note_failed(&mut self, kind: Kind, result: Handled) {
+        if let Some(cause) = self.failure(result)
             && self.failure.is_none()
             && kind != Kind::Last
         {
@@ -181,7 +185,6 @@ impl Driver {
     }
 
     /// What the handler failed with, if that is a failure.
-    #[cold]
     fn failure(&self, result: Handled) -> Option<Cause> {
         let session = self.cell.id();
         match result {
