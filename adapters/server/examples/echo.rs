@@ -23,12 +23,13 @@ struct Echo;
 impl Handler for Echo {
     async fn receive(&mut self, client: &Client, event: Event) -> Result<(), Error> {
         let answer = match event {
-            Event::Request(request) => Some(Message::reply(request.id, request.payload)),
-            event => message(event),
+            Event::Text(text) => text.into(),
+            Event::Json(json) => json.into(),
+            Event::Binary(bytes) => bytes.into(),
+            Event::Request(request) => Message::reply(request.id, request.payload),
+            _ => return Ok(()),
         };
-        if let Some(answer) = answer
-            && let Err(error) = client.send(answer)
-        {
+        if let Err(error) = client.send(answer) {
             // A transport may have no form for it, or the client no room.
             tracing::warn!(session = %client.id(), %error, "not echoed");
         }
@@ -40,20 +41,14 @@ struct Broadcast;
 
 impl Handler for Broadcast {
     async fn receive(&mut self, client: &Client, event: Event) -> Result<(), Error> {
-        if let Some(message) = message(event) {
-            client.broadcast_to(&Everyone, message);
-        }
+        let message: Message = match event {
+            Event::Text(text) => text.into(),
+            Event::Json(json) => json.into(),
+            Event::Binary(bytes) => bytes.into(),
+            _ => return Ok(()),
+        };
+        client.broadcast_to(&Everyone, message);
         Ok(())
-    }
-}
-
-/// The message of an event, if it is one.
-fn message(event: Event) -> Option<Message> {
-    match event {
-        Event::Text(text) => Some(text.into()),
-        Event::Json(json) => Some(json.into()),
-        Event::Binary(bytes) => Some(bytes.into()),
-        _ => None,
     }
 }
 
