@@ -61,10 +61,30 @@ impl Pump {
             self.took += 1;
             return Poll::Ready(event);
         }
+        if self.items.capacity() > 0
+            && let Some(message) = self.take_item(cell)
+        {
+            return Poll::Ready(message);
+        }
         if self.items.capacity() == 0 && self.has_rest(cell, cx) {
             return Poll::Pending;
         }
         self.poll_any_event(cell, cx)
+    }
+
+    /// The next message of a burst, unless something comes before it.
+    #[inline(never)]
+    fn take_item(&mut self, cell: &Arc<Cell>) -> Option<Event> {
+        let mut live = cell.lock();
+        if self.merge.has_next(cell, &live) {
+            return None;
+        }
+        let link = self.link.as_mut()?;
+        let message = handle_items(cell, &mut live, link, &mut self.items, &mut self.end, true)?;
+        drop(live);
+        self.merge.passed();
+        self.count(cell);
+        Some(message)
     }
 
     /// What a turn of the task ends with, nearly always: there is no event, nothing to write but what the handler has sent, and
@@ -93,14 +113,12 @@ impl Pump {
             let mut event = None;
             if self.merge.has_next(cell, &live) {
                 event = self.merge.next(cell, &mut live);
-            } else if let (Some(link), false) = (&mut self.link, self.items.is_empty()) {
-                let Some(message) = handle_items(cell, &mut live, link, &mut self.items, &mut self.end, true) else {
-                    continue;
-                };
+            } else if !self.items.is_empty() {
                 drop(live);
-                self.merge.passed();
-                self.count(cell);
-                return Poll::Ready(message);
+                match self.take_item(cell) {
+                    Some(message) => return Poll::Ready(message),
+                    None => continue,
+                }
             }
             if event.is_none() && dirty::is_flushed() {
                 // Nearly always nothing else is left to do than to write and to wait.
