@@ -12,7 +12,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    ACCEPT_ENCODING, ACCEPT_LANGUAGE, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName,
+    ORIGIN, PRAGMA, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+    TRANSFER_ENCODING, UPGRADE, USER_AGENT,
+};
 use http::request::Parts;
 use http::{Extensions, HeaderValue, Request, StatusCode, Uri};
 use nosphere_websocket::handshake;
@@ -196,7 +200,7 @@ fn parse(bytes: &[u8]) -> Option<(Parts, usize)> {
     headers.reserve(head.headers.len());
     let (mut upgrade, mut connection) = (false, false);
     for field in head.headers.iter() {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+        let name = name(field.name)?;
         let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value)).ok()?;
         match name {
             // As most clients write it.
@@ -212,6 +216,27 @@ fn parse(bytes: &[u8]) -> Option<(Parts, usize)> {
     }
     let upgrades = upgrade && connection || handshake::is_upgrade(&request);
     upgrades.then(|| (request.into_parts().0, length))
+}
+
+/// The name of a field. Those that browsers and most clients send come as these write them.
+fn name(name: &str) -> Option<HeaderName> {
+    Some(match name {
+        "Accept-Encoding" => ACCEPT_ENCODING,
+        "Accept-Language" => ACCEPT_LANGUAGE,
+        "Cache-Control" => CACHE_CONTROL,
+        "Connection" => CONNECTION,
+        "Cookie" => COOKIE,
+        "Host" => HOST,
+        "Origin" => ORIGIN,
+        "Pragma" => PRAGMA,
+        "Sec-WebSocket-Extensions" => SEC_WEBSOCKET_EXTENSIONS,
+        "Sec-WebSocket-Key" => SEC_WEBSOCKET_KEY,
+        "Sec-WebSocket-Protocol" => SEC_WEBSOCKET_PROTOCOL,
+        "Sec-WebSocket-Version" => SEC_WEBSOCKET_VERSION,
+        "Upgrade" => UPGRADE,
+        "User-Agent" => USER_AGENT,
+        _ => return HeaderName::from_bytes(name.as_bytes()).ok(),
+    })
 }
 
 fn stays_open(connection: &HeaderValue) -> bool {

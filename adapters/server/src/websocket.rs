@@ -2,13 +2,14 @@
 
 use std::io;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
 use nosphere_core::LinkId;
-use nosphere_websocket::{CloseState, Decoder, Flush, Item, Outgoing, ReadOutcome, Reader, Role, Writer};
+use nosphere_websocket::{CloseState, Decoder, Flush, Item, Outgoing, ReadOutcome, Reader, Role, Whole, Writer};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -87,6 +88,19 @@ impl WebSocket {
         match &mut self.io {
             Io::Direct(read, _) => self.reader.read_items(read, items).await,
             Io::Upgraded(io) => self.reader.read_items(io, items).await,
+        }
+    }
+
+    /// Reads once; a read that is one whole message is given to `take` instead.
+    pub(crate) fn poll_read_whole(
+        &mut self,
+        cx: &mut Context<'_>,
+        items: &mut Vec<Item>,
+        take: impl FnOnce(Whole<'_>),
+    ) -> Poll<io::Result<ReadOutcome>> {
+        match &mut self.io {
+            Io::Direct(read, _) => self.reader.poll_read_whole(Pin::new(read), cx, || items, take),
+            Io::Upgraded(io) => self.reader.poll_read_whole(Pin::new(io), cx, || items, take),
         }
     }
 

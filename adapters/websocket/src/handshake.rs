@@ -154,7 +154,11 @@ impl<'a> Upgrade<'a> {
     }
 
     fn offered<'p>(&self, protocol: Option<&'p str>) -> Option<&'p str> {
-        protocol.filter(|protocol| self.protocols().any(|offered| offered == *protocol))
+        protocol.filter(|protocol| {
+            // As most clients write it.
+            self.headers.get(SEC_WEBSOCKET_PROTOCOL).is_some_and(|value| value == *protocol && is_token(protocol))
+                || self.protocols().any(|offered| offered == *protocol)
+        })
     }
 }
 
@@ -227,6 +231,11 @@ fn is_key(key: &HeaderValue) -> bool {
     let key: Option<&[u8; 22]> = key.as_bytes().strip_suffix(b"==").and_then(|key| key.try_into().ok());
     // Without an early exit the compiler compares 16 at once.
     key.is_some_and(|key| key.iter().fold(true, |all, &byte| all & in_alphabet(byte)))
+}
+
+/// Whether a list has nothing but this, if it has this.
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().fold(true, |all, byte| all & byte.is_ascii_graphic() & (byte != b','))
 }
 
 fn add_upgrade(headers: &mut HeaderMap) {

@@ -1,5 +1,4 @@
-use std::collections::VecDeque;
-
+use super::line::Line;
 use crate::seldom::Seldom;
 use crate::{Event, Reply, RequestId, Window};
 
@@ -33,7 +32,7 @@ pub(crate) struct Inbox {
 /// What waits for the application, or will.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Queue {
-    waiting: VecDeque<Waiting>,
+    waiting: Line<Waiting>,
     /// Events among those that wait that are not messages.
     notices: usize,
     /// Replies that wait.
@@ -178,8 +177,8 @@ impl Inbox {
             }
         } else {
             queue.notices -= 1;
-            queue.heartbeat_waits &= event != Event::Heartbeat;
-            queue.writable_waits &= event != Event::Writable;
+            queue.heartbeat_waits &= !matches!(event, Event::Heartbeat);
+            queue.writable_waits &= !matches!(event, Event::Writable);
         }
         self.pass_over();
         Some(event)
@@ -275,7 +274,7 @@ impl Inbox {
     /// Gives back memory that a burst has left.
     pub(crate) fn shrink(&mut self) {
         if self.queue.get().is_some_and(Queue::is_idle) {
-            self.queue.take();
+            self.queue = Seldom::new();
         }
     }
 
@@ -302,11 +301,11 @@ impl Queue {
     }
 
     fn push(&mut self, event: Event) {
-        let told = if event == Event::Heartbeat {
+        let told = if matches!(event, Event::Heartbeat) {
             std::mem::replace(&mut self.heartbeat_waits, true)
-        } else if event == Event::Writable {
+        } else if matches!(event, Event::Writable) {
             std::mem::replace(&mut self.writable_waits, true)
-        } else if event == Event::Suspended {
+        } else if matches!(event, Event::Suspended) {
             // Nobody saw that it was resumed, so nobody needs to see that this is over.
             let unseen = matches!(self.waiting.back(), Some(Waiting { event: Held::Event(Event::Resumed { .. }), .. }));
             if unseen {

@@ -1,6 +1,7 @@
 //! Numbering, windows, retention and the event queue of one session.
 
 mod inbox;
+mod line;
 mod outbox;
 
 pub(crate) use inbox::{Arrived, Inbox};

@@ -11,7 +11,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::is_plain;
+use super::{exact, is_plain};
 use crate::rules;
 use crate::transcode::literal_length;
 
@@ -56,6 +56,14 @@ fn plain_text(unit: &str) -> Option<&str> {
 }
 
 fn any_frame(unit: Source<'_>) -> Result<Frame, DecodeError> {
+    if let Some((kind, body)) = message(unit.text()) {
+        return payload(unit, kind, body).map(Frame::Message);
+    }
+    exact::control(unit.text()).map_or_else(|| read(unit), Ok)
+}
+
+/// Reads a unit, however it is written.
+pub(super) fn read(unit: Source<'_>) -> Result<Frame, DecodeError> {
     let (name, body) = split(unit.text()).ok_or(DecodeError::Malformed("no envelope of one member"))?;
     let frame = match name {
         Name::Kind(kind) => return payload(unit, kind, body).map(Frame::Message),
@@ -77,18 +85,21 @@ enum Name<'a> {
     Other(Cow<'a, str>),
 }
 
+/// The payload of a message whose envelope is what every sender writes, and everything up to the envelope's end, unread.
+fn message(unit: &str) -> Option<(Kind, &str)> {
+    let body = unit.strip_suffix('}')?;
+    let (kind, payload) = if let Some(payload) = body.strip_prefix(r#"{"text":"#) {
+        (Kind::Text, payload)
+    } else if let Some(payload) = body.strip_prefix(r#"{"json":"#) {
+        (Kind::Json, payload)
+    } else {
+        (Kind::Binary, body.strip_prefix(r#"{"binary":"#)?)
+    };
+    Some((kind, trim(payload)))
+}
+
 /// The name of the envelope's member and everything up to the envelope's end, unread.
 fn split(unit: &str) -> Option<(Name<'_>, &str)> {
-    if let Some(body) = unit.strip_suffix('}') {
-        // What every sender writes, and the only forms that come often.
-        if let Some(payload) = body.strip_prefix(r#"{"text":"#) {
-            return Some((Name::Kind(Kind::Text), trim(payload)));
-        } else if let Some(payload) = body.strip_prefix(r#"{"json":"#) {
-            return Some((Name::Kind(Kind::Json), trim(payload)));
-        } else if let Some(payload) = body.strip_prefix(r#"{"binary":"#) {
-            return Some((Name::Kind(Kind::Binary), trim(payload)));
-        }
-    }
     member(trim(trim(unit).strip_prefix('{')?.strip_suffix('}')?))
 }
 

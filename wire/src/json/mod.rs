@@ -1,5 +1,6 @@
 mod decode;
 mod encode;
+mod exact;
 #[cfg(test)]
 mod tests;
 

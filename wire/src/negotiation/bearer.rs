@@ -32,6 +32,11 @@ pub(super) const PREFIX: &str = "nosphere.bearer.";
 ///
 /// 400 for more than one token, and for one that is no unpadded base64url of visible ASCII.
 pub fn take_bearer(parts: &mut Parts) -> Result<(), Refusal> {
+    // Hardly any request has one, and whether it may have one is seen before its offers are taken apart.
+    let mut lines = parts.headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+    if !lines.any(|line| line.as_bytes().windows(PREFIX.len()).any(|part| part == PREFIX.as_bytes())) {
+        return Ok(());
+    }
     let offers = || list(&parts.headers, &SEC_WEBSOCKET_PROTOCOL);
     let is_token = |offer: Option<&str>| offer.is_some_and(|offer| offer.starts_with(PREFIX));
     if !offers().any(is_token) {

@@ -162,6 +162,12 @@ pub fn read_request(parts: &Parts, upgrade: bool, formats: &Formats) -> Result<I
 /// SPEC NEG-2.
 fn websocket(parts: &Parts, formats: &Formats) -> Result<Intent, Refusal> {
     Fields::read(parts, formats)?;
+    // As most clients write it: what is a name as a whole is the first offer. The names of formats have no commas.
+    let first = parts.headers.get(SEC_WEBSOCKET_PROTOCOL);
+    let known = first.and_then(|line| formats.by_subprotocol(line.to_str().ok()?));
+    if let Some(format) = known {
+        return Ok(Intent::WebSocket { protocol: Dialect::Native(format), subprotocol: first.cloned() });
+    }
     let mut native = false;
     for offered in list(&parts.headers, &SEC_WEBSOCKET_PROTOCOL) {
         let offered = offered.ok_or_else(|| Refusal::bad_request("Sec-WebSocket-Protocol is not of its form"))?;

@@ -3,6 +3,7 @@
 mod atmosphere;
 mod attach;
 mod carrier;
+mod greet;
 mod post;
 mod upgrade;
 

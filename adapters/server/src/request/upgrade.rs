@@ -8,16 +8,14 @@ use std::time::Duration;
 
 use http::{HeaderValue, Response};
 use hyper::upgrade::OnUpgrade;
-use nosphere_core::{
-    Attach, Encoded, Frame, Greeted, Greeting, Offer, Open, Reason, ResumeToken, Text, Transport, Unit, Window,
-    WireFormat,
-};
+use nosphere_core::{Attach, Frame, Offer, Open, Reason, ResumeToken, Text, Transport, Window, WireFormat};
+use nosphere_websocket::Outgoing;
 use nosphere_websocket::handshake::{HandshakeError, Upgrade};
-use nosphere_websocket::{Item, Outgoing, ReadOutcome};
 use nosphere_wire::atmosphere::AtmosphereFormat;
 use nosphere_wire::negotiation::{Dialect, Refusal};
 
 use super::atmosphere::{self, Found};
+use super::greet::{Greet, data};
 use super::{OpenRequest, Route, find, open, reserve};
 use crate::endpoint::Launch;
 use crate::session::{Early, close_frame};
@@ -118,10 +116,6 @@ impl Arrival {
         }
     }
 
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.place.0
-    }
-
     /// Opens the session, or finds out which one is meant, which takes time: that is for the caller to go on with, unless the
     /// socket is somebody else's to poll.
     pub(crate) fn begin(self, socket: io::Result<WebSocket>) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
@@ -130,7 +124,7 @@ impl Arrival {
         let executor = socket.executor();
         match self.protocol {
             Dialect::Atmosphere(format) => executor.take(self.enter(socket, format)),
-            Dialect::Native(format) => executor.take(self.greet(socket, format)),
+            Dialect::Native(format) => executor.take(Greet::new(self, socket, format)),
             Dialect::Plain | _ => {
                 self.open(socket, Open { attachment: 1, window: Window::default() }, None);
                 None
@@ -138,24 +132,11 @@ impl Arrival {
         }
     }
 
-    /// SPEC WS-1.
-    async fn greet(self, mut socket: WebSocket, format: &'static dyn WireFormat) {
-        let shared = &self.place.0;
-        let mut greeting = Greeting::new(&shared.config.session, shared.clock.now());
-        let deadline = shared.clock.instant(greeting.poll_timeout());
-        // Writing counts as well: a client that does not read keeps its place no longer than one that does not write.
-        let words = tokio::time::timeout_at(deadline, first_words(&mut socket, &mut greeting, format)).await;
-        match words {
-            Err(_) => self.refuse(socket, None, Reason::Timeout).await,
-            Ok(None) => {}
-            Ok(Some(FirstWords::Close)) => socket.linger(Vec::new(), self.linger_limit()).await,
-            Ok(Some(FirstWords::Fault(reason))) => self.refuse(socket, None, reason).await,
-            Ok(Some(FirstWords::Open(open, early))) => self.open(socket, open, early),
-            Ok(Some(FirstWords::Resume(offer, early))) => self.resume(socket, offer, format, early).await,
-        }
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.place.0
     }
 
-    fn open(self, socket: WebSocket, request: Open, early: Early) {
+    pub(super) fn open(self, socket: WebSocket, request: Open, early: Early) {
         let Self { head, protocol, handler, place, .. } = self;
         let shared = &place.0;
         let link = shared.next_link();
@@ -226,7 +207,7 @@ impl Arrival {
         socket.linger(refuse(Reason::Unavailable), limit).await;
     }
 
-    async fn resume(self, socket: WebSocket, offer: Offer, format: &'static dyn WireFormat, early: Early) {
+    pub(super) async fn resume(self, socket: WebSocket, offer: Offer, format: &'static dyn WireFormat, early: Early) {
         let shared = &self.place.0;
         let cell = match find(shared, &self.head, offer.session, &offer.token) {
             Ok(cell) if cell.speaks(self.protocol.into(), format, true) => cell,
@@ -252,74 +233,18 @@ impl Arrival {
         }
     }
 
-    async fn refuse(self, socket: WebSocket, words: Option<Outgoing>, reason: Reason) {
+    pub(super) async fn refuse(self, socket: WebSocket, words: Option<Outgoing>, reason: Reason) {
         let words = words.into_iter().chain([Outgoing::Close(close_frame(reason))]).collect();
         socket.linger(words, self.linger_limit()).await;
     }
 
-    fn linger_limit(&self) -> Duration {
+    pub(super) fn linger_limit(&self) -> Duration {
         self.place.0.config.session.close_timeout
     }
 }
 
 /// How often a WebSocket tries again to get the session that it names, when that changes in between.
 const MAX_RACES: usize = 8;
-
-/// What a native client says first.
-enum FirstWords {
-    /// A WebSocket close, or a broken frame; the answer is queued.
-    Close,
-    Fault(Reason),
-    Open(Open, Early),
-    Resume(Offer, Early),
-}
-
-/// Reads until it is known what the client wants. `None`: the socket is gone.
-async fn first_words(
-    socket: &mut WebSocket,
-    greeting: &mut Greeting,
-    format: &'static dyn WireFormat,
-) -> Option<FirstWords> {
-    let mut items = Vec::new();
-    loop {
-        let outcome = socket.read(&mut items).await.ok()?;
-        let mut arrived = items.drain(..);
-        while let Some(item) = arrived.next() {
-            let unit = match item {
-                Item::Text(text) => Unit::Text(text),
-                Item::Binary(bytes) => Unit::Binary(bytes),
-                Item::Ping(payload) => {
-                    socket.writer().pong(payload);
-                    continue;
-                }
-                Item::Pong(_) => continue,
-                Item::Close(close) => {
-                    socket.writer().handle_close(&close);
-                    return Some(FirstWords::Close);
-                }
-            };
-            match greeting.handle_frame(format.decode(unit)) {
-                Greeted::Open(open) => return Some(FirstWords::Open(open, Some((arrived.collect(), outcome)))),
-                Greeted::Resume(offer) => return Some(FirstWords::Resume(offer, Some((arrived.collect(), outcome)))),
-                Greeted::Fault(reason) => return Some(FirstWords::Fault(reason)),
-                Greeted::Reply(frame) => socket.write(data(frame, format)).await.ok()?,
-            }
-        }
-        match outcome {
-            ReadOutcome::Items => {}
-            ReadOutcome::End => return None,
-            ReadOutcome::Error(error) => {
-                socket.writer().handle_error(error);
-                return Some(FirstWords::Close);
-            }
-        }
-        socket.write(None).await.ok()?;
-    }
-}
-
-fn data(frame: Frame, format: &dyn WireFormat) -> Option<Outgoing> {
-    format.encode(frame).ok().map(|unit| Outgoing::Data(Encoded::new(unit)))
-}
 
 /// One of the places for WebSockets that are not open yet; given back when dropped.
 struct Place(Arc<Shared>);
