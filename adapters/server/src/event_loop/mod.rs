@@ -88,3 +88,22 @@ impl EventLoop {
         TURNING.get() == std::ptr::from_ref(self) as usize
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Beside the session's own future, each session has these.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn what_a_loop_has_of_each_session_does_not_grow_unnoticed() {
+        for (size, limit, what) in [
+            // Eight of these are for mio's own assertions.
+            (size_of::<Source>(), 40, "a socket"),
+            (size_of::<State>(), 40, "its readiness"),
+            (size_of::<Task>(), 48, "a task, but for its future"),
+        ] {
+            assert!(size <= limit, "{size}: {what}");
+        }
+    }
+}

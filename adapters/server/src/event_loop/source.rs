@@ -46,7 +46,7 @@ const EVENT: u32 = 16;
 /// A peer that has gone is an error, and no signal.
 #[cfg(not(target_vendor = "apple"))]
 const WITHOUT_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
-/// Here sockets are told so when they are made.
+/// Here there is no such flag. A Rust program ignores the signal, unless it says otherwise.
 #[cfg(target_vendor = "apple")]
 const WITHOUT_SIGNAL: SendFlags = SendFlags::empty();
 
