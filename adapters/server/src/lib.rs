@@ -105,6 +105,7 @@ pub mod guide;
 mod handler;
 mod head;
 mod member;
+mod ordinary;
 mod own;
 mod patient;
 mod presence;
