@@ -12,29 +12,21 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{
-    ACCEPT_ENCODING, ACCEPT_LANGUAGE, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName,
-    ORIGIN, PRAGMA, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
-    TRANSFER_ENCODING, UPGRADE, USER_AGENT,
-};
-use http::request::Parts;
-use http::{Extensions, HeaderValue, Request, StatusCode, Uri};
-use nosphere_websocket::handshake;
+use http::header::CONTENT_LENGTH;
+use http::{Extensions, StatusCode};
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use crate::date::Date;
-use crate::request::{Arrival, Asked, Bare, Read, read};
+use crate::ordinary::{Handshake, MAX_FIELDS};
+use crate::request::{Arrival, Asked, Bare, Read, read, read_ordinary};
 use crate::shared::Shared;
 use crate::websocket::WebSocket;
 use crate::{Body, Server};
 
 /// How much of a connection is looked at. A browser's handshake is about 500 bytes, and its cookies.
 const MAX_LOOK: usize = 4096;
-
-/// How many header fields it may have.
-const MAX_FIELDS: usize = 48;
 
 impl Server {
     /// Answers a connection that begins with a WebSocket handshake for an endpoint, at half of what it costs behind an HTTP
@@ -168,19 +160,14 @@ fn poll_handshake(
     if ready!(stream.poll_peek(cx, &mut bytes)).is_err() {
         return Poll::Ready(None);
     }
-    let Some((mut parts, length)) = parse(bytes.filled()) else { return Poll::Ready(None) };
-    parts.extensions = extensions.take().unwrap_or_default();
-    let asked = match read(shared, parts, true) {
-        Read::Asked(asked) if asked.opens_websocket(shared) => asked,
-        Read::Asked(_) | Read::Answered(_) | Read::Passed(..) => return Poll::Ready(None),
-    };
+    let Some((asked, length)) = read_handshake(shared, bytes.filled(), extensions) else { return Poll::Ready(None) };
     // These bytes are there; what may be behind them is the session's.
     let taken = stream.try_read(&mut bytes.filled_mut()[..length]);
     Poll::Ready(taken.is_ok_and(|taken| taken == length).then_some(asked))
 }
 
-/// The head of a handshake without anything unusual, and its length.
-fn parse(bytes: &[u8]) -> Option<(Parts, usize)> {
+/// What the head of a handshake asks for, if nobody has to be waited for and HTTP has no part in it; and how long it is.
+fn read_handshake(shared: &Arc<Shared>, bytes: &[u8], extensions: &mut Option<Extensions>) -> Option<(Asked, usize)> {
     if !bytes.starts_with(b"GET /") {
         return None;
     }
@@ -194,54 +181,18 @@ fn parse(bytes: &[u8]) -> Option<(Parts, usize)> {
     if head.version != Some(1) || !upgrades {
         return None;
     }
-    let mut request = Request::new(());
-    *request.uri_mut() = Uri::from_maybe_shared(bytes.slice_ref(head.path?.as_bytes())).ok()?;
-    let headers = request.headers_mut();
-    headers.reserve(head.headers.len());
-    let (mut upgrade, mut connection) = (false, false);
-    for field in head.headers.iter() {
-        let name = name(field.name)?;
-        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value)).ok()?;
-        match name {
-            // As most clients write it.
-            UPGRADE => upgrade |= value == "websocket",
-            CONNECTION if value == "Upgrade" => connection = true,
-            // A body.
-            CONTENT_LENGTH | EXPECT | TRANSFER_ENCODING => return None,
-            // The connection ends with the answer.
-            CONNECTION if !stays_open(&value) => return None,
-            _ => {}
-        }
-        headers.try_append(name, value).ok()?;
+    let handshake = Handshake::new(&bytes, head.path?, head.headers);
+    if let Some((parts, unread, page)) = handshake.ordinary()
+        && let Some(asked) = read_ordinary(shared, parts, extensions, unread, page)
+    {
+        return Some((asked, length));
     }
-    let upgrades = upgrade && connection || handshake::is_upgrade(&request);
-    upgrades.then(|| (request.into_parts().0, length))
-}
-
-/// The name of a field. Those that browsers and most clients send come as these write them.
-fn name(name: &str) -> Option<HeaderName> {
-    Some(match name {
-        "Accept-Encoding" => ACCEPT_ENCODING,
-        "Accept-Language" => ACCEPT_LANGUAGE,
-        "Cache-Control" => CACHE_CONTROL,
-        "Connection" => CONNECTION,
-        "Cookie" => COOKIE,
-        "Host" => HOST,
-        "Origin" => ORIGIN,
-        "Pragma" => PRAGMA,
-        "Sec-WebSocket-Extensions" => SEC_WEBSOCKET_EXTENSIONS,
-        "Sec-WebSocket-Key" => SEC_WEBSOCKET_KEY,
-        "Sec-WebSocket-Protocol" => SEC_WEBSOCKET_PROTOCOL,
-        "Sec-WebSocket-Version" => SEC_WEBSOCKET_VERSION,
-        "Upgrade" => UPGRADE,
-        "User-Agent" => USER_AGENT,
-        _ => return HeaderName::from_bytes(name.as_bytes()).ok(),
-    })
-}
-
-fn stays_open(connection: &HeaderValue) -> bool {
-    let close = |token: &str| token.trim().eq_ignore_ascii_case("close");
-    connection.to_str().is_ok_and(|value| !value.split(',').any(close))
+    let mut parts = handshake.whole()?;
+    parts.extensions = extensions.take().unwrap_or_default();
+    match read(shared, parts, true) {
+        Read::Asked(asked) if asked.opens_websocket(shared) => Some((asked, length)),
+        Read::Asked(_) | Read::Answered(_) | Read::Passed(..) => None,
+    }
 }
 
 async fn write(limit: Duration, stream: &TcpStream, mut rest: &[u8]) -> io::Result<()> {

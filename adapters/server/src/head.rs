@@ -1,12 +1,15 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use http::request::Parts;
-use http::{Extensions, HeaderMap, Uri};
+use http::{Extensions, HeaderMap, HeaderValue, Uri};
+use nosphere_websocket::handshake::{HandshakeError, Upgrade};
 
 use crate::endpoint::Mount;
+use crate::ordinary;
 
 /// The head of the request that opens or resumes a session.
 ///
@@ -32,10 +35,22 @@ pub struct RequestHead(Arc<Head>);
 
 #[derive(Clone)]
 struct Head {
+    /// Without headers.
     parts: Parts,
+    headers: OnceLock<HeaderMap>,
+    /// Where the headers are until somebody asks for them.
+    unread: Option<Unread>,
     endpoint: Arc<Mount>,
     parameters: Vec<(String, String)>,
     principal: Option<Box<str>>,
+}
+
+/// The head of a handshake that was read no further than it takes to answer it.
+#[derive(Clone)]
+pub(crate) struct Unread {
+    pub(crate) bytes: Bytes,
+    pub(crate) key: [u8; 24],
+    pub(crate) protocol: Option<HeaderValue>,
 }
 
 /// The address of whoever makes a request, as an extension of that request: for servers that know it and say so.
@@ -50,8 +65,20 @@ struct Head {
 pub struct Peer(pub SocketAddr);
 
 impl RequestHead {
-    pub(crate) fn new(parts: Parts, endpoint: Arc<Mount>, parameters: Vec<(String, String)>) -> Self {
-        Self(Arc::new(Head { parts, endpoint, parameters, principal: None }))
+    pub(crate) fn new(mut parts: Parts, endpoint: Arc<Mount>, parameters: Vec<(String, String)>) -> Self {
+        let headers = std::mem::take(&mut parts.headers).into();
+        Self(Arc::new(Head { parts, headers, unread: None, endpoint, parameters, principal: None }))
+    }
+
+    /// Of `parts` without headers, which are in `unread`.
+    pub(crate) fn unread(
+        parts: Parts,
+        unread: Unread,
+        endpoint: Arc<Mount>,
+        parameters: Vec<(String, String)>,
+    ) -> Self {
+        let (headers, unread) = (OnceLock::new(), Some(unread));
+        Self(Arc::new(Head { parts, headers, unread, endpoint, parameters, principal: None }))
     }
 
     pub(crate) fn set_peer(&mut self, peer: SocketAddr) {
@@ -62,8 +89,32 @@ impl RequestHead {
         Arc::make_mut(&mut self.0).principal = Some(principal.into_boxed_str());
     }
 
-    pub(crate) fn parts(&self) -> &Parts {
-        &self.0.parts
+    /// A copy of everything.
+    pub(crate) fn to_parts(&self) -> Parts {
+        let mut parts = self.0.parts.clone();
+        parts.headers.clone_from(self.headers());
+        parts
+    }
+
+    /// Judges a request that [asks for a WebSocket](nosphere_websocket::handshake::is_upgrade).
+    pub(crate) fn upgrade(&self) -> Result<Upgrade<'_>, HandshakeError> {
+        let Head { parts, unread, .. } = &*self.0;
+        match unread {
+            None => Upgrade::judge((&parts.method, parts.version, self.headers(), &parts.extensions)),
+            Some(Unread { key, protocol, .. }) => {
+                Upgrade::of_key(key, protocol.as_ref().and_then(|protocol| protocol.to_str().ok()))
+            }
+        }
+    }
+
+    /// Whether more than so many bytes are kept with it.
+    pub(crate) fn is_longer_than(&self, limit: usize) -> bool {
+        // All of the head, or more.
+        if self.0.unread.as_ref().is_some_and(|unread| unread.bytes.len() <= limit) {
+            return false;
+        }
+        let uri = self.uri().path_and_query().map_or(0, |path| path.as_str().len());
+        self.headers().iter().fold(uri, |sum, (name, value)| sum + name.as_str().len() + value.len()) > limit
     }
 
     /// The path that the endpoint was mounted on, `/rooms/{id}`.
@@ -87,7 +138,7 @@ impl RequestHead {
 
     /// The request's URI.
     pub fn uri(&self) -> &Uri {
-        &self.parts().uri
+        &self.0.parts.uri
     }
 
     /// The first value of a parameter of the query, decoded.
@@ -102,7 +153,9 @@ impl RequestHead {
 
     /// The request's headers.
     pub fn headers(&self) -> &HeaderMap {
-        &self.parts().headers
+        self.0
+            .headers
+            .get_or_init(|| self.0.unread.as_ref().map(|unread| ordinary::headers(&unread.bytes)).unwrap_or_default())
     }
 
     /// The first value of a header, if it is text.
@@ -112,7 +165,7 @@ impl RequestHead {
 
     /// What middleware put into the request.
     pub fn extensions(&self) -> &Extensions {
-        &self.parts().extensions
+        &self.0.parts.extensions
     }
 
     /// What middleware put into the request, of one type: an authenticated user, say.
@@ -136,7 +189,7 @@ impl fmt::Debug for RequestHead {
     /// Without headers, query and extensions, since those may hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestHead")
-            .field("method", &self.parts().method)
+            .field("method", &self.0.parts.method)
             .field("path", &self.uri().path())
             .field("endpoint", &self.endpoint())
             .field("parameters", &self.0.parameters)

@@ -108,6 +108,7 @@ pub mod guide;
 mod handler;
 mod head;
 mod member;
+mod ordinary;
 mod own;
 mod patient;
 mod presence;

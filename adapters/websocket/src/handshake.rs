@@ -28,6 +28,13 @@ impl<'a> From<&'a Parts> for Head<'a> {
     }
 }
 
+impl<'a> From<(&'a Method, Version, &'a HeaderMap, &'a Extensions)> for Head<'a> {
+    fn from(parts: (&'a Method, Version, &'a HeaderMap, &'a Extensions)) -> Self {
+        let (method, version, headers, extensions) = parts;
+        Self { method, version, headers, extensions }
+    }
+}
+
 impl<'a, B> From<&'a Request<B>> for Head<'a> {
     fn from(request: &'a Request<B>) -> Self {
         Self {
@@ -60,9 +67,16 @@ pub fn is_upgrade<'a>(head: impl Into<Head<'a>>) -> bool {
 /// A valid request for a WebSocket.
 #[derive(Clone, Copy, Debug)]
 pub struct Upgrade<'a> {
-    headers: &'a HeaderMap,
+    offers: Offers<'a>,
     /// Absent over HTTP/2.
-    key: Option<&'a HeaderValue>,
+    key: Option<&'a [u8]>,
+}
+
+/// Where the subprotocols are that a client offers.
+#[derive(Clone, Copy, Debug)]
+enum Offers<'a> {
+    Fields(&'a HeaderMap),
+    Known(Option<&'a str>),
 }
 
 impl<'a> Upgrade<'a> {
@@ -91,16 +105,44 @@ impl<'a> Upgrade<'a> {
         if version.is_none_or(|version| version.as_bytes() != b"13") {
             return Err(HandshakeError::Version);
         }
-        let key = head.headers.get(SEC_WEBSOCKET_KEY).filter(|_| http1);
+        let key = head.headers.get(SEC_WEBSOCKET_KEY).filter(|_| http1).map(HeaderValue::as_bytes);
         if http1 && !key.is_some_and(is_key) {
             return Err(HandshakeError::Key);
         }
-        Ok(Self { headers: head.headers, key })
+        Ok(Self { offers: Offers::Fields(head.headers), key })
+    }
+
+    /// A request by HTTP/1.1 of which it is known that it asks by `GET` for a WebSocket of version 13, with this
+    /// `Sec-WebSocket-Key` and this list of subprotocols: for whoever reads heads without a map of their fields.
+    ///
+    /// ```
+    /// use nosphere_websocket::handshake::Upgrade;
+    ///
+    /// let upgrade = Upgrade::of_key(b"dGhlIHNhbXBsZSBub25jZQ==", Some("chat"))?;
+    /// assert!(upgrade.protocols().eq(["chat"]));
+    /// assert_eq!(upgrade.response(Some("chat")).headers()["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    /// # Ok::<(), nosphere_websocket::handshake::HandshakeError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the key is none.
+    pub fn of_key(key: &'a [u8], protocols: Option<&'a str>) -> Result<Self, HandshakeError> {
+        if is_key(key) {
+            Ok(Self { offers: Offers::Known(protocols), key: Some(key) })
+        } else {
+            Err(HandshakeError::Key)
+        }
     }
 
     /// The subprotocols that the client offers, the one it likes best first.
     pub fn protocols(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        tokens(self.headers, &SEC_WEBSOCKET_PROTOCOL)
+        let (fields, known) = match self.offers {
+            Offers::Fields(fields) => (Some(fields), None),
+            Offers::Known(known) => (None, known),
+        };
+        let fields = fields.into_iter().flat_map(|fields| tokens(fields, &SEC_WEBSOCKET_PROTOCOL));
+        fields.chain(known.into_iter().flat_map(list))
     }
 
     /// The answer that accepts: 101, or 200 over HTTP/2.
@@ -111,7 +153,7 @@ impl<'a> Upgrade<'a> {
         if let Some(key) = self.key {
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
             add_upgrade(response.headers_mut());
-            response.headers_mut().insert(SEC_WEBSOCKET_ACCEPT, accept(key));
+            response.headers_mut().insert(SEC_WEBSOCKET_ACCEPT, accept_value(key));
         }
         let protocol = self.offered(protocol).and_then(|protocol| HeaderValue::from_str(protocol).ok());
         if let Some(protocol) = protocol {
@@ -156,8 +198,11 @@ impl<'a> Upgrade<'a> {
     fn offered<'p>(&self, protocol: Option<&'p str>) -> Option<&'p str> {
         protocol.filter(|protocol| {
             // As most clients write it.
-            self.headers.get(SEC_WEBSOCKET_PROTOCOL).is_some_and(|value| value == *protocol && is_token(protocol))
-                || self.protocols().any(|offered| offered == *protocol)
+            let only = match self.offers {
+                Offers::Fields(fields) => fields.get(SEC_WEBSOCKET_PROTOCOL).is_some_and(|value| value == *protocol),
+                Offers::Known(known) => known == Some(*protocol),
+            };
+            only && is_token(protocol) || self.protocols().any(|offered| offered == *protocol)
         })
     }
 }
@@ -211,12 +256,16 @@ impl HandshakeError {
 
 /// The `Sec-WebSocket-Accept` that answers a `Sec-WebSocket-Key`.
 pub fn accept(key: &HeaderValue) -> HeaderValue {
+    accept_value(key.as_bytes())
+}
+
+fn accept_value(key: &[u8]) -> HeaderValue {
     // Base64 is always a header's value.
     HeaderValue::from_bytes(&accept_bytes(key)).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
-fn accept_bytes(key: &HeaderValue) -> [u8; 28] {
-    let mut sha = Sha1::new_with_prefix(key.as_bytes());
+fn accept_bytes(key: &[u8]) -> [u8; 28] {
+    let mut sha = Sha1::new_with_prefix(key);
     sha.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
     let mut accept = [0; 28];
     // 20 bytes are 28 characters.
@@ -225,10 +274,10 @@ fn accept_bytes(key: &HeaderValue) -> [u8; 28] {
     accept
 }
 
-fn is_key(key: &HeaderValue) -> bool {
+fn is_key(key: &[u8]) -> bool {
     // 22 characters are 16 bytes, whatever the last bits are: some clients choose their keys as text.
     let in_alphabet = |byte: u8| byte.is_ascii_alphanumeric() | (byte == b'+') | (byte == b'/');
-    let key: Option<&[u8; 22]> = key.as_bytes().strip_suffix(b"==").and_then(|key| key.try_into().ok());
+    let key: Option<&[u8; 22]> = key.strip_suffix(b"==").and_then(|key| key.try_into().ok());
     // Without an early exit the compiler compares 16 at once.
     key.is_some_and(|key| key.iter().fold(true, |all, &byte| all & in_alphabet(byte)))
 }
@@ -251,11 +300,9 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 
 /// The members of a comma-separated list, which may be spread over several fields.
 fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> + use<'a> {
-    headers
-        .get_all(name)
-        .into_iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|token| token.trim_matches([' ', '\t']))
-        .filter(|token| !token.is_empty())
+    headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok()).flat_map(list)
+}
+
+fn list(value: &str) -> impl Iterator<Item = &str> {
+    value.split(',').map(|token| token.trim_matches([' ', '\t'])).filter(|token| !token.is_empty())
 }

@@ -84,7 +84,14 @@ impl Formats {
     }
 
     /// The format of a subprotocol such as `nosphere.v1.json`.
-    pub(super) fn by_subprotocol(&self, subprotocol: &str) -> Option<&'static dyn WireFormat> {
+    ///
+    /// ```
+    /// # use nosphere_wire::negotiation::Formats;
+    /// let formats = Formats::default();
+    /// assert!(formats.by_subprotocol("nosphere.v1.json").is_some());
+    /// assert!(formats.by_subprotocol("nosphere.v1.json, chat").is_none());
+    /// ```
+    pub fn by_subprotocol(&self, subprotocol: &str) -> Option<&'static dyn WireFormat> {
         self.get(subprotocol.strip_prefix(SUBPROTOCOL_PREFIX)?)
     }
 }

@@ -81,6 +81,15 @@ pub mod atmosphere {
         [HeaderName::from_static("authtoken"), HeaderName::from_static("x-requested-with")];
 }
 
+/// Whether a header's name may be one of SPEC §4 or §17 on requests, by how it begins; in whatever case.
+///
+/// A request without such a header, and without a query, has nothing for [`read_request`](super::read_request) to look at but the
+/// method and headers of HTTP.
+pub fn may_be_ours(name: &str) -> bool {
+    let begins = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    begins(PREFIX) || begins(atmosphere::PREFIX)
+}
+
 /// What the names of SPEC §4 begin with.
 pub(super) const PREFIX: &str = "nosphere-";
 

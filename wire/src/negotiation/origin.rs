@@ -76,8 +76,22 @@ impl OriginPolicy {
         if values.next().is_some() {
             return Err(Refusal::origin());
         }
+        self.check_origin(value, || authority(parts), scheme)
+    }
+
+    /// [`check`](Self::check) for a request whose head was read in another way: its one `Origin`, and for whom it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`OriginPolicy::check`].
+    pub fn check_origin(
+        &self,
+        value: &HeaderValue,
+        authority: impl FnOnce() -> Option<Authority>,
+        scheme: Option<&Scheme>,
+    ) -> Result<Option<AllowedOrigin>, Refusal> {
         let origin = value.to_str().ok().and_then(|origin| origin.parse::<Origin>().ok());
-        if origin.as_ref().is_some_and(|origin| origin.is_own(parts, scheme)) {
+        if origin.as_ref().is_some_and(|origin| origin.is_own(authority, scheme)) {
             Ok(None)
         } else if origin.is_some_and(|origin| self.allowed.contains(&origin)) {
             Ok(Some(AllowedOrigin { origin: value.clone(), credentials: true }))
@@ -154,12 +168,12 @@ enum Origin {
 }
 
 impl Origin {
-    fn is_own(&self, parts: &Parts, reached_by: Option<&Scheme>) -> bool {
+    fn is_own(&self, authority: impl FnOnce() -> Option<Authority>, reached_by: Option<&Scheme>) -> bool {
         let Self::Tuple { scheme, host, port } = self else { return false };
         if reached_by == Some(&Scheme::HTTPS) && scheme != "https" {
             return false;
         }
-        let Some(authority) = authority(parts) else { return false };
+        let Some(authority) = authority() else { return false };
         // Where the request names no port, it is the one that the page's own scheme implies.
         let Some((own_host, own_port)) = host_and_port(&authority) else { return false };
         host.eq_ignore_ascii_case(own_host) && *port == normal_port(scheme, own_port)

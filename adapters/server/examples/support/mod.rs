@@ -69,6 +69,8 @@ where
     let http = Arc::new(http);
     loop {
         let stream = tokio::select! {
+            // Signals are looked at when nobody comes, or when so many have come that tokio wants others to have their turn.
+            biased;
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {

@@ -5,6 +5,8 @@ mod attach;
 mod carrier;
 mod greet;
 mod post;
+#[cfg(test)]
+mod tests;
 mod upgrade;
 
 use std::pin::pin;
@@ -15,7 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::CACHE_CONTROL;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::upgrade::OnUpgrade;
 use nosphere_core::{Connection, LinkId, Open, Reason, WireFormat};
 use nosphere_core::{Fault, Opening, ResumeToken, SessionId, Transport, Window};
@@ -26,6 +28,7 @@ use nosphere_wire::negotiation::{AllowedOrigin, Dialect, Intent, Refusal, header
 
 use crate::contain::caught;
 use crate::endpoint::{Endpoint, Launch};
+use crate::head::Unread;
 use crate::session::{Cell, Outlet};
 use crate::shared::Shared;
 use crate::{Body, RequestHead, topic};
@@ -91,10 +94,11 @@ where
     let Asked { mut route, intent, answering, upgraded } = asked;
     let mut body = pin!(body);
     let intent = intent.and_then(|intent| route.receive(&shared, &intent).map(|()| intent));
-    let parts = route.head.parts();
     let answer = match intent {
         Ok(Intent::Atmosphere(request)) => atmosphere::answer(&shared, &route, request, upgraded, body.as_mut()).await,
-        Ok(Intent::Preflight) => shared.origins.preflight(parts, None).map(|response| response.map(Body::from)),
+        Ok(Intent::Preflight) => {
+            shared.origins.preflight(&route.head.to_parts(), None).map(|response| response.map(Body::from))
+        }
         Ok(Intent::Attach { protocol, transport, request }) => {
             attach::attach(&shared, &route, protocol, transport.into(), request).await
         }
@@ -138,7 +142,7 @@ pub(crate) fn read(shared: &Arc<Shared>, mut parts: Parts, upgrade: bool) -> Rea
     if shared.browser_client.as_deref() == Some(topic::normal(parts.uri.path())) {
         return Read::Answered(crate::browser::respond(&parts));
     }
-    let Some((endpoint, parameters)) = find_endpoint(shared, &parts) else {
+    let Some((endpoint, parameters)) = find_endpoint(shared, &parts.uri) else {
         return Read::Passed(parts, Refusal::not_found());
     };
     // Before anybody sees the head: who admits requests looks in one place, whatever the transport.
@@ -171,6 +175,46 @@ pub(crate) fn read(shared: &Arc<Shared>, mut parts: Parts, upgrade: bool) -> Rea
         answering: Answering { allowed, atmosphere },
         upgraded,
     })
+}
+
+/// [`read`] for the head of a handshake that is known to be [ordinary](crate::ordinary): it says who the client is and which
+/// protocol it talks, and there is nothing else to look at. `parts` are without headers. `None`: [`read`] has to look at it.
+pub(crate) fn read_ordinary(
+    shared: &Arc<Shared>,
+    mut parts: Parts,
+    extensions: &mut Option<Extensions>,
+    unread: Unread,
+    page: Page<'_>,
+) -> Option<Asked> {
+    shared.deadlines.start(shared);
+    if shared.browser_client.as_deref() == Some(topic::normal(parts.uri.path())) {
+        return None;
+    }
+    let (endpoint, parameters) = find_endpoint(shared, &parts.uri)?;
+    let subprotocol = unread.protocol.clone();
+    let protocol = match &subprotocol {
+        None => Dialect::Plain,
+        Some(only) => Dialect::Native(shared.formats.by_subprotocol(only.to_str().ok()?)?),
+    };
+    let allowed = match page.origin {
+        None => None,
+        Some(origin) => shared.origins.check_origin(&origin, || page.host?.try_into().ok(), None).ok()?,
+    };
+    parts.extensions = extensions.take().unwrap_or_default();
+    let head = RequestHead::unread(parts, unread, Arc::clone(endpoint.mount()), parameters);
+    Some(Asked {
+        route: Route { endpoint, head },
+        intent: Ok(Intent::WebSocket { protocol, subprotocol }),
+        answering: Answering { allowed, atmosphere: false },
+        upgraded: None,
+    })
+}
+
+/// The page that a handshake comes from, and whom it is for.
+pub(crate) struct Page<'a> {
+    pub(crate) origin: Option<HeaderValue>,
+    /// The one `Host`.
+    pub(crate) host: Option<&'a [u8]>,
 }
 
 impl Asked {
@@ -249,16 +293,10 @@ impl Answering {
 type Parameters = Vec<(String, String)>;
 
 /// The endpoint of a request's path, and the parameters in that.
-fn find_endpoint(shared: &Shared, parts: &Parts) -> Option<(Arc<Endpoint>, Parameters)> {
-    let found = shared.endpoints.at(topic::normal(parts.uri.path())).ok()?;
+fn find_endpoint(shared: &Shared, uri: &Uri) -> Option<(Arc<Endpoint>, Parameters)> {
+    let found = shared.endpoints.at(topic::normal(uri.path())).ok()?;
     let parameters = found.params.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
     Some((Arc::clone(found.value), parameters.collect()))
-}
-
-/// How many bytes of a head are kept with it.
-fn head_length(parts: &Parts) -> usize {
-    let uri = parts.uri.path_and_query().map_or(0, |path| path.as_str().len());
-    parts.headers.iter().fold(uri, |sum, (name, value)| sum + name.as_str().len() + value.len())
 }
 
 /// An endpoint, and how a request found it.
@@ -280,7 +318,7 @@ impl Route {
             Intent::Atmosphere(request) => request.may_open(),
             Intent::None | Intent::Post(_) | Intent::Preflight | _ => false,
         };
-        if attaches && head_length(self.head.parts()) > shared.config.max_head_bytes {
+        if attaches && self.head.is_longer_than(shared.config.max_head_bytes) {
             return Err(Refusal::head_too_large());
         }
         if !attaches && !matches!(intent, Intent::Post(_) | Intent::Atmosphere(_)) {

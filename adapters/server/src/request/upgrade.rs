@@ -56,7 +56,7 @@ impl<'a> Seat<'a> {
         protocol: Dialect,
         visit: Option<Visit>,
     ) -> Result<Self, Refusal> {
-        let handshake = match Upgrade::judge(route.head.parts()) {
+        let handshake = match route.head.upgrade() {
             Ok(handshake) => handshake,
             Err(HandshakeError::Method) => return Err(Refusal::method()),
             Err(HandshakeError::Version) => return Err(Refusal::websocket_version()),
