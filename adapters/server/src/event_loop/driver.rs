@@ -35,6 +35,7 @@ impl Driver {
             sources: Default::default(),
             tasks: Some(Slab::new()).into(),
             woken: Default::default(),
+            successor: Default::default(),
         });
         #[expect(deprecated, reason = "the other one is unsafe, and a queue owns its descriptor")]
         let queue = AsyncFd::with_interest(queue, Interest::READABLE)?;

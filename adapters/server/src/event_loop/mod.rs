@@ -8,6 +8,7 @@ mod source;
 mod task;
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
@@ -25,7 +26,6 @@ use source::State;
 use task::{Task, Woken};
 
 /// What sessions and their sockets have in common that are polled by one task.
-#[derive(Debug)]
 pub(crate) struct EventLoop {
     runtime: Id,
     registry: Registry,
@@ -34,13 +34,20 @@ pub(crate) struct EventLoop {
     /// Every task that has not ended; `None` when the runtime has shut down.
     tasks: Mutex<Option<Slab<Arc<Task>>>>,
     woken: Woken,
+    /// What the task that is being polled has begun.
+    successor: Mutex<Option<Boxed>>,
 }
+
+/// What a task does.
+type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 thread_local! {
     /// The loop of those sessions that begin on this thread.
     static HERE: RefCell<Weak<EventLoop>> = const { RefCell::new(Weak::new()) };
     /// The loop that polls its tasks on this thread right now, by its address.
     static TURNING: Cell<usize> = const { Cell::new(0) };
+    /// That loop has a successor of the task that it polls.
+    static SUCCEEDED: Cell<bool> = const { Cell::new(false) };
 }
 
 impl EventLoop {
@@ -71,8 +78,34 @@ impl EventLoop {
         registered.map(|()| source)
     }
 
-    /// Polls a future to its end, as a task of this loop.
-    pub(crate) fn spawn(self: &Arc<Self>, future: Pin<Box<dyn Future<Output = ()> + Send>>) {
+    /// Polls a future to its end, as a task of this loop. If a task of it begins one and ends with that, as handshakes do, it goes on
+    /// as the other.
+    pub(crate) fn spawn(self: &Arc<Self>, future: Boxed) {
+        if self.is_turning_here() && !SUCCEEDED.replace(true) {
+            *self.successor.lock() = Some(future);
+        } else {
+            self.begin(future);
+        }
+    }
+
+    /// Whether the task that was just polled has begun another one.
+    #[inline]
+    fn has_successor() -> bool {
+        SUCCEEDED.get()
+    }
+
+    fn take_successor(&self) -> Option<Boxed> {
+        SUCCEEDED.set(false);
+        self.successor.lock().take()
+    }
+
+    /// The task that has begun it goes on itself.
+    #[cold]
+    fn begin_successor(self: &Arc<Self>) {
+        self.take_successor().into_iter().for_each(|successor| self.begin(successor));
+    }
+
+    fn begin(self: &Arc<Self>, future: Boxed) {
         let mut tasks = self.tasks.lock();
         // The runtime has shut down: as its own tasks do then, this one does not begin.
         let Some(all) = tasks.as_mut() else { return };
@@ -86,6 +119,12 @@ impl EventLoop {
     /// Whether this loop polls its tasks on this thread right now.
     fn is_turning_here(&self) -> bool {
         TURNING.get() == std::ptr::from_ref(self) as usize
+    }
+}
+
+impl fmt::Debug for EventLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLoop").field("runtime", &self.runtime).finish_non_exhaustive()
     }
 }
 

@@ -1,16 +1,13 @@
 use std::collections::VecDeque;
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use parking_lot::Mutex;
 
-use super::EventLoop;
+use super::{Boxed, EventLoop};
 use crate::contain::caught;
-
-type Future = Pin<Box<dyn std::future::Future<Output = ()> + Send>>;
 
 /// A future that an [`EventLoop`] polls.
 pub(super) struct Task {
@@ -19,11 +16,11 @@ pub(super) struct Task {
     /// On the list of those who are to be polled.
     listed: AtomicBool,
     /// Until it has ended. Locked by the loop's driver alone.
-    future: Mutex<Option<Future>>,
+    future: Mutex<Option<Boxed>>,
 }
 
 impl Task {
-    pub(super) fn new(event_loop: Arc<EventLoop>, key: usize, future: Future) -> Arc<Self> {
+    pub(super) fn new(event_loop: Arc<EventLoop>, key: usize, future: Boxed) -> Arc<Self> {
         Arc::new(Self { event_loop, key, listed: AtomicBool::new(false), future: Mutex::new(Some(future)) })
     }
 
@@ -36,17 +33,31 @@ impl Task {
         let Some(running) = future.as_mut() else { return false };
         // As with the runtime's own tasks, a panic ends this one and no other.
         let polled = caught(|| running.as_mut().poll(&mut Context::from_waker(&waker)));
-        if matches!(polled, Ok(Poll::Pending)) {
-            drop(future);
-        } else {
-            let ended = future.take();
-            drop(future);
-            let entry = self.event_loop.tasks.lock().as_mut().and_then(|tasks| tasks.try_remove(self.key));
-            drop(entry);
-            // What it owns may panic, too.
-            drop(caught(|| drop(ended)));
+        let waits = matches!(polled, Ok(Poll::Pending));
+        drop(future);
+        if !waits {
+            self.end();
+        }
+        if EventLoop::has_successor() {
+            self.event_loop.begin_successor();
         }
         self.listed.load(Ordering::Relaxed)
+    }
+
+    /// The future has ended; it goes on as what that has begun.
+    #[inline(never)]
+    fn end(self: &Arc<Self>) {
+        let successor = self.event_loop.take_successor();
+        let goes_on = successor.is_some();
+        let ended = std::mem::replace(&mut *self.future.lock(), successor);
+        if goes_on {
+            self.wake_by_ref();
+        } else {
+            let entry = self.event_loop.tasks.lock().as_mut().and_then(|tasks| tasks.try_remove(self.key));
+            drop(entry);
+        }
+        // What it owns may panic, too.
+        drop(caught(|| drop(ended)));
     }
 
     /// It ends as it is.
