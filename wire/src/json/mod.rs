@@ -83,8 +83,8 @@ fn is_plain(text: &[u8]) -> bool {
 /// Without comparisons, which compilers turn into bits of their own for each byte, it costs less.
 #[inline]
 fn special(byte: u8) -> u8 {
-    let control = byte.wrapping_sub(b' ');
-    let quote = (byte ^ b'"').wrapping_sub(1);
+    // With one bit turned over in all characters, the quote is the first behind the control characters.
+    let control_or_quote = (byte ^ (b'"' ^ b' ')).wrapping_sub(b' ' + 1);
     let backslash = (byte ^ b'\\').wrapping_sub(1);
-    (control | quote | backslash) & !byte
+    (control_or_quote | backslash) & !byte
 }

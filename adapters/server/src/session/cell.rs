@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::Sink;
 use super::live::{Activity, Live, NEVER, Outlet};
+use super::pump::flush_own;
 use crate::own::Own;
 use crate::shared::Shared;
 use crate::topic::Topic;
@@ -70,15 +71,8 @@ impl Cell {
             return Err(outlet);
         }
         cell.topic.join(&cell);
-        {
-            let mut live = cell.lock();
-            // What the new session has to say first, `opened`; a plain one has nothing to say.
-            if live.wants_write(true) {
-                cell.mark(&mut live);
-            }
-            cell.settle(&mut live);
-        }
-        dirty::flush_outside();
+        // What the new session has to say first, `opened`; a plain one has nothing to say.
+        flush_own(&cell, &mut cell.lock(), true);
         Ok(cell)
     }
 
