@@ -49,7 +49,7 @@ impl Drop for Shared {
 pub(crate) fn split(stream: TcpStream, scheduling: Scheduling) -> io::Result<(ReadHalf, WriteHalf)> {
     #[cfg(unix)]
     if scheduling == Scheduling::EventLoops {
-        let source = Arc::new(EventLoop::here()?.adopt(stream)?);
+        let source = EventLoop::here()?.adopt(stream)?;
         return Ok((ReadHalf::EventLoop(Arc::clone(&source)), WriteHalf::EventLoop(Shared(source))));
     }
     #[cfg(not(unix))]

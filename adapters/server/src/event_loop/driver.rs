@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,8 +12,9 @@ use tokio::io::unix::AsyncFd;
 use tokio::runtime::Id;
 use tokio::task::coop::has_budget_remaining;
 
+use super::source::Said;
 use super::task::Task;
-use super::{EventLoop, TURNING};
+use super::{EventLoop, Source, TURNING};
 
 /// The runtime's task of a loop.
 pub(super) struct Driver {
@@ -21,6 +22,8 @@ pub(super) struct Driver {
     /// The runtime watches the queue as one more descriptor.
     queue: AsyncFd<Queue>,
     events: Events,
+    /// What these are about; empty between turns.
+    ready: Vec<(Arc<Source>, Said)>,
     /// Those who are polled next.
     batch: VecDeque<Arc<Task>>,
 }
@@ -43,6 +46,7 @@ impl Driver {
             event_loop: Arc::clone(&event_loop),
             queue,
             events: Events::with_capacity(MAX_EVENTS),
+            ready: Vec::new(),
             batch: VecDeque::new(),
         };
         Ok((driver, event_loop))
@@ -83,10 +87,13 @@ impl Driver {
             let sources = self.event_loop.sources.lock();
             for event in &self.events {
                 // Whoever has gone in the meantime has nothing to be told.
-                if let Some(state) = sources.get(event.token().0).and_then(|state| state.upgrade()) {
-                    state.note(event);
+                if let Some(source) = sources.get(event.token().0).and_then(Weak::upgrade) {
+                    self.ready.push((source, event.into()));
                 }
             }
+            // It may be the last to hold one, which takes itself off the list.
+            drop(sources);
+            self.ready.drain(..).for_each(|(source, said)| source.note(said));
             return Poll::Ready(Ok(()));
         }
     }

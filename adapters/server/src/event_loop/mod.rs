@@ -22,7 +22,6 @@ use tokio::runtime::{Handle, Id};
 
 use driver::Driver;
 pub(crate) use source::Source;
-use source::State;
 use task::{Task, Woken};
 
 /// What sessions and their sockets have in common that are polled by one task.
@@ -30,7 +29,7 @@ pub(crate) struct EventLoop {
     runtime: Id,
     registry: Registry,
     /// Of sockets, what becomes ready: by the token of their registration.
-    sources: Mutex<Slab<Weak<State>>>,
+    sources: Mutex<Slab<Weak<Source>>>,
     /// Every task that has not ended; `None` when the runtime has shut down.
     tasks: Mutex<Option<Slab<Arc<Task>>>>,
     woken: Woken,
@@ -68,13 +67,17 @@ impl EventLoop {
     }
 
     /// Takes a socket over from the runtime.
-    pub(crate) fn adopt(self: &Arc<Self>, stream: TcpStream) -> io::Result<Source> {
-        let mut stream = mio::net::TcpStream::from_std(stream.into_std()?);
-        let state = Arc::new(State::default());
-        let key = self.sources.lock().insert(Arc::downgrade(&state));
-        // From here on, to drop the source takes it off the list.
-        let registered = self.registry.register(&mut stream, Token(key), Interest::READABLE | Interest::WRITABLE);
-        let source = Source::new(stream, state, key, Arc::clone(self));
+    pub(crate) fn adopt(self: &Arc<Self>, stream: TcpStream) -> io::Result<Arc<Source>> {
+        let stream = mio::net::TcpStream::from_std(stream.into_std()?);
+        let mut sources = self.sources.lock();
+        let entry = sources.vacant_entry();
+        let key = entry.key();
+        let mut source = Source::new(stream, Arc::clone(self), key);
+        // To drop the source takes it off the list, which is locked.
+        let registered = self.registry.register(source.stream(), Token(key), Interest::READABLE | Interest::WRITABLE);
+        let source = Arc::new(source);
+        entry.insert(Arc::downgrade(&source));
+        drop(sources);
         registered.map(|()| source)
     }
 
@@ -138,8 +141,7 @@ mod tests {
     fn what_a_loop_has_of_each_session_does_not_grow_unnoticed() {
         for (size, limit, what) in [
             // Eight of these are for mio's own assertions.
-            (size_of::<Source>(), 40, "a socket"),
-            (size_of::<State>(), 40, "its readiness"),
+            (size_of::<Source>(), 64, "a socket"),
             (size_of::<Task>(), 48, "a task, but for its future"),
         ] {
             assert!(size <= limit, "{size}: {what}");

@@ -17,21 +17,15 @@ use super::EventLoop;
 #[derive(Debug)]
 pub(crate) struct Source {
     stream: TcpStream,
-    state: Arc<State>,
-    key: usize,
-    event_loop: Arc<EventLoop>,
-}
-
-/// What is known of a socket's readiness.
-///
-/// The queue says it once, when it changes: what is ready stays so until a call of the kernel says otherwise.
-#[derive(Debug)]
-pub(super) struct State {
-    /// [`READABLE`] and the others, and above them a count of events: what a call found is about the events before it.
+    /// What is known of its readiness: [`READABLE`] and the others, and above them a count of events, since what a call found is about
+    /// the events before it. The queue says a thing once, when it changes: what is ready stays so until a call of the kernel says
+    /// otherwise.
     ready: AtomicU32,
     waiter: Mutex<Option<Waker>>,
     /// What tells the waiter from others, to see without the lock that it is still the same; changed with it.
     waits: AtomicUsize,
+    event_loop: Arc<EventLoop>,
+    key: usize,
 }
 
 const READABLE: u32 = 1;
@@ -50,16 +44,12 @@ const WITHOUT_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
 #[cfg(target_vendor = "apple")]
 const WITHOUT_SIGNAL: SendFlags = SendFlags::empty();
 
-impl Default for State {
-    fn default() -> Self {
-        // A socket can be written to when it is new, and is ready to be read when the queue says so.
-        Self { ready: AtomicU32::new(WRITABLE), waiter: Mutex::default(), waits: AtomicUsize::new(0) }
-    }
-}
+/// What an event says of a socket, in the bits of its readiness.
+#[derive(Clone, Copy)]
+pub(super) struct Said(u32);
 
-impl State {
-    /// The queue has said something.
-    pub(super) fn note(&self, event: &Event) {
+impl From<&Event> for Said {
+    fn from(event: &Event) -> Self {
         let mut bits = 0;
         for (is, bit) in [
             (event.is_readable() || event.is_error(), READABLE),
@@ -71,6 +61,27 @@ impl State {
                 bits |= bit;
             }
         }
+        Self(bits)
+    }
+}
+
+impl Source {
+    pub(super) fn new(stream: TcpStream, event_loop: Arc<EventLoop>, key: usize) -> Self {
+        // A socket can be written to when it is new, and is ready to be read when the queue says so.
+        let ready = AtomicU32::new(WRITABLE);
+        Self { stream, ready, waiter: Mutex::default(), waits: AtomicUsize::new(0), event_loop, key }
+    }
+
+    pub(crate) fn event_loop(&self) -> &Arc<EventLoop> {
+        &self.event_loop
+    }
+
+    pub(super) fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    /// The queue has said something.
+    pub(super) fn note(&self, Said(bits): Said) {
         let noted = |ready: u32| Some((ready | bits).wrapping_add(EVENT));
         let before = match self.ready.fetch_update(Ordering::AcqRel, Ordering::Acquire, noted) {
             Ok(before) | Err(before) => before,
@@ -114,46 +125,36 @@ impl State {
         drop(waiter);
         drop(before);
     }
-}
-
-impl Source {
-    pub(super) fn new(stream: TcpStream, state: Arc<State>, key: usize, event_loop: Arc<EventLoop>) -> Self {
-        Self { stream, state, key, event_loop }
-    }
-
-    pub(crate) fn event_loop(&self) -> &Arc<EventLoop> {
-        &self.event_loop
-    }
 
     /// Whether there may be something to read; wakes the task when there is.
     #[inline]
     pub(crate) fn poll_read_ready(&self, cx: &Context<'_>) -> Poll<()> {
-        self.state.poll_ready(READABLE | READ_CLOSED, cx).map(|_| ())
+        self.poll_ready(READABLE | READ_CLOSED, cx).map(|_| ())
     }
 
     /// Whether the socket may take something; wakes the task when it does.
     pub(crate) fn poll_write_ready(&self, cx: &Context<'_>) -> Poll<()> {
-        self.state.poll_ready(WRITABLE | WRITE_CLOSED, cx).map(|_| ())
+        self.poll_ready(WRITABLE | WRITE_CLOSED, cx).map(|_| ())
     }
 
     /// Reads once.
     #[inline]
     pub(crate) fn poll_read(&self, cx: &Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
-            let seen = std::task::ready!(self.state.poll_ready(READABLE | READ_CLOSED, cx));
+            let seen = std::task::ready!(self.poll_ready(READABLE | READ_CLOSED, cx));
             let room = buffer.initialize_unfilled();
             let size = room.len();
             match rustix::io::read(&self.stream, room) {
                 Ok(read) => {
                     // What is less than there was room for is all that there was.
                     if read > 0 && read < size {
-                        self.state.clear(seen, READABLE);
+                        self.clear(seen, READABLE);
                     }
                     buffer.advance(read);
                     return Poll::Ready(Ok(()));
                 }
                 Err(Errno::AGAIN) => {
-                    self.state.clear(seen, READABLE);
+                    self.clear(seen, READABLE);
                     if seen & READ_CLOSED != 0 {
                         // Not to be believed, but to turn here for ever would be worse.
                         return Poll::Ready(Ok(()));
@@ -179,21 +180,21 @@ impl Source {
     #[inline]
     fn try_with(&self, size: usize, write: impl Fn(&TcpStream) -> Result<usize, Errno>) -> io::Result<usize> {
         loop {
-            let seen = self.state.ready.load(Ordering::Acquire);
+            let seen = self.ready.load(Ordering::Acquire);
             if seen & (WRITABLE | WRITE_CLOSED) == 0 {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             match write(&self.stream) {
                 Ok(written) => {
                     if written < size {
-                        self.state.clear(seen, WRITABLE);
+                        self.clear(seen, WRITABLE);
                     }
                     return Ok(written);
                 }
                 Err(Errno::INTR) => {}
                 Err(error) => {
                     if error == Errno::AGAIN {
-                        self.state.clear(seen, WRITABLE);
+                        self.clear(seen, WRITABLE);
                     }
                     return Err(error.into());
                 }

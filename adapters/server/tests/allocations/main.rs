@@ -118,7 +118,7 @@ fn a_recipient_of_a_broadcast_needs_no_allocation() {
 
 #[test]
 fn an_idle_session_stays_small() {
-    // 112 of these are the socket and its readiness, 64 the loop's task, 584 what is shared of the session, 48 its queue. The rest are
+    // 80 of these are the socket and its readiness, 64 the loop's task, 584 what is shared of the session, 48 its queue. The rest are
     // the session's future, with its handler's in it, and tables. A native client has not acknowledged its message, so that is kept.
     for (protocol, limit) in [(Plain, 1_220), (Native, 1_320)] {
         // What a thread has once, it has then.
