@@ -12,9 +12,8 @@ use tokio::io::unix::AsyncFd;
 use tokio::runtime::Id;
 use tokio::task::coop::has_budget_remaining;
 
-use super::source::Said;
 use super::task::Task;
-use super::{EventLoop, Source, TURNING};
+use super::{EventLoop, TURNING};
 
 /// The runtime's task of a loop.
 pub(super) struct Driver {
@@ -22,8 +21,6 @@ pub(super) struct Driver {
     /// The runtime watches the queue as one more descriptor.
     queue: AsyncFd<Queue>,
     events: Events,
-    /// What these are about; empty between turns.
-    ready: Vec<(Arc<Source>, Said)>,
     /// Those who are polled next.
     batch: VecDeque<Arc<Task>>,
 }
@@ -46,7 +43,6 @@ impl Driver {
             event_loop: Arc::clone(&event_loop),
             queue,
             events: Events::with_capacity(MAX_EVENTS),
-            ready: Vec::new(),
             batch: VecDeque::new(),
         };
         Ok((driver, event_loop))
@@ -84,16 +80,14 @@ impl Driver {
             if count == 0 {
                 continue;
             }
-            let sources = self.event_loop.sources.lock();
             for event in &self.events {
+                // Unlocked at once: this may be the last to hold the source, which then takes itself off the list.
+                let source = self.event_loop.sources.lock().get(event.token().0).and_then(Weak::upgrade);
                 // Whoever has gone in the meantime has nothing to be told.
-                if let Some(source) = sources.get(event.token().0).and_then(Weak::upgrade) {
-                    self.ready.push((source, event.into()));
+                if let Some(source) = source {
+                    source.note(event);
                 }
             }
-            // It may be the last to hold one, which takes itself off the list.
-            drop(sources);
-            self.ready.drain(..).for_each(|(source, said)| source.note(said));
             return Poll::Ready(Ok(()));
         }
     }

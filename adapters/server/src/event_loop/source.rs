@@ -45,24 +45,19 @@ const WITHOUT_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
 const WITHOUT_SIGNAL: SendFlags = SendFlags::empty();
 
 /// What an event says of a socket, in the bits of its readiness.
-#[derive(Clone, Copy)]
-pub(super) struct Said(u32);
-
-impl From<&Event> for Said {
-    fn from(event: &Event) -> Self {
-        let mut bits = 0;
-        for (is, bit) in [
-            (event.is_readable() || event.is_error(), READABLE),
-            (event.is_writable() || event.is_error(), WRITABLE),
-            (event.is_read_closed(), READ_CLOSED),
-            (event.is_write_closed(), WRITE_CLOSED),
-        ] {
-            if is {
-                bits |= bit;
-            }
+fn bits_of(event: &Event) -> u32 {
+    let mut bits = 0;
+    for (is, bit) in [
+        (event.is_readable() || event.is_error(), READABLE),
+        (event.is_writable() || event.is_error(), WRITABLE),
+        (event.is_read_closed(), READ_CLOSED),
+        (event.is_write_closed(), WRITE_CLOSED),
+    ] {
+        if is {
+            bits |= bit;
         }
-        Self(bits)
     }
+    bits
 }
 
 impl Source {
@@ -81,7 +76,8 @@ impl Source {
     }
 
     /// The queue has said something.
-    pub(super) fn note(&self, Said(bits): Said) {
+    pub(super) fn note(&self, event: &Event) {
+        let bits = bits_of(event);
         let noted = |ready: u32| Some((ready | bits).wrapping_add(EVENT));
         let before = match self.ready.fetch_update(Ordering::AcqRel, Ordering::Acquire, noted) {
             Ok(before) | Err(before) => before,
