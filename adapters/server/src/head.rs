@@ -160,7 +160,11 @@ impl RequestHead {
 
     /// The first value of a header, if it is text.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers().get(name).and_then(|value| value.to_str().ok())
+        match &self.0.unread {
+            // One look does not need the map.
+            Some(unread) if self.0.headers.get().is_none() => ordinary::header(&unread.bytes, name),
+            _ => self.headers().get(name).and_then(|value| value.to_str().ok()),
+        }
     }
 
     /// What middleware put into the request.

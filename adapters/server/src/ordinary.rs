@@ -88,7 +88,7 @@ impl<'a> Handshake<'a> {
     /// Everything, if it asks for a WebSocket.
     pub(crate) fn whole(&self) -> Option<Parts> {
         let mut parts = self.parts()?;
-        parts.headers = map(self.bytes, self.fields.iter().map(|field| (field.name, field.value)))?;
+        parts.headers = map(self.bytes, self.fields.iter().map(|field| (field.name.as_bytes(), field.value)))?;
         for (name, value) in &parts.headers {
             match *name {
                 // A body.
@@ -130,22 +130,33 @@ fn optional<T, R>(value: Option<T>, read: impl FnOnce(T) -> Option<R>) -> Option
 
 /// The fields of a head that was parsed before, and found to be whole and right: only where they are is still to be seen.
 pub(crate) fn headers(head: &Bytes) -> HeaderMap {
-    let mut lines = head.as_ref();
-    let fields = std::iter::from_fn(|| {
-        let end = memchr::memchr(b'\n', lines)?;
-        let line = &lines[..end];
-        lines = &lines[end + 1..];
-        Some(line.strip_suffix(b"\r").unwrap_or(line))
+    map(head, lines(head)).unwrap_or_default()
+}
+
+/// The first value of one of these, if it is text.
+pub(crate) fn header<'a>(head: &'a Bytes, name: &str) -> Option<&'a str> {
+    let (_, value) = lines(head).find(|(field, _)| field.eq_ignore_ascii_case(name.as_bytes()))?;
+    // As `HeaderValue::to_str` has it.
+    let visible = |byte: u8| byte == b'\t' || (b' '..=b'~').contains(&byte);
+    str::from_utf8(value).ok().filter(|value| value.bytes().all(visible))
+}
+
+/// Names and values.
+fn lines(head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut rest = head;
+    let lines = std::iter::from_fn(move || {
+        let (line, behind) = rest.split_at_checked(memchr::memchr(b'\n', rest)? + 1)?;
+        rest = behind;
+        Some(line)
     });
-    let fields = fields.skip(1).map_while(|line| {
+    lines.skip(1).map_while(|line| {
         let colon = memchr::memchr(b':', line)?;
-        Some((str::from_utf8(&line[..colon]).ok()?, line[colon + 1..].trim_ascii()))
-    });
-    map(head, fields).unwrap_or_default()
+        Some((&line[..colon], line[colon + 1..].trim_ascii()))
+    })
 }
 
 /// `None` if a name or a value cannot be one.
-fn map<'a>(bytes: &Bytes, fields: impl Iterator<Item = (&'a str, &'a [u8])>) -> Option<HeaderMap> {
+fn map<'a>(bytes: &Bytes, fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Option<HeaderMap> {
     let mut headers = HeaderMap::with_capacity(fields.size_hint().0.max(8));
     for (field, value) in fields {
         let value = HeaderValue::from_maybe_shared(bytes.slice_ref(value)).ok()?;
@@ -155,23 +166,23 @@ fn map<'a>(bytes: &Bytes, fields: impl Iterator<Item = (&'a str, &'a [u8])>) -> 
 }
 
 /// The name of a field. Those that browsers and most clients send come as these write them.
-fn name(name: &str) -> Option<HeaderName> {
+fn name(name: &[u8]) -> Option<HeaderName> {
     Some(match name {
-        "Accept-Encoding" => ACCEPT_ENCODING,
-        "Accept-Language" => ACCEPT_LANGUAGE,
-        "Cache-Control" => CACHE_CONTROL,
-        "Connection" => CONNECTION,
-        "Cookie" => COOKIE,
-        "Host" => HOST,
-        "Origin" => ORIGIN,
-        "Pragma" => PRAGMA,
-        "Sec-WebSocket-Extensions" => SEC_WEBSOCKET_EXTENSIONS,
-        "Sec-WebSocket-Key" => SEC_WEBSOCKET_KEY,
-        "Sec-WebSocket-Protocol" => SEC_WEBSOCKET_PROTOCOL,
-        "Sec-WebSocket-Version" => SEC_WEBSOCKET_VERSION,
-        "Upgrade" => UPGRADE,
-        "User-Agent" => USER_AGENT,
-        _ => return HeaderName::from_bytes(name.as_bytes()).ok(),
+        b"Accept-Encoding" => ACCEPT_ENCODING,
+        b"Accept-Language" => ACCEPT_LANGUAGE,
+        b"Cache-Control" => CACHE_CONTROL,
+        b"Connection" => CONNECTION,
+        b"Cookie" => COOKIE,
+        b"Host" => HOST,
+        b"Origin" => ORIGIN,
+        b"Pragma" => PRAGMA,
+        b"Sec-WebSocket-Extensions" => SEC_WEBSOCKET_EXTENSIONS,
+        b"Sec-WebSocket-Key" => SEC_WEBSOCKET_KEY,
+        b"Sec-WebSocket-Protocol" => SEC_WEBSOCKET_PROTOCOL,
+        b"Sec-WebSocket-Version" => SEC_WEBSOCKET_VERSION,
+        b"Upgrade" => UPGRADE,
+        b"User-Agent" => USER_AGENT,
+        _ => return HeaderName::from_bytes(name).ok(),
     })
 }
 
@@ -210,9 +221,14 @@ mod tests {
                     if !matches!(request.parse(&head), Ok(httparse::Status::Complete(_))) {
                         continue;
                     }
-                    let whole = map(&head, request.headers.iter().map(|field| (field.name, field.value)));
+                    let whole = map(&head, request.headers.iter().map(|field| (field.name.as_bytes(), field.value)));
                     assert_eq!(Some(headers(&head)), whole, "{head:?}");
-                    assert_eq!(whole.map(|whole| whole.len()), Some(request.headers.len()), "{head:?}");
+                    assert_eq!(whole.as_ref().map(HeaderMap::len), Some(request.headers.len()), "{head:?}");
+                    for name in ["x", "X", "HOST"] {
+                        let first =
+                            whole.as_ref().and_then(|whole| whole.get(name)).and_then(|value| value.to_str().ok());
+                        assert_eq!(header(&head, name), first, "{name}, {head:?}");
+                    }
                 }
             }
         }

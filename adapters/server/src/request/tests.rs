@@ -107,6 +107,9 @@ fn compare(shared: &Arc<Shared>, text: &str) -> bool {
     assert_eq!(asked.answering.atmosphere, whole.answering.atmosphere, "{text}");
     assert!(Arc::ptr_eq(&asked.route.endpoint, &whole.route.endpoint), "{text}");
     let (one, other) = (&asked.route.head, &whole.route.head);
+    for name in ["Host", "cookie", "x-a", "origin", "authorization", "sec-websocket-protocol", "", "no name"] {
+        assert_eq!(one.header(name), other.header(name), "{name}, {text}");
+    }
     assert_eq!((one.uri(), one.headers()), (other.uri(), other.headers()), "{text}");
     assert_eq!((one.path(), one.parameter("id")), (other.path(), other.parameter("id")), "{text}");
     let judged = |head: &RequestHead| head.upgrade().map(|upgrade| upgrade.response(Some("nosphere.v1.json")));
