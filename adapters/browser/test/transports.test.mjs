@@ -287,3 +287,36 @@ test('an answer to a POST is a sign of life while no poll is made since a loop i
   await tick(500);
   assert.deepEqual([gets(http).length, saw('transportfailure'), socket.state], [before + 1, [], 'open']);
 });
+
+test('a question that is asked while polls rest, since a loop is busy, is not left until they have rested: its reply comes by none but the next', async () => {
+  const { socket, http } = await polling();
+  const messages = socket[Symbol.asyncIterator]();
+  const first = messages.next();
+  gets(http).at(-1).answer(200, TAKEN, '{"text":"a"}\n{"text":"b"}');
+  await first;
+  const before = gets(http).length;
+  const reply = socket.request('what?');
+  await tick(1000);
+  assert.equal(gets(http).length, before, 'the server has not heard it');
+  posts(http).at(-1).answer(204, { 'Nosphere-Received': '1' });
+  await until(() => !socket.waiting);
+  await tick(300);
+  assert.equal(gets(http).length, before + 1);
+  gets(http).at(-1).answer(200, { 'Nosphere-Received': '1' }, '{"text":"b"}\n{"reply":1,"text":"that"}');
+  assert.equal(await reply, 'that');
+});
+
+test('a line of an event stream that comes in many pieces is looked at once, and not again with each piece', async (t) => {
+  const { split } = String.prototype;
+  let looked = 0;
+  t.mock.method(String.prototype, 'split', function look(...how) {
+    looked += this.length;
+    return split.apply(this, how);
+  });
+  const parse = internals.events(1 << 20);
+  const line = `data: ${'x'.repeat(100_000)}\n\n`;
+  const got = [];
+  for (let at = 0; at < line.length; at += 100) got.push(...parse(line.slice(at, at + 100)));
+  assert.deepEqual(got.map(({ data }) => data.length), [100_000]);
+  assert.ok(looked < 2 * line.length, `${looked} characters of ${line.length}`);
+});
