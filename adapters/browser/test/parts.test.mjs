@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 import { internals, load } from './internals.mjs';
-import { FakeSocket, GRANT, clock, fakeFetch, page, storage, tick, turn } from './support.mjs';
+import { FakeSocket, GRANT, clock, fakeFetch, page, storage, tick, turn, until } from './support.mjs';
 
 const URL = 'http://chat.test/the-chat';
 
@@ -39,7 +39,7 @@ test('without climbing, what failed once is tried again with each connection and
       if (tried.at(-1)) FakeSocket.last.fails();
       await turn();
       requests[0].answer(200, {}, JSON.stringify({ opened: GRANT }));
-      for (let wait = 0; socket.state !== 'open' && wait < 100; wait += 1) await new Promise(setImmediate);
+      await until(() => socket.state === 'open');
       assert.deepEqual([socket.state, socket.transport], ['open', 'long-polling']);
       socket.close();
     }

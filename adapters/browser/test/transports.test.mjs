@@ -3,11 +3,10 @@
 import assert from 'node:assert/strict';
 import { beforeEach, mock, test } from 'node:test';
 import { internals } from './internals.mjs';
-import { FakeSocket, GRANT, clock, diesTwice, fakeFetch, open, page, tick, turn } from './support.mjs';
+import { FakeSocket, GRANT, clock, diesTwice, fakeFetch, open, page, settled, tick, turn, until } from './support.mjs';
 
 beforeEach(clock);
 
-const until = async (done) => { for (let wait = 0; !done() && wait < 200; wait += 1) await new Promise(setImmediate); };
 const posts = ({ requests }) => requests.filter(({ method }) => method === 'POST');
 const gets = ({ requests }) => requests.filter(({ method }) => method === 'GET');
 const TAKEN = { 'Nosphere-Received': '0' };
@@ -130,7 +129,7 @@ test('polls that are answered with nothing, at once and by whatever, are not rep
   const began = Date.now();
   for (let round = 0; round < 300; round += 1) {
     gets(http).at(-1).answer(200, TAKEN, '');
-    for (let wait = 0; wait < 3; wait += 1) await new Promise(setImmediate);
+    await settled();
     await tick(10);
   }
   assert.ok(Date.now() - began === 3000 && count() > 2 && count() < 8, `${count()} polls in three seconds`);
@@ -282,7 +281,7 @@ test('an answer to a POST is a sign of life while no poll is made since a loop i
   const before = gets(http).length;
   assert.match(posts(http).at(-1).body, /ping/);
   posts(http).at(-1).answer(204, TAKEN);
-  for (let wait = 0; wait < 5; wait += 1) await new Promise(setImmediate);
+  await settled();
   await tick(5000);
   await tick(500);
   assert.deepEqual([gets(http).length, saw('transportfailure'), socket.state], [before + 1, [], 'open']);
