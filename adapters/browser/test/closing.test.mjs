@@ -66,6 +66,24 @@ test('a session that the server ends is followed by a new one, as long as nobody
   }
 });
 
+test('the code of the server\'s close decides whether a new session follows, and that of a connection\'s end does not', async () => {
+  const outcome = async (end) => {
+    clock();
+    const { socket, saw } = await open({ transports: ['websocket'] });
+    FakeSocket.last.grants();
+    end();
+    const { state } = socket;
+    socket.close();
+    return [state, saw('lost').length, saw('close').length];
+  };
+  const bring = (code) => () => FakeSocket.last.brings({ close: { code, reason: '', received: 0 } });
+  for (const code of [1001, 4400, 4409, 4410, 4411, 4412, 4422, 4429]) assert.deepEqual((await outcome(bring(code))).slice(0, 2), ['connecting', 1], `${code}`);
+  for (const code of [1000, 1009, 1011, 3000, 3999, 4403, 4408, 4413, 4503]) assert.deepEqual(await outcome(bring(code)), ['closed', 0, 1], `${code}`);
+  for (const code of [1000, 1006, 1009, 1011, 4408, 4409, 4413, 4429, 4503]) {
+    assert.deepEqual((await outcome(() => FakeSocket.last.fails(code))).slice(0, 2), ['suspended', 0], `${code}`);
+  }
+});
+
 test('no connection is made for a socket that was closed while its token or address was waited for', async () => {
   for (const late of ['token', 'address']) {
     clock();
