@@ -12,7 +12,7 @@ const PARTS = {
   reloading: 'another page has the session', tabs: 'BroadcastChannel',
 };
 const OPTIONS = {
-  http: { credentials: 'include', fetch: globalThis.fetch, remember: false }, requests: { requestTimeout: 9000 }, climbing: { climbAfter: 0 },
+  http: { credentials: 'include', fetch: globalThis.fetch }, requests: { requestTimeout: 9000 }, climbing: { climbAfter: 0, remember: false },
   reloading: { resume: true }, tabs: { tabs: false },
 };
 
@@ -135,7 +135,7 @@ for (const transport of ['sse', 'long-polling']) {
 
 test('http alone beside the core: where WebSocket fails, the next transport is used', async (t) => {
   const connect = await pageOf('http');
-  const socket = connect(await startEcho(t), patient(t, { WebSocket: class { constructor() { throw new Error('forbidden'); } }, remember: false }));
+  const socket = connect(await startEcho(t), patient(t, { WebSocket: class { constructor() { throw new Error('forbidden'); } } }));
   assert.equal((await once(socket, 'open')).transport, 'sse');
   await closed(socket);
 });

@@ -12,7 +12,7 @@ beforeEach(clock);
 test('a part that is named twice does its work once', async () => {
   const { connector, http, iteration, requests } = internals;
   const { fetch } = fakeFetch();
-  const socket = connector(requests, iteration, http, requests, iteration, http)(URL, { WebSocket: FakeSocket, fetch, remember: false });
+  const socket = connector(requests, iteration, http, requests, iteration, http)(URL, { WebSocket: FakeSocket, fetch });
   let asked = 0;
   socket.onrequest = () => `answer ${asked += 1}`;
   await turn();
@@ -46,6 +46,8 @@ test('without climbing, what failed once is tried again with each connection and
     assert.deepEqual(tried, parts.length === 1 ? [1, 1, 1] : [1, 0, 0], `${parts}`);
     for (const name of Object.keys(store)) delete store[name];
   }
+  const { connector, http } = internals;
+  assert.throws(() => connector(http)(URL, { fetch: null, WebSocket: FakeSocket, remember: true }), { message: 'no part has the option remember' });
 });
 
 test('a socket that was refused for an option leaves the session that its page kept to the next one', async (t) => {
