@@ -13,12 +13,12 @@ import { minify } from 'terser';
 import { INTERNAL } from './internal.mjs';
 
 // Bytes after gzip -9. Of the files: what was reached, to the next 64, so that nothing grows unseen.
-const FILES = { 'dist/index.js': 149 * 64, 'dist/nosphere.min.js': 148 * 64 };
+const FILES = { 'dist/index.js': 151 * 64, 'dist/nosphere.min.js': 149 * 64 };
 // Of what a bundler makes of a page that imports no more than this: the core may have so many, and no more.
 const PROGRAMS = [
   ['the core', 'connector', 'connector()', 6 * 1024],
-  ['the core and http', 'connector, http', 'connector(http)', 127 * 64],
-  ['connect', 'connect', 'connect', 155 * 64],
+  ['the core and http', 'connector, http', 'connector(http)', 125 * 64],
+  ['connect', 'connect', 'connect', 156 * 64],
 ];
 
 const here = new URL('./', import.meta.url);

@@ -129,10 +129,10 @@ interface Members {
 
 /** What options a part has. */
 interface Settings {
-  http: 'credentials' | 'fetch' | 'remember';
+  http: 'credentials' | 'fetch';
   requests: 'requestTimeout';
   iteration: never;
-  climbing: 'climbAfter';
+  climbing: 'climbAfter' | 'remember';
   leaving: never;
   reloading: 'resume';
   tabs: 'tabs';

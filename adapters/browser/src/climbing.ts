@@ -1,15 +1,19 @@
-// From a worse transport to a better one, within the session, §9.1.
+// From a worse transport to a better one, within the session, §9.1. Since there is this way back, what worked last is tried first.
 
 import { Code } from './codes.js';
+import { storage } from './storage.js';
 import type { Part } from './api.js';
 import type { Carried, Carrier, Dialled, Watched } from './part.js';
 import type { Link } from './session.js';
 
 const SLOWEST = 300_000; // between attempts
+const AGE = 86_400_000; // of what is remembered
 
 /** `climb`, which it does by itself, too. */
 export const climbing: Part<'climbing'> = (core) => {
-  const { climbAfter = 5000 } = core.options;
+  const { options: { climbAfter = 5000, remember = true }, url } = core;
+  const [remembered, at] = remember && url ? [storage('localStorage', url)].flat() : [];
+  let best: string | undefined = Date.now() - at < AGE ? remembered : undefined; // what worked last
   let trying: { left: Watched[]; result: Promise<boolean>; resolve(won: boolean): void } | undefined;
   let turn = 0; // of asking for a token: a late answer is for nobody
   let candidate: Dialled | undefined; // has been asked for a pong
@@ -114,7 +118,13 @@ export const climbing: Part<'climbing'> = (core) => {
   };
 
   return {
+    plan(round) {
+      round.sort((a, b) => Number(b.transport == best) - Number(a.transport == best));
+    },
+
     granted() {
+      best = core.rung.transport;
+      if (remember && url) storage('localStorage', url, [best, Date.now()]);
       settle(true);
       later(climbAfter);
     },

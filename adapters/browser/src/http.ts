@@ -13,6 +13,7 @@ import type { Batch, Session } from './session.js';
 export const NAMES = ['closed', 'forbidden', 'unknown-session', 'unproved', 'expired', 'unexpected', 'malformed'];
 
 const PAUSE = 5000; // the longest between two polls, while what came waits to be taken
+const SOON = 300; // the same, where a reply may be there
 const LINE = 4096; // of an event stream, beside a message, which may be as long as the window, in base64
 const LEAST = 1 << 16; // bytes of a POST, as long as its path is slow: nothing else gets through meanwhile, as a `pong` [HB-2]
 const MOST = 1e6; // [PST-6], and with line breaks no more than 1 MiB, which proxies take unless they are told otherwise
@@ -29,13 +30,15 @@ export const http: Part<'http'> = (core) => {
   const rest: Rest = (session) => {
     if (!session.closing && !session.peek()) return;
     return new Promise((resolve) => {
-      rested = resolve;
+      rested = resolve as () => void;
       // The server does not wait for ever for the next poll, and a reply comes by none but that.
-      core.after('rest', session.closing || core.on.asks() ? 300 : PAUSE, resolve as () => void);
+      core.after('rest', session.closing || core.on.asks() ? SOON : PAUSE, rested);
     });
   };
 
-  for (const transport of ['sse', 'long-polling'] as const) openers[transport] = fetch && open(transport, request, rest);
+  const asked = () => void (core.on.asks() && core.after('reply', SOON, () => rested()));
+
+  for (const transport of ['sse', 'long-polling'] as const) openers[transport] = fetch && open(transport, request, rest, asked);
   return { ...ladder(core), drained: () => rested() };
 };
 
@@ -44,7 +47,8 @@ type Request = (url: string, init: RequestInit) => Promise<Response>;
 /** What has to be waited for before the next poll. */
 type Rest = (session: Session) => Promise<void> | undefined;
 
-const open = (transport: 'sse' | 'long-polling', fetch: Request, rest: Rest): Open => (carrier, session, url, bearer) => {
+/** `asked`: is told that the server has what was posted while no poll is made. */
+const open = (transport: 'sse' | 'long-polling', fetch: Request, rest: Rest, asked: () => void): Open => (carrier, session, url, bearer) => {
   const { format } = carrier;
   const protocol = `nosphere.v1.${format.name}`;
   const polls = transport == 'long-polling';
@@ -117,7 +121,10 @@ const open = (transport: 'sse' | 'long-polling', fetch: Request, rest: Rest): Op
         posts.failed();
       } else if (response.ok) {
         repeats = 0;
-        if (resting) session.heard(link); // there is no poll that could hear anything
+        if (resting) { // there is no poll that could hear anything
+          session.heard(link);
+          asked();
+        }
         room = Math.min(Math.max(LEAST, Date.now() - began < QUICK ? 2 * batch.bytes : 0), MOST);
         posts.answered(countOf(response));
         carrier.changed();
@@ -201,19 +208,23 @@ const sleep = (time: number) => new Promise((resolve) => setTimeout(resolve, tim
 
 /** Cuts an event stream into events, whatever the chunks. */
 export function events(longest: number) {
-  let rest = '';
+  let line = ''; // as much of it as came, which nothing looks into before it is whole
+  let half = ''; // a line break, if no \n follows
   let event: any = {};
   return function* parse(text: string): Generator<any> {
-    const lines = (rest + text).split(/\r\n|\n|\r(?!$)/);
-    rest = lines.pop()!;
-    if (rest.length > longest) throw new RangeError('line too long');
-    for (const line of lines) {
+    text = half + text;
+    half = text.at(-1) == '\r' ? '\r' : '';
+    const [end, ...lines] = text.slice(0, text.length - half.length).split(/\r\n?|\n/);
+    line += end;
+    if (line.length > longest) throw new RangeError('line too long');
+    for (const next of lines) {
       const [, name, value] = /^([^:]*):? ?(.*)$/s.exec(line) as any;
       if (line) event[name] = (name == 'data' && name in event ? `${event.data}\n` : '') + value;
       else {
         if ('data' in event) yield event;
         event = {};
       }
+      line = next;
     }
   };
 }

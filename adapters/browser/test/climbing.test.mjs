@@ -2,11 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
-import { FakeSocket, GRANT, clock, open, storage, tick, turn } from './support.mjs';
+import { FakeSocket, GRANT, clock, open, storage, tick, turn, until } from './support.mjs';
 
 beforeEach(clock);
 
-const until = async (done) => { for (let wait = 0; !done() && wait < 200; wait += 1) await new Promise(setImmediate); };
 const streams = ({ requests }) => requests.filter(({ headers }) => headers['Nosphere-Transport'] === 'sse').length;
 
 /** A session on polls, since everything better failed. */

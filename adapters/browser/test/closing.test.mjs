@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, mock, test } from 'node:test';
 import { internals } from './internals.mjs';
-import { FakeSocket, GRANT, clock, open, tick, turn } from './support.mjs';
+import { FakeSocket, GRANT, clock, open, settled, tick, turn, until } from './support.mjs';
 
 beforeEach(clock);
 
@@ -36,7 +36,7 @@ test('who closes while there is no connection stays closed, whatever the server 
 test('who closes while there is no connection stays closed when a request is refused, too', async () => {
   const { socket, http, saw } = await open({ transports: ['long-polling'] });
   http.requests[0].answer(200, {}, JSON.stringify({ opened: GRANT }));
-  for (let wait = 0; socket.state !== 'open' && wait < 100; wait += 1) await new Promise(setImmediate);
+  await until(() => socket.state === 'open');
   for (let poll = 1; poll < 3; poll += 1) { // which is repeated once
     http.requests[poll].fail();
     await turn();
@@ -45,7 +45,7 @@ test('who closes while there is no connection stays closed when a request is ref
   assert.equal(socket.state, 'closing');
   await tick(250);
   http.requests.at(-1).answer(410, { 'Nosphere-Error': 'unknown-session' });
-  for (let wait = 0; socket.state === 'closing' && wait < 100; wait += 1) await new Promise(setImmediate);
+  await until(() => socket.state !== 'closing');
   assert.deepEqual([socket.state, closes(saw), saw('lost')], ['closed', [['client', []]], []]);
 });
 
@@ -63,6 +63,24 @@ test('a session that the server ends is followed by a new one, as long as nobody
     await tick(500);
     FakeSocket.last.grants(OTHER);
     assert.deepEqual(FakeSocket.last.sent.at(-1), { text: 'queued' });
+  }
+});
+
+test('the code of the server\'s close decides whether a new session follows, and that of a connection\'s end does not', async () => {
+  const outcome = async (end) => {
+    clock();
+    const { socket, saw } = await open({ transports: ['websocket'] });
+    FakeSocket.last.grants();
+    end();
+    const { state } = socket;
+    socket.close();
+    return [state, saw('lost').length, saw('close').length];
+  };
+  const bring = (code) => () => FakeSocket.last.brings({ close: { code, reason: '', received: 0 } });
+  for (const code of [1001, 4400, 4409, 4410, 4411, 4412, 4422, 4429]) assert.deepEqual((await outcome(bring(code))).slice(0, 2), ['connecting', 1], `${code}`);
+  for (const code of [1000, 1009, 1011, 3000, 3999, 4403, 4408, 4413, 4503]) assert.deepEqual(await outcome(bring(code)), ['closed', 0, 1], `${code}`);
+  for (const code of [1000, 1006, 1009, 1011, 4408, 4409, 4413, 4429, 4503]) {
+    assert.deepEqual((await outcome(() => FakeSocket.last.fails(code))).slice(0, 2), ['suspended', 0], `${code}`);
   }
 });
 
@@ -172,7 +190,6 @@ test('nothing keeps a program running when the socket is closed, whoever closed'
     const over = { close: { code: 1000, reason: '', received: 1 } };
     const answered = (request) => request.answer(204, { 'Nosphere-Received': '1' });
     const refused = (request) => request.answer(status, { 'Nosphere-Error': 'closed' });
-    const settled = async () => { for (let wait = 0; wait < 5; wait += 1) await new Promise(setImmediate); };
     if (transport === 'websocket') FakeSocket.last.grants();
     else http.requests[0].answer(200, {}, JSON.stringify({ opened: GRANT }));
     await settled();

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import { once, page, startEcho, storage, wayTo } from './support.mjs';
+import { once, page, patient, startEcho, storage, wayTo } from './support.mjs';
 
 const { WebSocket } = globalThis; // Node 20 has it behind --experimental-websocket
 const PARTS = {
@@ -12,7 +12,7 @@ const PARTS = {
   reloading: 'another page has the session', tabs: 'BroadcastChannel',
 };
 const OPTIONS = {
-  http: { credentials: 'include', fetch: globalThis.fetch, remember: false }, requests: { requestTimeout: 9000 }, climbing: { climbAfter: 0 },
+  http: { credentials: 'include', fetch: globalThis.fetch }, requests: { requestTimeout: 9000 }, climbing: { climbAfter: 0, remember: false },
   reloading: { resume: true }, tabs: { tabs: false },
 };
 
@@ -56,13 +56,13 @@ test('the core alone: messages go there and back over connections that are cut, 
   const connect = await pageOf();
   const way = await wayTo(t, await startEcho(t));
   const tokens = [];
-  const socket = connect(way.url, {
-    connectTimeout: 1000, retry: { min: 10 }, queue: { messages: 9999 },
+  const socket = connect(way.url, patient(t, {
+    retry: { min: 10 }, queue: { messages: 9999 },
     token: async () => {
       tokens.push(`token-${tokens.length}`);
       return tokens.at(-1);
     },
-  });
+  }));
   const lost = [];
   socket.onlost = (event) => lost.push(event);
   let reopened = 0;
@@ -88,15 +88,15 @@ test('the core alone: messages go there and back over connections that are cut, 
 test('the core alone: what is sent without a connection waits, and is handed back when the socket gives up', async (t) => {
   const connect = await pageOf();
   const way = await wayTo(t, await startEcho(t));
-  const socket = connect(way.url, { retry: { min: 10, max: 10, attempts: 2 } });
+  const socket = connect(way.url, patient(t));
   await once(socket, 'open');
-  let url = 'http://127.0.0.1:1/echo'; // where nobody listens
+  let url = 'http://127.0.0.1:1/echo'; // a port that WebSockets may not have: nothing ever comes of it, in Node not even an error
   const nowhere = connect(() => url, { connectTimeout: 50, retry: { min: 10, max: 10, attempts: 2 } });
   const message = nowhere.send('a');
   const { by, unsent } = await once(nowhere, 'close');
   assert.deepEqual([by, unsent, message.state], ['network', [message], 'unsent']);
   url = way.url;
-  const later = connect(() => url, { retry: { min: 10, max: 10 } });
+  const later = connect(() => url, patient(t));
   later.send('b');
   assert.equal((await once(later, 'message')).data, 'b');
   await closed(later);
@@ -106,7 +106,7 @@ test('the core alone: what is sent without a connection waits, and is handed bac
 test('the core alone: a page that is hidden gives the connection up, and goes on with the session when it is shown', async (t) => {
   const happens = page(t);
   const connect = await pageOf();
-  const socket = connect(await startEcho(t));
+  const socket = connect(await startEcho(t), patient(t));
   const { session } = await once(socket, 'open');
   happens('pagehide', true);
   assert.equal(socket.state, 'suspended');
@@ -124,7 +124,7 @@ test('the core alone: a page that is hidden gives the connection up, and goes on
 for (const transport of ['sse', 'long-polling']) {
   test(`http alone beside the core: ${transport}`, async (t) => {
     const connect = await pageOf('http');
-    const socket = connect(await startEcho(t), { transports: [transport] });
+    const socket = connect(await startEcho(t), patient(t, { transports: [transport] }));
     for (let number = 0; number < 300; number += 1) socket.send({ number });
     const got = [];
     await new Promise((resolve) => { socket.onmessage = ({ data: { number } }) => got.push(number) === 300 && resolve(); });
@@ -135,7 +135,7 @@ for (const transport of ['sse', 'long-polling']) {
 
 test('http alone beside the core: where WebSocket fails, the next transport is used', async (t) => {
   const connect = await pageOf('http');
-  const socket = connect(await startEcho(t), { WebSocket: class { constructor() { throw new Error('forbidden'); } }, remember: false });
+  const socket = connect(await startEcho(t), patient(t, { WebSocket: class { constructor() { throw new Error('forbidden'); } } }));
   assert.equal((await once(socket, 'open')).transport, 'sse');
   await closed(socket);
 });
@@ -143,7 +143,7 @@ test('http alone beside the core: where WebSocket fails, the next transport is u
 test('requests alone beside the core: they get their replies, and give up in time', async (t) => {
   const connect = await pageOf('requests');
   const way = await wayTo(t, await startEcho(t));
-  const socket = connect(way.url);
+  const socket = connect(way.url, patient(t, { requestTimeout: 60_000 }));
   assert.deepEqual(await socket.request({ a: 1 }), { a: 1 });
   way.cut();
   await once(socket, 'reconnect');
@@ -156,7 +156,7 @@ test('requests alone beside the core: they get their replies, and give up in tim
 test('iteration alone beside the core: every message, once and in order, over connections that are cut', async (t) => {
   const connect = await pageOf('iteration');
   const way = await wayTo(t, await startEcho(t));
-  const socket = connect(way.url, { connectTimeout: 1000, retry: { min: 10 } });
+  const socket = connect(way.url, patient(t, { retry: { min: 10 } }));
   for (let number = 0; number < 1000; number += 1) socket.send({ number });
   let expected = 0;
   for await (const { number } of socket) {
@@ -176,7 +176,7 @@ test('climbing with http beside the core: from polls to a WebSocket, in one sess
     }
   }
   const connect = await pageOf('http', 'climbing');
-  const socket = connect(await startEcho(t), { transports: ['websocket', 'long-polling'], WebSocket: Refused, climbAfter: 0, remember: false });
+  const socket = connect(await startEcho(t), patient(t, { transports: ['websocket', 'long-polling'], WebSocket: Refused, climbAfter: 0, remember: false }));
   const { session, transport } = await once(socket, 'open');
   assert.equal(transport, 'long-polling');
   assert.equal(await socket.climb(), false);
@@ -192,7 +192,7 @@ test('climbing with http beside the core: from polls to a WebSocket, in one sess
 
 test('climbing alone beside the core: there is nothing better than a WebSocket', async (t) => {
   const connect = await pageOf('climbing');
-  const socket = connect(await startEcho(t));
+  const socket = connect(await startEcho(t), patient(t));
   await once(socket, 'open');
   assert.equal(await socket.climb(), true);
   await closed(socket);
@@ -202,7 +202,7 @@ for (const parts of [['leaving'], ['leaving', 'http']]) {
   test(`${parts} beside the core: a page that is left ends its session, with what was sent`, async (t) => {
     const happens = page(t);
     const connect = await pageOf(...parts);
-    const socket = connect(await startEcho(t));
+    const socket = connect(await startEcho(t), patient(t));
     await once(socket, 'open');
     const message = socket.send('last words');
     happens('pagehide');
@@ -214,13 +214,13 @@ test('reloading alone beside the core: the next page goes on with the session, a
   const happens = page(t);
   storage(t, 'sessionStorage');
   const url = await startEcho(t);
-  const first = (await pageOf('reloading'))(url, { resume: true });
+  const first = (await pageOf('reloading'))(url, patient(t, { resume: true }));
   const { session } = await once(first, 'open');
   happens('offline');
   first.send('a');
   happens('pagehide');
   assert.equal(first.state, 'suspended');
-  const second = (await pageOf('reloading'))(url, { resume: true });
+  const second = (await pageOf('reloading'))(url, patient(t, { resume: true }));
   assert.deepEqual([second.session, second.waiting], [session, 1]);
   assert.equal((await once(second, 'message')).data, 'a');
   await closed(second);
@@ -232,7 +232,7 @@ test('reloading alone beside the core: the next page goes on with the session, a
 
 test('tabs alone beside the core: what one says locally, the other hears', async (t) => {
   const url = await startEcho(t);
-  const [one, other] = [await pageOf('tabs'), await pageOf('tabs')].map((connect) => connect(url));
+  const [one, other] = [await pageOf('tabs'), await pageOf('tabs')].map((connect) => connect(url, patient(t)));
   const open = [once(one, 'open'), once(other, 'open')];
   const heard = once(other, 'localmessage');
   one.local({ a: 1 });
@@ -264,7 +264,7 @@ test('a socket that was refused for an option opens nothing', async (t) => {
   const connect = await pageOf();
   const way = await wayTo(t, await startEcho(t));
   assert.throws(() => connect(way.url, { resume: true }), TypeError);
-  const socket = connect(way.url);
+  const socket = connect(way.url, patient(t));
   await once(socket, 'open');
   assert.equal(way.heads.length, 1);
   await closed(socket);

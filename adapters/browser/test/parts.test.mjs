@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 import { internals, load } from './internals.mjs';
-import { FakeSocket, GRANT, clock, fakeFetch, page, storage, tick, turn } from './support.mjs';
+import { FakeSocket, GRANT, clock, fakeFetch, page, storage, tick, turn, until } from './support.mjs';
 
 const URL = 'http://chat.test/the-chat';
 
@@ -12,7 +12,7 @@ beforeEach(clock);
 test('a part that is named twice does its work once', async () => {
   const { connector, http, iteration, requests } = internals;
   const { fetch } = fakeFetch();
-  const socket = connector(requests, iteration, http, requests, iteration, http)(URL, { WebSocket: FakeSocket, fetch, remember: false });
+  const socket = connector(requests, iteration, http, requests, iteration, http)(URL, { WebSocket: FakeSocket, fetch });
   let asked = 0;
   socket.onrequest = () => `answer ${asked += 1}`;
   await turn();
@@ -39,13 +39,15 @@ test('without climbing, what failed once is tried again with each connection and
       if (tried.at(-1)) FakeSocket.last.fails();
       await turn();
       requests[0].answer(200, {}, JSON.stringify({ opened: GRANT }));
-      for (let wait = 0; socket.state !== 'open' && wait < 100; wait += 1) await new Promise(setImmediate);
+      await until(() => socket.state === 'open');
       assert.deepEqual([socket.state, socket.transport], ['open', 'long-polling']);
       socket.close();
     }
     assert.deepEqual(tried, parts.length === 1 ? [1, 1, 1] : [1, 0, 0], `${parts}`);
     for (const name of Object.keys(store)) delete store[name];
   }
+  const { connector, http } = internals;
+  assert.throws(() => connector(http)(URL, { fetch: null, WebSocket: FakeSocket, remember: true }), { message: 'no part has the option remember' });
 });
 
 test('a socket that was refused for an option leaves the session that its page kept to the next one', async (t) => {

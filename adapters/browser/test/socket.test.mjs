@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { beforeEach, mock, test } from 'node:test';
-import { FakeSocket, GRANT, clock, diesTwice, open, tick, turn } from './support.mjs';
+import { FakeSocket, GRANT, clock, diesTwice, open, tick, turn, until } from './support.mjs';
 import { internals } from './internals.mjs';
 
 beforeEach(clock);
@@ -176,7 +176,7 @@ test('a WebSocket that dies again and again is left alone for a while, and not f
   const writer = body.writable.getWriter();
   http.requests[0].answer(200, { 'Content-Type': 'text/event-stream' }, body.readable);
   await writer.write(new TextEncoder().encode('data: {"resumed":{"received":0}}\n\n'));
-  for (let wait = 0; socket.state !== 'open' && wait < 100; wait += 1) await new Promise(setImmediate);
+  await until(() => socket.state === 'open');
   assert.equal(socket.state, 'open');
   await tick(20_000);
   assert.equal(FakeSocket.all.length, before, 'no climbing to it for now');
@@ -188,16 +188,15 @@ test('polls go on under their own attachment while the next link asks for the se
   await turn();
   const { requests } = http;
   const polls = () => requests.filter(({ method }) => method === 'GET');
-  const until = async (count) => { for (let wait = 0; polls().length < count && wait < 100; wait += 1) await new Promise(setImmediate); };
   polls()[0].answer(200, {}, JSON.stringify({ opened: GRANT }));
-  await until(2);
+  await until(() => polls().length === 2);
   const climbed = socket.climb();
   await turn();
   FakeSocket.last.opens();
   FakeSocket.last.brings({ pong: 0 });
   assert.equal(FakeSocket.last.sent.at(-1).resume.attachment, 2);
   polls()[1].answer(200, { 'Nosphere-Received': '0' }, JSON.stringify({ ping: 0 }));
-  await until(3);
+  await until(() => polls().length === 3);
   assert.deepEqual(polls().map(({ headers }) => headers['Nosphere-Attachment']), [1, 1, 1]);
   FakeSocket.last.brings({ resumed: { received: 0 } });
   assert.equal(await climbed, true);
@@ -347,7 +346,7 @@ test('a request that may wait for ever does not fail at once', async () => {
 test('a server that waits for months has its POSTs waited for', async () => {
   const { socket, http } = await open({ transports: ['long-polling'] });
   http.requests[0].answer(200, {}, JSON.stringify({ opened: { ...GRANT, timeout: 2 ** 40 } }));
-  for (let wait = 0; socket.state !== 'open' && wait < 100; wait += 1) await new Promise(setImmediate);
+  await until(() => socket.state === 'open');
   const timers = mock.method(globalThis, 'setTimeout').mock;
   socket.send('a');
   await turn();

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
-import { FakeSocket, GRANT, anotherPage, clock, open, page, platform, storage, tick, turn } from './support.mjs';
+import { FakeSocket, GRANT, anotherPage, clock, open, page, platform, storage, tick, turn, until } from './support.mjs';
 
 const KEY = 'nosphere http://chat.test/the-chat';
 const DAY = 86_400_000;
@@ -20,7 +20,7 @@ test('what worked is remembered for its address, and the next socket begins ther
   first.http.requests[0].fail();
   await turn();
   first.http.requests[1].answer(200, {}, JSON.stringify({ opened: GRANT }));
-  for (let wait = 0; first.socket.state !== 'open' && wait < 100; wait += 1) await new Promise(setImmediate);
+  await until(() => first.socket.state === 'open');
   assert.equal(JSON.parse(store[KEY])[0], 'long-polling');
   const sockets = FakeSocket.all.length;
   assert.equal((await open({ remember: true })).http.requests[0].headers['Nosphere-Transport'], 'long-polling');
@@ -159,11 +159,10 @@ test('a page that goes when its link is gone already posts the end of its sessio
     stream = controller;
     stream.enqueue(new TextEncoder().encode(`data: ${JSON.stringify({ opened: GRANT })}\n\n`));
   } }));
-  const until = async (state) => { for (let wait = 0; socket.state !== state && wait < 100; wait += 1) await new Promise(setImmediate); };
-  await until('open');
+  await until(() => socket.state === 'open');
   socket.send('last words');
   stream.error(new TypeError('network'));
-  await until('suspended');
+  await until(() => socket.state === 'suspended');
   leave('pagehide');
   assert.deepEqual(goodbye(http), expected(1), 'the event stream is lost');
 });

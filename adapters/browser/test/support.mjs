@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { connect as connectTo, createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { mock } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { internals, load } from './internals.mjs';
 
@@ -90,6 +91,12 @@ export const tick = async (time) => {
   await turn();
 };
 
+/** Turns of the event loop until that is so. They take no time, and nothing but a fault needs many: what is asserted next tells it. */
+export const until = async (done) => { for (let turns = 0; !done() && turns < 1000; turns += 1) await new Promise(setImmediate); };
+
+/** As many turns as whatever is under way needs to come to rest. */
+export const settled = async () => { for (let turns = 0; turns < 5; turns += 1) await new Promise(setImmediate); };
+
 export function clock() {
   mock.timers.reset();
   mock.restoreAll();
@@ -140,6 +147,17 @@ export function page(t) {
 
 const ECHO = process.env.NOSPHERE_ECHO ?? fileURLToPath(new URL('../../../target/debug/examples/echo', import.meta.url));
 
+/**
+ * Of a socket to the real server whose test is not of deadlines: a machine that is busy, or stands still for some seconds, is not to
+ * blame. What keeps the socket open when its test has failed ends with that.
+ */
+export function patient(t, options) {
+  const over = new AbortController();
+  t.after(() => over.abort());
+  // A farewell is repeated for as long as `closeTimeout` where the server ended before it answered: the program waits for that.
+  return { connectTimeout: 60_000, closeTimeout: 10_000, signal: over.signal, ...options };
+}
+
 /** The echo example on a port of its own. */
 export async function startEcho(t, env = {}) {
   const child = spawn(ECHO, ['--addr', '127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env } });
@@ -189,11 +207,15 @@ export async function slowUplink(t, url, rate) {
       one.on('error', () => {}).on('close', () => other.destroy());
     }
     server.pipe(client);
-    client.on('data', (chunk) => {
-      server.write(chunk);
-      way.bytes += chunk.length;
+    client.on('data', async (chunk) => {
       client.pause();
-      setTimeout(() => client.resume(), 1000 * chunk.length / rate);
+      for (let at = 0, size = Math.ceil(rate / 20); at < chunk.length; at += size) { // steadily: the server hears something all the time
+        const some = chunk.subarray(at, at + size);
+        server.write(some);
+        way.bytes += some.length;
+        await sleep(1000 * some.length / rate);
+      }
+      client.resume();
     });
   });
   await new Promise((resolve) => proxy.listen(0, '127.0.0.1', resolve));

@@ -3,11 +3,10 @@
 import assert from 'node:assert/strict';
 import { beforeEach, mock, test } from 'node:test';
 import { internals } from './internals.mjs';
-import { FakeSocket, GRANT, clock, diesTwice, fakeFetch, open, page, tick, turn } from './support.mjs';
+import { FakeSocket, GRANT, clock, diesTwice, fakeFetch, open, page, settled, tick, turn, until } from './support.mjs';
 
 beforeEach(clock);
 
-const until = async (done) => { for (let wait = 0; !done() && wait < 200; wait += 1) await new Promise(setImmediate); };
 const posts = ({ requests }) => requests.filter(({ method }) => method === 'POST');
 const gets = ({ requests }) => requests.filter(({ method }) => method === 'GET');
 const TAKEN = { 'Nosphere-Received': '0' };
@@ -130,7 +129,7 @@ test('polls that are answered with nothing, at once and by whatever, are not rep
   const began = Date.now();
   for (let round = 0; round < 300; round += 1) {
     gets(http).at(-1).answer(200, TAKEN, '');
-    for (let wait = 0; wait < 3; wait += 1) await new Promise(setImmediate);
+    await settled();
     await tick(10);
   }
   assert.ok(Date.now() - began === 3000 && count() > 2 && count() < 8, `${count()} polls in three seconds`);
@@ -282,8 +281,41 @@ test('an answer to a POST is a sign of life while no poll is made since a loop i
   const before = gets(http).length;
   assert.match(posts(http).at(-1).body, /ping/);
   posts(http).at(-1).answer(204, TAKEN);
-  for (let wait = 0; wait < 5; wait += 1) await new Promise(setImmediate);
+  await settled();
   await tick(5000);
   await tick(500);
   assert.deepEqual([gets(http).length, saw('transportfailure'), socket.state], [before + 1, [], 'open']);
+});
+
+test('a question that is asked while polls rest, since a loop is busy, is not left until they have rested: its reply comes by none but the next', async () => {
+  const { socket, http } = await polling();
+  const messages = socket[Symbol.asyncIterator]();
+  const first = messages.next();
+  gets(http).at(-1).answer(200, TAKEN, '{"text":"a"}\n{"text":"b"}');
+  await first;
+  const before = gets(http).length;
+  const reply = socket.request('what?');
+  await tick(1000);
+  assert.equal(gets(http).length, before, 'the server has not heard it');
+  posts(http).at(-1).answer(204, { 'Nosphere-Received': '1' });
+  await until(() => !socket.waiting);
+  await tick(300);
+  assert.equal(gets(http).length, before + 1);
+  gets(http).at(-1).answer(200, { 'Nosphere-Received': '1' }, '{"text":"b"}\n{"reply":1,"text":"that"}');
+  assert.equal(await reply, 'that');
+});
+
+test('a line of an event stream that comes in many pieces is looked at once, and not again with each piece', async (t) => {
+  const { split } = String.prototype;
+  let looked = 0;
+  t.mock.method(String.prototype, 'split', function look(...how) {
+    looked += this.length;
+    return split.apply(this, how);
+  });
+  const parse = internals.events(1 << 20);
+  const line = `data: ${'x'.repeat(100_000)}\n\n`;
+  const got = [];
+  for (let at = 0; at < line.length; at += 100) got.push(...parse(line.slice(at, at + 100)));
+  assert.deepEqual(got.map(({ data }) => data.length), [100_000]);
+  assert.ok(looked < 2 * line.length, `${looked} characters of ${line.length}`);
 });

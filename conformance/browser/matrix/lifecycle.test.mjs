@@ -4,9 +4,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { TRANSPORTS, block } from './faults.mjs';
-import { BROWSERS, Visit, assertComplete, launch, startEcho, startProxy, within } from './stage.mjs';
+import { BROWSERS, PATIENCE, Visit, assertComplete, launch, startEcho, startProxy, within } from './stage.mjs';
 
-const LIMITS = { heartbeat: 700, timeout: 1_500 };
+// A machine that is busy is not to blame: only who is frozen is silent for too long.
+const LIMITS = { heartbeat: 700, timeout: 15_000 };
+const IMPATIENT = { heartbeat: 700, timeout: 1_500 };
+const PATIENT = { connectTimeout: 30_000 };
 
 for (const name of Object.keys(BROWSERS)) {
   describe(name, { concurrency: 4 }, () => {
@@ -21,8 +24,8 @@ for (const name of Object.keys(BROWSERS)) {
       assert.deepEqual(await echo?.stop(), [0, null], echo?.said());
     });
 
-    async function scene(t, options) {
-      const proxy = await startProxy(echo);
+    async function scene(t, options, server = echo) {
+      const proxy = await startProxy(server);
       t.after(() => proxy.stop());
       return { proxy, visit: await Visit.open(t, browser, proxy, options) };
     }
@@ -81,7 +84,7 @@ for (const name of Object.keys(BROWSERS)) {
       ]);
       t.after(() => popup.close());
       const copy = Object.assign(new Visit(), { page: popup });
-      await popup.waitForFunction(() => document.title === 'ready', { polling: 20 });
+      await popup.waitForFunction(() => document.title === 'ready', { polling: 20, timeout: PATIENCE });
       await copy.begin(options);
       await copy.do('the session is open', () => window.trial.when(() => window.trial.counts.open > 0));
       await visit.do('all messages have come back', () => window.trial.send(100).then(() => window.trial.settled()));
@@ -119,7 +122,7 @@ for (const name of Object.keys(BROWSERS)) {
         await visit.do('what is sent now waits', () => window.trial.when(() => window.trial.socket.state === 'suspended').then(() => window.trial.send(110)));
         await visit.page.setOfflineMode(false);
         await visit.page.goto(`${proxy.url}/index.html`); // another page, which takes the session, and what waits in it
-        await visit.page.waitForFunction(() => document.title === 'ready', { polling: 20 });
+        await visit.page.waitForFunction(() => document.title === 'ready', { polling: 20, timeout: PATIENCE });
         await visit.begin(options);
         await open();
         await echoed(200);
@@ -172,7 +175,7 @@ for (const name of Object.keys(BROWSERS)) {
       const front = await throttling.newPage();
       await front.bringToFront();
       assert.equal(await visit.page.evaluate(() => document.visibilityState), 'hidden');
-      // Several rounds of the server's heartbeat, each of which it would take for silence if the answer waited for a timer.
+      // Several rounds of the server's heartbeat.
       const pongs = new Promise((resolve) => {
         let count = 0;
         proxy.judge = ({ direction, text }) => {
@@ -210,16 +213,16 @@ for (const name of Object.keys(BROWSERS)) {
     test(`${name}: the transport that worked is the first one that the next page tries`, async (t) => {
       const { proxy, visit } = await scene(t, { begin: false });
       const refusing = block(proxy, 'websocket');
-      await visit.begin({ climbAfter: 0 });
+      await visit.begin({ climbAfter: 0, ...PATIENT });
       await visit.do('a message came back', () => window.trial.send(1).then(() => window.trial.settled()));
       assert.deepEqual([(await visit.report()).transport, refusing.count > 0], ['sse', true]);
       const met = refusing.count;
-      const next = await Visit.open(t, browser, proxy, { climbAfter: 0 });
+      const next = await Visit.open(t, browser, proxy, { climbAfter: 0, ...PATIENT });
       await next.do('a message came back', () => window.trial.send(1).then(() => window.trial.settled()));
       const report = await next.report();
       assert.deepEqual([report.transport, report.counts.transportfailure, refusing.count], ['sse', 0, met]);
       assert.ok(report.transports.some(({ transport, state }) => transport === 'sse' && state === 'works'), JSON.stringify(report.transports));
-      const forgetful = await Visit.open(t, browser, proxy, { climbAfter: 0, remember: false });
+      const forgetful = await Visit.open(t, browser, proxy, { climbAfter: 0, remember: false, ...PATIENT });
       await forgetful.do('a message came back', () => window.trial.send(1).then(() => window.trial.settled()));
       assert.ok(refusing.count > met, 'with remember: false it begins with the best one');
     });
@@ -266,7 +269,9 @@ for (const name of Object.keys(BROWSERS)) {
 
     if (name === 'chromium') {
       test('chromium: a page is frozen until the server gives its link up; when it goes on, it misses nothing', async (t) => {
-        const { proxy, visit } = await scene(t, { transports: ['websocket'] });
+        const impatient = await startEcho(IMPATIENT);
+        t.after(() => impatient.stop());
+        const { proxy, visit } = await scene(t, { transports: ['websocket'] }, impatient);
         await visit.do('the first messages have come back', () => window.trial.send(100).then(() => window.trial.settled()));
         const client = await visit.page.createCDPSession();
         const [link] = [...proxy.connections].filter(({ request }) => request?.sort === 'websocket');

@@ -54,7 +54,7 @@ async function program(t, command, args, { fault, own, ...options }) {
 describe('Node', () => {
   test('Node: without a WebSocket of its own, it uses an event stream by itself', async (t) => {
     // Without a fault: what is cut often enough makes way for the next transport.
-    const report = await program(t, process.execPath, [], { fault: 'none' });
+    const report = await program(t, process.execPath, [], { fault: 'none', connectTimeout: 30_000 });
     assert.equal(report.transport, report.platform.WebSocket ? 'websocket' : 'sse');
     assert.equal(report.transports.find(({ transport }) => transport === 'websocket').browser, report.platform.WebSocket);
   });

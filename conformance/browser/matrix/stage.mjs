@@ -13,7 +13,7 @@ import { Proxy } from '../proxy.mjs';
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const BINARY = process.env.NOSPHERE_ECHO ?? here('../../../target/debug/examples/echo');
 export const PACKAGE = here('../../../adapters/browser/');
-const PATIENCE = Number(process.env.PATIENCE ?? 45_000);
+export const PATIENCE = Number(process.env.PATIENCE ?? 150_000); // of a machine that is busy, where a stall on polls takes 25 s by itself
 
 // A page that nobody looks at gets few and late timers; here, dozens of them share a screen that nobody looks at.
 const UNTHROTTLED = {
@@ -36,7 +36,7 @@ export const BROWSERS = {
 
 /** Starts the browser of that name. Whoever starts it closes it. */
 export function launch(name, options = {}) {
-  return puppeteer.launch({ headless: true, ...BROWSERS[name], ...options });
+  return puppeteer.launch({ headless: true, timeout: PATIENCE, ...BROWSERS[name], ...options });
 }
 
 const turns = new WeakMap();
@@ -116,6 +116,7 @@ export class Visit {
   static async open(t, browser, proxy, { format, begin = true, ...options } = {}) {
     const visit = new Visit();
     visit.page = await inTurn(browser, () => browser.newPage());
+    visit.page.setDefaultTimeout(PATIENCE);
     // A test that has a browser of its own may have closed that first.
     t.after(() => inTurn(browser, () => browser.connected && visit.page.close()));
     visit.page.on('pageerror', (error) => visit.errors.push(String(error)));

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { BROWSERS, Files, PACKAGE, launch, startEcho, startProxy } from '../matrix/stage.mjs';
+import { BROWSERS, Files, PACKAGE, PATIENCE, launch, startEcho, startProxy } from '../matrix/stage.mjs';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const SAID = 'json joe: hi, json ann: ho';
@@ -107,6 +107,7 @@ async function open(t, browser, pages) {
     return 'pass';
   };
   const page = await browser.newPage();
+  page.setDefaultTimeout(PATIENCE);
   t.after(() => page.close());
   const errors = [];
   page.on('pageerror', (error) => errors.push(String(error)));
@@ -116,7 +117,7 @@ async function open(t, browser, pages) {
 
 /** The title, once the page has come to its end. */
 async function titleOf(page) {
-  await page.waitForFunction(() => document.title.includes('closed'), { polling: 20, timeout: 15_000 }).catch(() => {});
+  await page.waitForFunction(() => document.title.includes('closed'), { polling: 20, timeout: PATIENCE }).catch(() => {});
   return page.title();
 }
 
