@@ -2,7 +2,7 @@ use std::pin::Pin;
 #[cfg(unix)]
 use std::sync::Arc;
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 #[cfg(unix)]
 use crate::event_loop::EventLoop;
@@ -25,9 +25,9 @@ pub enum Scheduling {
 }
 
 impl Scheduling {
-    /// What is best as long as nobody knows better: where there is one thread, nobody else could take a session up.
+    /// What is best as long as nobody knows better: a thread by itself has nobody who could take a session up.
     pub(crate) fn of_runtime() -> Self {
-        if Handle::current().metrics().num_workers() == 1 { Self::EventLoops } else { Self::Tasks }
+        if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread { Self::EventLoops } else { Self::Tasks }
     }
 }
 

@@ -10,6 +10,7 @@ mod bad_input;
 mod broadcast;
 mod browser;
 mod event_loops;
+mod fairness;
 mod guide;
 mod handlers;
 mod lifecycle;

@@ -36,6 +36,7 @@ impl Driver {
             tasks: Some(Slab::new()).into(),
             woken: Default::default(),
             successor: Default::default(),
+            orphaned: Default::default(),
         });
         #[expect(deprecated, reason = "the other one is unsafe, and a queue owns its descriptor")]
         let queue = AsyncFd::with_interest(queue, Interest::READABLE)?;
@@ -48,20 +49,22 @@ impl Driver {
         Ok((driver, event_loop))
     }
 
-    /// Polls who was woken, and says how many that were. Whoever uses up what a task of the runtime may do in a turn is behind all
-    /// others in the next.
-    fn run_woken(&mut self) -> usize {
-        let mut count = 0;
+    /// Polls who was woken, as long as that is this turn's, and says how much of it that was. Who uses up what a task of the
+    /// runtime may do in a turn is behind all others in the next.
+    fn run_woken(&mut self, rest: usize) -> usize {
+        let mut spent = 0;
         if self.batch.is_empty() {
             self.event_loop.woken.take(&mut self.batch);
         }
-        while let Some(task) = self.batch.pop_front() {
-            count += 1;
-            if task.poll() && !has_budget_remaining() {
+        while spent < rest
+            && let Some(task) = self.batch.pop_front()
+        {
+            spent += if task.poll() { MANY } else { 1 };
+            if !has_budget_remaining() {
                 break;
             }
         }
-        count
+        spent
     }
 
     /// Wakes those whose sockets are ready. Pending if none is.
@@ -100,8 +103,8 @@ impl Future for Driver {
         let this = &mut *self;
         let _turn = Turn::of(&this.event_loop);
         this.event_loop.woken.set_driver(cx.waker());
-        let mut polled = 0;
-        while polled < MAX_POLLED && has_budget_remaining() {
+        let mut spent = 0;
+        while spent < MAX_POLLED && has_budget_remaining() {
             match this.poll_sockets(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => {
@@ -109,10 +112,12 @@ impl Future for Driver {
                     tracing::error!(%error, "the event loop cannot go on");
                     return Poll::Ready(());
                 }
-                Poll::Pending if this.batch.is_empty() && this.event_loop.woken.is_empty() => return Poll::Pending,
+                Poll::Pending if this.batch.is_empty() && this.event_loop.woken.is_empty() => {
+                    return if this.event_loop.is_over() { Poll::Ready(()) } else { Poll::Pending };
+                }
                 Poll::Pending => {}
             }
-            polled += this.run_woken();
+            spent += this.run_woken(MAX_POLLED - spent);
         }
         // The runtime's other tasks have their turn, and its own sockets are looked at.
         pin!(tokio::task::yield_now()).poll(cx)
@@ -121,11 +126,7 @@ impl Future for Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        let tasks = self.event_loop.tasks.lock().take();
-        for (_, task) in tasks.iter().flatten() {
-            task.cancel();
-        }
-        self.event_loop.woken.close();
+        self.event_loop.close();
     }
 }
 
@@ -151,3 +152,7 @@ const MAX_EVENTS: usize = 256;
 
 /// After how many polls of sessions the runtime's other tasks have their turn.
 const MAX_POLLED: usize = 256;
+
+/// As how many of these the poll of a session counts that was woken by the end of it: most likely it has handled as many events as
+/// it may.
+const MANY: usize = 32;

@@ -11,6 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::Wake;
 
@@ -35,6 +36,8 @@ pub(crate) struct EventLoop {
     woken: Woken,
     /// What the task that is being polled has begun.
     successor: Mutex<Option<Boxed>>,
+    /// The thread whose sessions begin here has ended, or has another runtime now.
+    orphaned: AtomicBool,
 }
 
 /// What a task does.
@@ -42,7 +45,7 @@ type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 thread_local! {
     /// The loop of those sessions that begin on this thread.
-    static HERE: RefCell<Weak<EventLoop>> = const { RefCell::new(Weak::new()) };
+    static HERE: RefCell<Here> = const { RefCell::new(Here(Weak::new())) };
     /// The loop that polls its tasks on this thread right now, by its address.
     static TURNING: Cell<usize> = const { Cell::new(0) };
     /// That loop has a successor of the task that it polls.
@@ -55,13 +58,13 @@ impl EventLoop {
         let runtime = Handle::current().id();
         HERE.with_borrow_mut(|here| {
             // A thread may have had another runtime before.
-            let known = here.upgrade().filter(|known| known.runtime == runtime && known.tasks.lock().is_some());
+            let known = here.0.upgrade().filter(|known| known.runtime == runtime && known.tasks.lock().is_some());
             if let Some(known) = known {
                 return Ok(known);
             }
             let (driver, event_loop) = Driver::new(runtime)?;
             tokio::spawn(driver);
-            *here = Arc::downgrade(&event_loop);
+            *here = Here(Arc::downgrade(&event_loop));
             Ok(event_loop)
         })
     }
@@ -78,7 +81,38 @@ impl EventLoop {
         let source = Arc::new(source);
         entry.insert(Arc::downgrade(&source));
         drop(sources);
+        if self.tasks.lock().is_none() {
+            source.abandon();
+        }
         registered.map(|()| source)
+    }
+
+    /// A socket has closed.
+    fn leave(&self, key: usize) {
+        let mut sources = self.sources.lock();
+        sources.remove(key);
+        if sources.is_empty() && self.orphaned.load(Ordering::Acquire) {
+            self.woken.wake_driver();
+        }
+    }
+
+    /// Whether nobody will ever need it again.
+    fn is_over(&self) -> bool {
+        self.orphaned.load(Ordering::Acquire)
+            && self.sources.lock().is_empty()
+            && self.tasks.lock().as_ref().is_none_or(Slab::is_empty)
+    }
+
+    /// Nobody polls its tasks and watches its sockets any more.
+    fn close(&self) {
+        let tasks = self.tasks.lock().take();
+        for (_, task) in tasks.iter().flatten() {
+            task.cancel();
+        }
+        self.woken.close();
+        // Sessions of other loops may have sockets of this one.
+        let sources: Vec<_> = self.sources.lock().iter().filter_map(|(_, source)| source.upgrade()).collect();
+        sources.iter().for_each(|source| source.abandon());
     }
 
     /// Polls a future to its end, as a task of this loop. If a task of it begins one and ends with that, as handshakes do, it goes on
@@ -122,6 +156,18 @@ impl EventLoop {
     /// Whether this loop polls its tasks on this thread right now.
     fn is_turning_here(&self) -> bool {
         TURNING.get() == std::ptr::from_ref(self) as usize
+    }
+}
+
+/// A thread's hold on its loop.
+struct Here(Weak<EventLoop>);
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        if let Some(event_loop) = self.0.upgrade() {
+            event_loop.orphaned.store(true, Ordering::Release);
+            event_loop.woken.wake_driver();
+        }
     }
 }
 

@@ -2,7 +2,7 @@ use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use mio::event::Event;
 use mio::net::TcpStream;
@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 use tokio::io::ReadBuf;
+use tokio::task::coop::poll_proceed;
 
 use super::EventLoop;
 
@@ -24,18 +25,35 @@ pub(crate) struct Source {
     waiter: Mutex<Option<Waker>>,
     /// What tells the waiter from others, to see without the lock that it is still the same; changed with it.
     waits: AtomicUsize,
+    /// Given up when the stream is closed: nothing more is said of it then.
+    place: Place,
+}
+
+/// A place on the list of a loop's sockets.
+#[derive(Debug)]
+struct Place {
     event_loop: Arc<EventLoop>,
     key: usize,
 }
 
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.event_loop.leave(self.key);
+    }
+}
+
 const READABLE: u32 = 1;
 const WRITABLE: u32 = 2;
-/// There is an end to read, which stays.
+/// There is an end to read.
 const READ_CLOSED: u32 = 4;
-/// To write fails, and will.
+/// To write fails.
 const WRITE_CLOSED: u32 = 8;
+/// Nobody watches it any more, since the loop has ended.
+const UNWATCHED: u32 = 16;
+/// The last read filled its buffer.
+const FULL: u32 = 32;
 /// One event.
-const EVENT: u32 = 16;
+const EVENT: u32 = 64;
 
 /// A peer that has gone is an error, and no signal.
 #[cfg(not(target_vendor = "apple"))]
@@ -64,20 +82,34 @@ impl Source {
     pub(super) fn new(stream: TcpStream, event_loop: Arc<EventLoop>, key: usize) -> Self {
         // A socket can be written to when it is new, and is ready to be read when the queue says so.
         let ready = AtomicU32::new(WRITABLE);
-        Self { stream, ready, waiter: Mutex::default(), waits: AtomicUsize::new(0), event_loop, key }
+        let place = Place { event_loop, key };
+        Self { stream, ready, waiter: Mutex::default(), waits: AtomicUsize::new(0), place }
     }
 
     pub(crate) fn event_loop(&self) -> &Arc<EventLoop> {
-        &self.event_loop
+        &self.place.event_loop
     }
 
     pub(super) fn stream(&mut self) -> &mut TcpStream {
         &mut self.stream
     }
 
-    /// The queue has said something.
+    /// The loop has ended: whoever waits for it is told so, when there is nothing else to read or to write.
+    pub(super) fn abandon(&self) {
+        self.ready.fetch_or(UNWATCHED, Ordering::AcqRel);
+        if let Some(waiter) = &*self.waiter.lock() {
+            waiter.wake_by_ref();
+        }
+    }
+
+    /// The queue has said something, of this socket or of one that had its place before.
+    #[inline]
     pub(super) fn note(&self, event: &Event) {
-        let bits = bits_of(event);
+        self.note_bits(bits_of(event));
+    }
+
+    #[inline]
+    fn note_bits(&self, bits: u32) {
         let noted = |ready: u32| Some((ready | bits).wrapping_add(EVENT));
         let before = match self.ready.fetch_update(Ordering::AcqRel, Ordering::Acquire, noted) {
             Ok(before) | Err(before) => before,
@@ -91,14 +123,15 @@ impl Source {
     }
 
     /// A call has found that this is not so any more, unless an event has come since what it had seen.
-    fn clear(&self, seen: u32, bit: u32) {
-        let cleared = |ready: u32| (ready & !(EVENT - 1) == seen & !(EVENT - 1)).then_some(ready & !bit);
+    fn clear(&self, seen: u32, bits: u32) {
+        let cleared = |ready: u32| (ready & !(EVENT - 1) == seen & !(EVENT - 1)).then_some(ready & !bits);
         let _ = self.ready.fetch_update(Ordering::AcqRel, Ordering::Acquire, cleared);
     }
 
     /// Waits for one of these; gives what was seen.
     #[inline]
     fn poll_ready(&self, bits: u32, cx: &Context<'_>) -> Poll<u32> {
+        let bits = bits | UNWATCHED;
         let ready = self.ready.load(Ordering::Acquire);
         if ready & bits != 0 {
             return Poll::Ready(ready);
@@ -133,29 +166,30 @@ impl Source {
         self.poll_ready(WRITABLE | WRITE_CLOSED, cx).map(|_| ())
     }
 
-    /// Reads once.
+    /// Reads once. A socket that fills the buffer each time uses up what a task may do in a turn, as the runtime's do.
     #[inline]
-    pub(crate) fn poll_read(&self, cx: &Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
-            let seen = std::task::ready!(self.poll_ready(READABLE | READ_CLOSED, cx));
+            let seen = ready!(self.poll_ready(READABLE | READ_CLOSED, cx));
+            if seen & FULL != 0 {
+                ready!(poll_proceed(cx)).made_progress();
+            }
             let room = buffer.initialize_unfilled();
             let size = room.len();
             match rustix::io::read(&self.stream, room) {
                 Ok(read) => {
                     // What is less than there was room for is all that there was.
                     if read > 0 && read < size {
-                        self.clear(seen, READABLE);
+                        self.clear(seen, READABLE | FULL);
+                    } else {
+                        self.ready.fetch_or(FULL, Ordering::AcqRel);
                     }
                     buffer.advance(read);
                     return Poll::Ready(Ok(()));
                 }
-                Err(Errno::AGAIN) => {
-                    self.clear(seen, READABLE);
-                    if seen & READ_CLOSED != 0 {
-                        // Not to be believed, but to turn here for ever would be worse.
-                        return Poll::Ready(Ok(()));
-                    }
-                }
+                Err(Errno::AGAIN) if seen & UNWATCHED != 0 => return Poll::Ready(Err(unwatched())),
+                // What has ended says so again and again: another socket was meant.
+                Err(Errno::AGAIN) => self.clear(seen, READABLE | READ_CLOSED | FULL),
                 Err(Errno::INTR) => {}
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
@@ -177,7 +211,7 @@ impl Source {
     fn try_with(&self, size: usize, write: impl Fn(&TcpStream) -> Result<usize, Errno>) -> io::Result<usize> {
         loop {
             let seen = self.ready.load(Ordering::Acquire);
-            if seen & (WRITABLE | WRITE_CLOSED) == 0 {
+            if seen & (WRITABLE | WRITE_CLOSED | UNWATCHED) == 0 {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             match write(&self.stream) {
@@ -188,9 +222,10 @@ impl Source {
                     return Ok(written);
                 }
                 Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) if seen & UNWATCHED != 0 => return Err(unwatched()),
                 Err(error) => {
                     if error == Errno::AGAIN {
-                        self.clear(seen, WRITABLE);
+                        self.clear(seen, WRITABLE | WRITE_CLOSED);
                     }
                     return Err(error.into());
                 }
@@ -205,9 +240,57 @@ impl Source {
     }
 }
 
-impl Drop for Source {
-    fn drop(&mut self) {
-        // What the queue may still say of it then finds nobody, or one who looks in vain.
-        self.event_loop.sources.lock().remove(self.key);
+#[cold]
+fn unwatched() -> io::Error {
+    io::Error::other("the event loop that watched the socket has ended")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::task::Waker;
+
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Tokens are used again, and a loop may be about to say of a socket what was meant for the one before.
+    #[tokio::test]
+    async fn what_was_said_of_a_socket_that_has_gone_does_not_end_the_one_that_has_its_place() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let addr = listener.local_addr().expect("it is bound");
+        let mut peer = tokio::net::TcpStream::connect(addr).await.expect("it listens");
+        let (stream, _) = listener.accept().await.expect("a connection");
+        let source = EventLoop::here().and_then(|here| here.adopt(stream)).expect("a queue");
+        let mut memory = [0; 8];
+
+        source.note_bits(READABLE | READ_CLOSED | WRITABLE | WRITE_CLOSED);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(source.poll_read(&mut cx, &mut ReadBuf::new(&mut memory)).is_pending(), "an end that is none");
+        assert!(source.poll_read_ready(&cx).is_pending(), "an end that stays");
+
+        peer.write_all(b"hello").await.expect("the other end reads");
+        let mut buffer = ReadBuf::new(&mut memory);
+        poll_fn(|cx| source.poll_read(cx, &mut buffer)).await.expect("nothing is wrong with it");
+        assert_eq!(buffer.filled(), b"hello");
+    }
+
+    #[tokio::test]
+    async fn a_socket_whose_loop_has_ended_says_so_and_what_it_has_yet() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let addr = listener.local_addr().expect("it is bound");
+        let mut peer = tokio::net::TcpStream::connect(addr).await.expect("it listens");
+        let (stream, _) = listener.accept().await.expect("a connection");
+        let source = EventLoop::here().and_then(|here| here.adopt(stream)).expect("a queue");
+        peer.write_all(b"hello").await.expect("the other end reads");
+        poll_fn(|cx| source.poll_read_ready(cx)).await;
+        source.event_loop().close();
+        let mut memory = [0; 8];
+        let mut buffer = ReadBuf::new(&mut memory);
+        poll_fn(|cx| source.poll_read(cx, &mut buffer)).await.expect("what came before");
+        assert_eq!(buffer.filled(), b"hello");
+        let mut buffer = ReadBuf::new(&mut memory);
+        poll_fn(|cx| source.poll_read(cx, &mut buffer)).await.expect_err("nobody would say that there is more");
     }
 }

@@ -24,7 +24,7 @@ impl Task {
         Arc::new(Self { event_loop, key, listed: AtomicBool::new(false), future: Mutex::new(Some(future)) })
     }
 
-    /// Lets it go on. Whether it was woken meanwhile, as it is when it has used up what it may do.
+    /// Lets it go on. Whether it was woken meanwhile, as one is that gives way after many events.
     pub(super) fn poll(self: Arc<Self>) -> bool {
         // Whoever wakes it from now on means the next time.
         self.listed.swap(false, Ordering::AcqRel);
@@ -130,6 +130,12 @@ impl Woken {
         let mut woke = self.0.lock();
         if !woke.driver.as_ref().is_some_and(|driver| driver.will_wake(waker)) {
             woke.driver = Some(waker.clone());
+        }
+    }
+
+    pub(super) fn wake_driver(&self) {
+        if let Some(driver) = &self.0.lock().driver {
+            driver.wake_by_ref();
         }
     }
 

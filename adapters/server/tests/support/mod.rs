@@ -14,7 +14,7 @@ pub(crate) use http::{Answer, Http, exchange, get, post, request, send};
 pub(crate) use lines::Lines;
 pub(crate) use native::{Carrier, FORMATS, Native, TRANSPORTS, json, text};
 pub(crate) use raw::{Raw, frame as raw_frame};
-pub(crate) use server::{Serving, TestServer};
+pub(crate) use server::{Serving, TestServer, listen, serve};
 pub(crate) use sse::EventReader;
 pub(crate) use ws::{Ws, WsMessage};
 

@@ -26,7 +26,8 @@ pub(crate) fn json(value: &serde_json::Value) -> Payload {
 
 /// A client of the native protocol, by the letter of SPEC.md and with no core in it.
 pub(crate) struct Native {
-    addr: SocketAddr,
+    /// Where its next connection goes.
+    pub(crate) addr: SocketAddr,
     http: Http,
     path: String,
     format: &'static dyn WireFormat,
