@@ -101,7 +101,20 @@ mod date;
 mod deadlines;
 mod dirty;
 mod endpoint;
-#[cfg(unix)]
+// The manifest has the same list: where tokio and mio both have queues that can be watched.
+#[cfg_attr(
+    not(any(
+        target_os = "android",
+        target_os = "dragonfly",
+        target_os = "freebsd",
+        target_os = "illumos",
+        target_os = "linux",
+        target_os = "netbsd",
+        target_os = "openbsd",
+        target_vendor = "apple"
+    )),
+    path = "event_loop_none.rs"
+)]
 mod event_loop;
 mod front;
 pub mod guide;

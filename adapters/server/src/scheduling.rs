@@ -1,24 +1,25 @@
 use std::pin::Pin;
-#[cfg(unix)]
 use std::sync::Arc;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-#[cfg(unix)]
 use crate::event_loop::EventLoop;
 
 /// Who polls sessions over WebSocket: see [`Builder::scheduling`](crate::Builder::scheduling).
 ///
-/// It makes no difference to what arrives. It is about WebSockets on plaintext HTTP/1.1, on Unix; all other sessions have a task each.
+/// It makes no difference to what arrives. It is about WebSockets on plaintext HTTP/1.1, on Linux, Android, Apple's systems, the BSDs and
+/// illumos; all other sessions have a task each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Scheduling {
     /// The sessions that begin on a thread share one task of the runtime, which knows by a queue of its own whose socket is
     /// ready.
     ///
-    /// A short message costs a fifth less of the server's own instructions, and a session some hundred bytes less. But a session
+    /// A short message costs a quarter less of the server's own instructions, and a session some hundred bytes less. But a session
     /// stays with those that it began with: while a handler computes, or blocks its thread, the others of its loop wait, though
-    /// another thread may have nothing to do. And [`block_in_place`](tokio::task::block_in_place) does not help them.
+    /// another thread may have nothing to do, and [`block_in_place`](tokio::task::block_in_place) does not help them. A session begins on
+    /// the thread that answers its handshake, so connections are to be served by tasks that the runtime spreads. What the runtime
+    /// shows of its tasks, [`tokio::task::id`] and consoles, shows one for all of them.
     EventLoops,
     /// Each session has a task of the runtime, which whatever thread is free takes up.
     Tasks,
@@ -35,7 +36,6 @@ impl Scheduling {
 #[derive(Clone, Debug)]
 pub(crate) enum Executor {
     Runtime,
-    #[cfg(unix)]
     EventLoop(Arc<EventLoop>),
 }
 
@@ -43,7 +43,6 @@ impl Executor {
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
         match self {
             Self::Runtime => drop(tokio::spawn(future)),
-            #[cfg(unix)]
             Self::EventLoop(event_loop) => event_loop.spawn(Box::pin(future)),
         }
     }
@@ -55,7 +54,6 @@ impl Executor {
     ) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
         match self {
             Self::Runtime => Some(Box::pin(future)),
-            #[cfg(unix)]
             Self::EventLoop(event_loop) => {
                 event_loop.spawn(Box::pin(future));
                 None

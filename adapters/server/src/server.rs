@@ -412,8 +412,7 @@ impl Builder {
         self
     }
 
-    /// Sets who polls sessions over WebSocket: by default, event loops where the runtime has one thread, and tasks where it has
-    /// more.
+    /// Sets who polls sessions over WebSocket: by default, event loops on a runtime of the current thread, and tasks on one of several.
     #[must_use]
     pub fn scheduling(mut self, scheduling: Scheduling) -> Self {
         self.scheduling = Some(scheduling);

@@ -4,7 +4,6 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-#[cfg(unix)]
 use std::sync::Arc;
 
 use nosphere_websocket::TryWrite;
@@ -13,7 +12,6 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::Scheduling;
-#[cfg(unix)]
 use crate::event_loop::{EventLoop, Source};
 use crate::scheduling::Executor;
 
@@ -21,7 +19,6 @@ use crate::scheduling::Executor;
 #[derive(Debug)]
 pub(crate) enum ReadHalf {
     Runtime(OwnedReadHalf),
-    #[cfg(unix)]
     EventLoop(Arc<Source>),
 }
 
@@ -29,31 +26,31 @@ pub(crate) enum ReadHalf {
 #[derive(Debug)]
 pub(crate) enum WriteHalf {
     Runtime(OwnedWriteHalf),
-    #[cfg(unix)]
     EventLoop(Shared),
 }
 
 /// A source whose drop is the end of what is written.
-#[cfg(unix)]
 #[derive(Debug)]
 pub(crate) struct Shared(Arc<Source>);
 
-#[cfg(unix)]
 impl Drop for Shared {
     fn drop(&mut self) {
         self.0.shutdown();
     }
 }
 
-/// The halves of a socket of the runtime's, which an event loop takes over if that is who is to poll.
+/// The halves of a socket of the runtime's, which an event loop takes over if that is who is to poll, and there is one.
 pub(crate) fn split(stream: TcpStream, scheduling: Scheduling) -> io::Result<(ReadHalf, WriteHalf)> {
-    #[cfg(unix)]
     if scheduling == Scheduling::EventLoops {
-        let source = EventLoop::here()?.adopt(stream)?;
-        return Ok((ReadHalf::EventLoop(Arc::clone(&source)), WriteHalf::EventLoop(Shared(source))));
+        match EventLoop::here() {
+            Ok(event_loop) => {
+                let source = event_loop.adopt(stream)?;
+                return Ok((ReadHalf::EventLoop(Arc::clone(&source)), WriteHalf::EventLoop(Shared(source))));
+            }
+            // Most likely there is no descriptor left. The runtime has one for this socket.
+            Err(error) => tracing::debug!(%error, "there is no event loop; the session has a task"),
+        }
     }
-    #[cfg(not(unix))]
-    let _ = scheduling;
     let (read, write) = stream.into_split();
     Ok((ReadHalf::Runtime(read), WriteHalf::Runtime(write)))
 }
@@ -63,7 +60,6 @@ impl ReadHalf {
     pub(crate) fn executor(&self) -> Executor {
         match self {
             Self::Runtime(_) => Executor::Runtime,
-            #[cfg(unix)]
             Self::EventLoop(source) => Executor::EventLoop(Arc::clone(source.event_loop())),
         }
     }
@@ -74,7 +70,6 @@ impl ReadHalf {
         match self {
             // An error shows where it is read.
             Self::Runtime(half) => half.as_ref().poll_read_ready(cx).map(drop),
-            #[cfg(unix)]
             Self::EventLoop(source) => source.poll_read_ready(cx),
         }
     }
@@ -85,7 +80,6 @@ impl AsyncRead for ReadHalf {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match &mut *self {
             Self::Runtime(half) => Pin::new(half).poll_read(cx, buffer),
-            #[cfg(unix)]
             Self::EventLoop(source) => source.poll_read(cx, buffer),
         }
     }
@@ -97,7 +91,6 @@ impl WriteHalf {
         match self {
             // An error shows where it is written.
             Self::Runtime(half) => half.as_ref().poll_write_ready(cx).map(drop),
-            #[cfg(unix)]
             Self::EventLoop(source) => source.0.poll_write_ready(cx),
         }
     }
@@ -106,7 +99,6 @@ impl WriteHalf {
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Runtime(half) => half.try_write(bytes),
-            #[cfg(unix)]
             Self::EventLoop(source) => source.0.try_write(bytes),
         }
     }
@@ -115,7 +107,6 @@ impl WriteHalf {
     pub(crate) fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Runtime(half) => half.try_write_vectored(slices),
-            #[cfg(unix)]
             Self::EventLoop(source) => source.0.try_write_vectored(slices),
         }
     }

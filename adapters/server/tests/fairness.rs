@@ -187,7 +187,7 @@ async fn of_three_handlers_that_are_always_ready_each_goes_on() {
 
 #[tokio::test]
 async fn many_that_are_woken_at_once_are_not_polled_in_vain() {
-    const CLIENTS: u64 = 500;
+    const CLIENTS: u64 = 1000;
     let polls = Arc::new(AtomicU64::new(0));
     let (sender, receiver) = watch::channel(());
     let given = Arc::clone(&polls);

@@ -36,7 +36,8 @@ class Server:
 def server(command, counting='nothing', addr='127.0.0.1:0'):
     """A server that listens. `counting` is `hardware`, `callgrind` or `nothing`."""
     with tempfile.TemporaryDirectory(prefix='nosphere-bench-') as folder:
-        environment = dict(os.environ)
+        # For the example `echo`, which has one core here, and a runtime that has a task for each session unless it is told otherwise.
+        environment = {'ECHO_SCHEDULING': 'event-loops', **os.environ}
         count, prefix = counting, []
         if counting == 'callgrind':
             count = str(Path(folder) / 'profile')
