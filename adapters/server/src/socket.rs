@@ -2,9 +2,8 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
-
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use nosphere_websocket::TryWrite;
 use tokio::io::{AsyncRead, ReadBuf};
