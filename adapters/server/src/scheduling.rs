@@ -15,9 +15,9 @@ pub enum Scheduling {
     /// The sessions that begin on a thread share one task of the runtime, which knows by a queue of its own whose socket is
     /// ready.
     ///
-    /// A short message costs a fifth less of the server's own instructions, and a session some hundred bytes less. But a session
+    /// A short message costs a fifth less of the server's own instructions, and a session takes 500 bytes less. But a session
     /// stays with those that it began with: while a handler computes, or blocks its thread, the others of its loop wait, though
-    /// another thread may have nothing to do, and [`block_in_place`](tokio::task::block_in_place) does not help them. A session begins on
+    /// another thread may have nothing to do, and `tokio::task::block_in_place` does not help them. A session begins on
     /// the thread that answers its handshake, so connections are to be served by tasks that the runtime spreads. What the runtime
     /// shows of its tasks, [`tokio::task::id`] and consoles, shows one for all of them.
     EventLoops,
