@@ -255,14 +255,19 @@ mod tests {
 
     use super::*;
 
+    /// A socket that this thread's loop watches, and its other end.
+    async fn adopted() -> (Arc<Source>, tokio::net::TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let addr = listener.local_addr().expect("it is bound");
+        let peer = tokio::net::TcpStream::connect(addr).await.expect("it listens");
+        let (stream, _) = listener.accept().await.expect("a connection");
+        (EventLoop::here().and_then(|here| here.adopt(stream)).expect("a queue"), peer)
+    }
+
     /// Tokens are used again, and a loop may be about to say of a socket what was meant for the one before.
     #[tokio::test]
     async fn what_was_said_of_a_socket_that_has_gone_does_not_end_the_one_that_has_its_place() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let addr = listener.local_addr().expect("it is bound");
-        let mut peer = tokio::net::TcpStream::connect(addr).await.expect("it listens");
-        let (stream, _) = listener.accept().await.expect("a connection");
-        let source = EventLoop::here().and_then(|here| here.adopt(stream)).expect("a queue");
+        let (source, mut peer) = adopted().await;
         let mut memory = [0; 8];
 
         source.note_bits(READABLE | READ_CLOSED | WRITABLE | WRITE_CLOSED);
@@ -278,11 +283,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_socket_whose_loop_has_ended_says_so_and_what_it_has_yet() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let addr = listener.local_addr().expect("it is bound");
-        let mut peer = tokio::net::TcpStream::connect(addr).await.expect("it listens");
-        let (stream, _) = listener.accept().await.expect("a connection");
-        let source = EventLoop::here().and_then(|here| here.adopt(stream)).expect("a queue");
+        let (source, mut peer) = adopted().await;
         peer.write_all(b"hello").await.expect("the other end reads");
         poll_fn(|cx| source.poll_read_ready(cx)).await;
         source.event_loop().close();

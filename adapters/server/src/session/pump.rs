@@ -106,6 +106,7 @@ impl Pump {
         self.rested
     }
 
+    /// The next event, whatever it is and whatever else is to be done.
     #[inline(never)]
     fn poll_any_event(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>) -> Poll<Event> {
         loop {
