@@ -1,4 +1,6 @@
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -93,18 +95,26 @@ impl Lent<'_> {
 /// assert_eq!(hello.as_str(), "hello");
 /// assert_eq!(hello.bytes().as_ptr(), text.bytes().as_ptr());
 /// ```
-#[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Text(ByteString);
+#[derive(Clone, Default)]
+pub struct Text {
+    string: ByteString,
+    /// Neither equality nor order nor hash sees it.
+    verbatim: bool,
+}
 
 impl Text {
     /// An empty text.
     pub const fn new() -> Self {
-        Self(ByteString::new())
+        Self::unmarked(ByteString::new())
     }
 
     /// A text that borrows from the program itself.
     pub const fn from_static(text: &'static str) -> Self {
-        Self(ByteString::from_static(text))
+        Self::unmarked(ByteString::from_static(text))
+    }
+
+    const fn unmarked(string: ByteString) -> Self {
+        Self { string, verbatim: false }
     }
 
     /// Takes bytes that are UTF-8, without a copy.
@@ -113,12 +123,29 @@ impl Text {
     ///
     /// Gives the bytes back if they are not UTF-8.
     pub fn from_utf8(bytes: Bytes) -> Result<Self, Bytes> {
-        ByteString::try_from(bytes.clone()).map(Self).map_err(|_| bytes)
+        ByteString::try_from(bytes.clone()).map(Self::unmarked).map_err(|_| bytes)
     }
 
     /// The text as a string slice.
+    #[inline]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.string
+    }
+
+    /// The same text, with the word of a wire format that it has read it as a JSON string literal without escapes: whoever
+    /// writes it again need not look for what has to be escaped.
+    ///
+    /// A text that is said to be so and is not breaks the JSON that it is written into.
+    #[must_use]
+    #[inline]
+    pub fn verbatim(self) -> Self {
+        Self { verbatim: true, ..self }
+    }
+
+    /// Whether the text is known to be [verbatim](Self::verbatim) in JSON. One that was not read from JSON is not known to be.
+    #[inline]
+    pub fn is_verbatim(&self) -> bool {
+        self.verbatim
     }
 
     /// A part of this text that shares its bytes.
@@ -128,25 +155,52 @@ impl Text {
     /// If `part` is not a slice of this very text.
     #[must_use]
     pub fn slice_of(&self, part: &str) -> Self {
-        Self(self.0.slice_ref(part))
+        Self { string: self.string.slice_ref(part), verbatim: self.verbatim }
     }
 
     /// The bytes of the text, without a copy.
     pub fn into_bytes(self) -> Bytes {
-        self.0.into_bytes()
+        self.string.into_bytes()
     }
 
     /// The shared bytes of the text.
     pub fn bytes(&self) -> &Bytes {
-        self.0.as_bytes()
+        self.string.as_bytes()
     }
 }
 
 impl Deref for Text {
     type Target = str;
 
+    #[inline]
     fn deref(&self) -> &str {
-        &self.0
+        &self.string
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.string == other.string
+    }
+}
+
+impl Eq for Text {}
+
+impl PartialOrd for Text {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Text {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.string.cmp(&other.string)
+    }
+}
+
+impl Hash for Text {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.string.hash(state);
     }
 }
 
@@ -170,13 +224,13 @@ impl fmt::Display for Text {
 
 impl From<String> for Text {
     fn from(text: String) -> Self {
-        Self(text.into())
+        Self::unmarked(text.into())
     }
 }
 
 impl From<&str> for Text {
     fn from(text: &str) -> Self {
-        Self(text.into())
+        Self::unmarked(text.into())
     }
 }
 

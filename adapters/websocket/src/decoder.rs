@@ -61,39 +61,50 @@ impl Decoder {
         result
     }
 
-    /// The message that `input` is, if it is one and no more: most reads of servers are. It is unmasked in place, and lent; a
-    /// long binary one is unmasked where it is copied to, since its format keeps nearly all of it.
+    /// The message that the first `filled` bytes of a buffer are, if they are one and no more: most reads of servers are. It is
+    /// unmasked in place, and lent; a long binary one is unmasked where it is copied to, since its format keeps nearly all of it.
     ///
-    /// With `None`, nothing has happened: [`decode`](Self::decode) takes what this does not.
-    #[inline]
-    pub(crate) fn lend<'i>(&mut self, input: &'i mut [u8]) -> Option<Result<Whole<'i>, ProtocolError>> {
+    /// With `None`, nothing has happened: [`decode`](Self::decode) takes what this does not. Of the buffer's other bytes, which
+    /// have no meaning, some change.
+    #[inline(always)]
+    pub(crate) fn lend<'i>(
+        &mut self,
+        buffer: &'i mut [u8],
+        filled: usize,
+    ) -> Option<Result<Whole<'i>, ProtocolError>> {
         if self.role == Role::Client || self.ended || self.partial.is_some() {
             return None;
         }
-        let (length, key) = match *input {
-            [_, second @ 0x80..=0xfd, a, b, c, d, ..] => (usize::from(second & 0x7f), [a, b, c, d]),
-            [_, 0xfe, high, low, a, b, c, d, ..] => (usize::from(u16::from_be_bytes([high, low])), [a, b, c, d]),
+        let (first, length, key) = match *buffer {
+            [first, second @ 0x80..=0xfd, a, b, c, d, ..] => (first, usize::from(second & 0x7f), [a, b, c, d]),
+            [first, 0xfe, high, low, a, b, c, d, ..] => {
+                (first, usize::from(u16::from_be_bytes([high, low])), [a, b, c, d])
+            }
             _ => return None,
         };
-        let header = SMALL_HEADER + if input[1] == 0xfe { 2 } else { 0 };
-        let text = input[0] == 0x81;
+        let header = SMALL_HEADER + if buffer[1] == 0xfe { 2 } else { 0 };
+        let text = first == 0x81;
         // A length that is written too long is an error.
-        let short = length < 126 && input[1] == 0xfe;
-        let data = text || input[0] == 0x82;
-        if !data || short || length > self.max_message_size || input.len() != header + length {
+        let short = length < 126 && buffer[1] == 0xfe;
+        let data = text || first == 0x82;
+        if !data || short || length > self.max_message_size || filled != header + length {
             return None;
         }
-        let payload = &mut input[header..];
+        // In whole blocks, the last of which ends with whatever is there: no odd bytes to unmask, or to check.
+        let padded = buffer.get_mut(header..header + length + mask::BLOCK)?;
         if !text && length >= LONG {
-            return Some(Ok(Whole::Own(Unit::Binary(mask::copy(payload, key).into()))));
+            return Some(Ok(Whole::Own(Unit::Binary(mask::copy(&padded[..length], key)))));
         }
-        mask::apply(payload, key);
+        let blocks = length.next_multiple_of(mask::BLOCK);
+        mask::apply_blocks(&mut padded[..blocks], key);
         if !text {
-            return Some(Ok(Whole::Lent(Lent::Binary(payload))));
+            return Some(Ok(Whole::Lent(Lent::Binary(&padded[..length]))));
         }
-        let text = simdutf8::basic::from_utf8(payload).map_err(|_| ProtocolError::InvalidUtf8);
-        self.ended = text.is_err();
-        Some(text.map(|text| Whole::Lent(Lent::Text(text))))
+        *padded.last_chunk_mut::<{ mask::BLOCK }>()? = [0; mask::BLOCK];
+        // Text is valid if it is with zeros behind it, and whole characters.
+        let text = simdutf8::basic::from_utf8(&padded[..blocks]).ok().and_then(|text| text.get(..length));
+        self.ended = text.is_none();
+        Some(text.ok_or(ProtocolError::InvalidUtf8).map(|text| Whole::Lent(Lent::Text(text))))
     }
 
     /// Whether a close or an error ended the stream.

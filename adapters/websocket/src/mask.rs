@@ -1,27 +1,19 @@
+use bytes::{Buf as _, Bytes};
 use pulp::Arch;
 
 /// Applies a masking key (RFC 6455 §5.3); doing it twice undoes it.
 pub(crate) fn apply(bytes: &mut [u8], key: [u8; 4]) {
-    let word = repeat(key);
     let length = bytes.len();
     let Some(last) = bytes.last_chunk().copied().map(u64::from_le_bytes) else {
-        for (byte, key) in bytes.iter_mut().zip(word.to_le_bytes()) {
+        for (byte, key) in bytes.iter_mut().zip(repeat(key).to_le_bytes()) {
             *byte ^= key;
         }
         return;
     };
-    let rest = if length >= LONG {
-        let (blocks, rest) = bytes.split_at_mut(length - length % 128);
-        // Compiled once for each kind of processor, and chosen by the one that this is.
-        Arch::new().dispatch(|| apply_blocks::<128>(blocks, word));
-        rest
-    } else {
-        let (blocks, rest) = bytes.split_at_mut(length - length % 32);
-        apply_blocks::<32>(blocks, word);
-        rest
-    };
+    let (blocks, rest) = bytes.split_at_mut(length - length % if length >= LONG { BLOCK } else { 32 });
+    apply_blocks(blocks, key);
     for part in rest.as_chunks_mut::<8>().0 {
-        *part = (u64::from_le_bytes(*part) ^ word).to_le_bytes();
+        *part = (u64::from_le_bytes(*part) ^ repeat(key)).to_le_bytes();
     }
     // The last eight bytes, some of which are done, from what they were: no loop over single bytes.
     if let Some(end) = bytes.last_chunk_mut() {
@@ -29,40 +21,52 @@ pub(crate) fn apply(bytes: &mut [u8], key: [u8; 4]) {
     }
 }
 
-/// Copies bytes and applies a masking key, both at once. Nothing is left over of the vector's memory.
-pub(crate) fn copy(bytes: &[u8], key: [u8; 4]) -> Vec<u8> {
-    let mut copy = Vec::with_capacity(bytes.len());
-    let mut pattern = [0; COPIED];
-    pattern.as_chunks_mut().0.fill(key);
+/// The same for whole blocks; for [`BLOCK`]s if they are many.
+#[inline]
+pub(crate) fn apply_blocks(bytes: &mut [u8], key: [u8; 4]) {
+    if bytes.len() >= LONG { apply_many(bytes, key) } else { apply_each::<32>(bytes, repeat(key)) }
+}
+
+/// Compiled once for each kind of processor; the one that this is has its own chosen.
+#[inline(never)]
+fn apply_many(bytes: &mut [u8], key: [u8; 4]) {
+    Arch::new().dispatch(|| apply_each::<BLOCK>(bytes, repeat(key)));
+}
+
+/// Copies bytes and applies a masking key, both at once. The memory is that of the copy, and up to seven bytes before it.
+pub(crate) fn copy(bytes: &[u8], key: [u8; 4]) -> Bytes {
+    let (odd, words) = bytes.split_at(bytes.len() % 8);
+    let mut copy = Vec::with_capacity(bytes.len().div_ceil(8));
+    if !odd.is_empty() {
+        let mut first = [0; 8];
+        let (_, end) = first.split_at_mut(8 - odd.len());
+        end.copy_from_slice(odd);
+        apply(end, key);
+        copy.push(first);
+    }
+    let word = repeat(advance(key, odd.len()));
     Arch::new().dispatch(
         #[inline(always)]
-        || copy_blocks(&mut copy, bytes, &pattern),
+        || copy.extend(words.as_chunks().0.iter().map(|&part| (u64::from_le_bytes(part) ^ word).to_le_bytes())),
     );
-    let rest = &bytes[copy.len()..];
-    copy.extend(rest.iter().zip(&pattern).map(|(byte, key)| byte ^ key));
+    // Bytes whose vector is full share its memory without an allocation for that.
+    let mut copy = Bytes::from(copy.into_flattened());
+    copy.advance(copy.len() - bytes.len());
     copy
 }
 
-/// Copies whole blocks. Their length is constant, and so is how often the vector is asked for room.
-#[inline(always)]
-fn copy_blocks(copy: &mut Vec<u8>, bytes: &[u8], pattern: &[u8; COPIED]) {
-    for block in bytes.as_chunks::<COPIED>().0 {
-        copy.extend(block.iter().zip(pattern).map(|(byte, key)| byte ^ key));
-    }
-}
-
-/// How much is copied at a time.
-const COPIED: usize = 1024;
-
 /// Masks whole blocks. A block's length is constant, so that it compiles to the widest registers.
 #[inline(always)]
-fn apply_blocks<const N: usize>(bytes: &mut [u8], word: u64) {
+fn apply_each<const N: usize>(bytes: &mut [u8], word: u64) {
     for block in bytes.as_chunks_mut::<N>().0 {
         for part in block.as_chunks_mut::<8>().0 {
             *part = (u64::from_le_bytes(*part) ^ word).to_le_bytes();
         }
     }
 }
+
+/// What is masked, and checked, at a time.
+pub(crate) const BLOCK: usize = 128;
 
 /// From this length on it is worth finding out which processor this is.
 const LONG: usize = 512;
@@ -102,15 +106,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_copied_is_masked_and_holds_no_spare_memory() {
+    fn what_is_copied_is_masked() {
         let key = [1, 2, 4, 8];
-        for length in [0, 1, 5, 1023, 1024, 1025, 4099, 16 << 10] {
+        for length in (0..50).chain([1023, 1024, 1025, 4099, 16 << 10]) {
             let bytes: Vec<u8> = (0..length).map(|i| i as u8).collect();
             let copied = copy(&bytes, key);
             let mut expected = bytes;
             apply(&mut expected, key);
             assert_eq!(copied, expected, "{length} bytes");
-            assert_eq!(copied.capacity(), length);
         }
     }
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use nosphere_core::{Lent, Unit};
 use tokio::io::{AsyncRead, ReadBuf};
 
+use crate::mask::BLOCK;
 use crate::{Decoder, Item, ProtocolError};
 
 /// Reads a stream into [`Item`]s, through a buffer that belongs to the thread.
@@ -58,7 +59,7 @@ impl Reader {
         cx: &mut Context<'_>,
         out: &mut Vec<Item>,
     ) -> Poll<io::Result<ReadOutcome>> {
-        self.poll_read(io, cx, |decoder, bytes| decode(decoder, bytes, out))
+        self.poll_read(io, cx, |decoder, buffer, filled| decode(decoder, &mut buffer[..filled], out))
     }
 
     /// [`poll_read_items`](Self::poll_read_items), where a read that is one whole message is given to `take` instead: there is
@@ -75,14 +76,19 @@ impl Reader {
         out: impl FnOnce() -> &'o mut Vec<Item>,
         take: impl FnOnce(Whole<'_>),
     ) -> Poll<io::Result<ReadOutcome>> {
-        self.poll_read(io, cx, |decoder, bytes| match decoder.lend(bytes) {
-            Some(Ok(message)) => {
-                take(message);
-                ReadOutcome::Items
-            }
-            Some(Err(error)) => ReadOutcome::Error(error),
-            None => decode(decoder, bytes, out()),
-        })
+        self.poll_read(
+            io,
+            cx,
+            #[inline(always)]
+            |decoder, buffer, filled| match decoder.lend(buffer, filled) {
+                Some(Ok(message)) => {
+                    take(message);
+                    ReadOutcome::Items
+                }
+                Some(Err(error)) => ReadOutcome::Error(error),
+                None => decode(decoder, &mut buffer[..filled], out()),
+            },
+        )
     }
 
     #[inline(always)]
@@ -90,25 +96,28 @@ impl Reader {
         &mut self,
         io: Pin<&mut (impl AsyncRead + ?Sized)>,
         cx: &mut Context<'_>,
-        decode: impl FnOnce(&mut Decoder, &mut [u8]) -> ReadOutcome,
+        decode: impl FnOnce(&mut Decoder, &mut [u8], usize) -> ReadOutcome,
     ) -> Poll<io::Result<ReadOutcome>> {
         if !self.needs_stream() {
             if self.decoder.is_ended() {
                 return Poll::Ready(Ok(ReadOutcome::End));
             }
             let mut leftover = self.leftover.take().map_or_else(Vec::new, |leftover| leftover.to_vec());
-            return Poll::Ready(Ok(decode(&mut self.decoder, &mut leftover)));
+            let filled = leftover.len();
+            return Poll::Ready(Ok(decode(&mut self.decoder, &mut leftover, filled)));
         }
         // Taken out while it is used: then this is compiled into its caller.
         let mut buffer = BUFFER.take();
         if buffer.is_empty() {
             // Zeroed once per thread.
-            buffer.resize(READ_SIZE, 0);
+            buffer.resize(READ_SIZE + BLOCK, 0);
         }
-        let mut filled = ReadBuf::new(&mut buffer);
-        let read = io.poll_read(cx, &mut filled).map_ok(|()| match filled.filled_mut() {
-            [] => ReadOutcome::End,
-            bytes => decode(&mut self.decoder, bytes),
+        let mut free = ReadBuf::new(&mut buffer[..READ_SIZE]);
+        let read = io.poll_read(cx, &mut free);
+        let filled = free.filled().len();
+        let read = read.map_ok(|()| match filled {
+            0 => ReadOutcome::End,
+            _ => decode(&mut self.decoder, &mut buffer, filled),
         });
         BUFFER.set(buffer);
         read
@@ -139,6 +148,7 @@ impl Reader {
     }
 }
 
+#[inline(never)]
 fn decode(decoder: &mut Decoder, bytes: &mut [u8], out: &mut Vec<Item>) -> ReadOutcome {
     match decoder.decode(bytes, out) {
         Ok(()) => ReadOutcome::Items,
@@ -146,7 +156,7 @@ fn decode(decoder: &mut Decoder, bytes: &mut [u8], out: &mut Vec<Item>) -> ReadO
     }
 }
 
-/// The size of a thread's read buffer.
+/// The size of a thread's read buffer, but for what makes a whole block of its last bytes.
 const READ_SIZE: usize = 64 * 1024;
 
 thread_local! {

@@ -44,7 +44,7 @@ impl<'a> Source<'a> {
 #[inline]
 pub(super) fn frame(unit: Source<'_>) -> Result<Frame, DecodeError> {
     match plain_text(unit.text()) {
-        Some(text) => Ok(Frame::Message(Payload::Text(unit.keep(text)))),
+        Some(text) => Ok(Frame::Message(Payload::Text(unit.keep(text).verbatim()))),
         None => any_frame(unit),
     }
 }
@@ -156,7 +156,7 @@ fn string(literal: &str) -> serde_json::Result<Cow<'_, str>> {
 
 fn shared_string(unit: Source<'_>, literal: &str) -> serde_json::Result<Text> {
     string(literal).map(|text| match text {
-        Cow::Borrowed(plain) => unit.keep(plain),
+        Cow::Borrowed(plain) => unit.keep(plain).verbatim(),
         Cow::Owned(text) => text.into(),
     })
 }

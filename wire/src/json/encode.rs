@@ -66,7 +66,7 @@ pub(super) fn envelope(payload: &Payload) -> Option<Envelope> {
     const TEXT: Envelope = Envelope::new(true, br#"{"text":""#, br#""}"#);
     const JSON: Envelope = Envelope::new(true, br#"{"json":"#, b"}");
     match payload {
-        Payload::Text(text) => is_plain(text.as_bytes()).then_some(TEXT),
+        Payload::Text(text) => (text.is_verbatim() || is_plain(text.as_bytes())).then_some(TEXT),
         Payload::Json(json) if json.encoding() == JsonEncoding::Text => checked_text(json.bytes()).ok().map(|_| JSON),
         Payload::Binary(_) | Payload::Json(_) => None,
     }

@@ -61,30 +61,43 @@ const BINARY: DecodeError = DecodeError::Malformed("binary, where the format is 
 
 /// Whether a JSON string literal of these characters needs no escapes, and has none.
 fn is_plain(text: &[u8]) -> bool {
-    // No bytes are looked at one by one, and the outcome is looked at once: the last 32 overlap those before.
-    let found = match text.last_chunk::<32>() {
-        None => text.iter().fold(0, |found, &byte| found | special(byte)),
-        Some(last) => {
-            let add = |mut found: [u8; 32], chunk: &[u8; 32]| {
-                for (found, &byte) in found.iter_mut().zip(chunk) {
-                    *found |= special(byte);
-                }
-                found
-            };
-            let found = text.as_chunks().0.iter().fold(add([0; 32], last), add);
-            found.into_iter().fold(0, |any, found| any | found)
-        }
-    };
-    found < 0x80
+    // No bytes are looked at one by one, and the outcome is looked at once: the last 32 overlap those before. Minima, since
+    // processors have them for bytes, and compilers make bits of comparisons, for each byte one.
+    match text.last_chunk::<32>() {
+        None => text.iter().all(|byte| !matches!(byte, ..b' ' | b'"' | b'\\')),
+        Some(last) => text.as_chunks().0.iter().fold(Least::of(last), Least::with).is_plain(),
+    }
 }
 
-/// Has its highest bit set for a control character, a quote and a backslash, and for nothing else.
-///
-/// Without comparisons, which compilers turn into bits of their own for each byte, it costs less.
-#[inline]
-fn special(byte: u8) -> u8 {
-    // With one bit turned over in all characters, the quote is the first behind the control characters.
-    let control_or_quote = (byte ^ (b'"' ^ b' ')).wrapping_sub(b' ' + 1);
-    let backslash = (byte ^ b'\\').wrapping_sub(1);
-    (control_or_quote | backslash) & !byte
+/// The least of all bytes so far, in each of 32 places.
+struct Least {
+    /// With one bit turned over in all of them, a quote is the first behind the control characters.
+    turned: [u8; 32],
+    /// A backslash is none.
+    differing: [u8; 32],
+}
+
+impl Least {
+    const TURNED: u8 = b'"' ^ b' ';
+
+    #[inline]
+    fn of(chunk: &[u8; 32]) -> Self {
+        Self { turned: chunk.map(|byte| byte ^ Self::TURNED), differing: chunk.map(|byte| byte ^ b'\\') }
+    }
+
+    #[inline]
+    fn with(self, chunk: &[u8; 32]) -> Self {
+        let Self { mut turned, mut differing } = self;
+        for ((turned, differing), byte) in turned.iter_mut().zip(&mut differing).zip(chunk) {
+            *turned = (*turned).min(byte ^ Self::TURNED);
+            *differing = (*differing).min(byte ^ b'\\');
+        }
+        Self { turned, differing }
+    }
+
+    #[inline]
+    fn is_plain(self) -> bool {
+        let both = self.turned.iter().zip(self.differing).map(|(turned, differing)| turned.saturating_sub(b' ').min(differing));
+        both.fold(u8::MAX, u8::min) > 0
+    }
 }
