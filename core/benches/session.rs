@@ -7,7 +7,7 @@ use std::sync::Arc;
 use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher, black_box};
 use nosphere_core::{
-    Attach, Config, Connection, Event, Lent, LinkId, Message, Opening, Protocol, ResumeToken, SessionId, Time,
+    Arena, Attach, Config, Connection, Event, Lent, LinkId, Message, Opening, Protocol, ResumeToken, SessionId, Time,
     Transport, Window,
 };
 use nosphere_wire::JSON;
@@ -39,7 +39,7 @@ fn opened(config: &Arc<Config>) -> Connection {
     };
     let mut connection = Connection::server(config, Protocol::Native, opening, NOW);
     drain(&mut connection, LINK);
-    connection.handle_lent(LINK, Lent::Text(r#"{"ack":0}"#), &JSON, NOW);
+    connection.handle_lent(LINK, Lent::Text(r#"{"ack":0}"#), &mut Arena::default(), &JSON, NOW);
     while connection.poll_event().is_some() {}
     connection
 }
@@ -64,8 +64,9 @@ fn open(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn one_in(bencher: Bencher<'_, '_>) {
     let mut connection = opened(&config());
+    let mut arena = Arena::default();
     bencher.counter(ItemsCount::new(1usize)).bench_local(|| {
-        let event = connection.receive_lent(LINK, Lent::Text(black_box(UNIT)), &JSON, || NOW);
+        let event = connection.receive_lent(LINK, Lent::Text(black_box(UNIT)), &mut arena, &JSON, || NOW);
         assert!(event.is_some());
         // Where it is due, the acknowledgement goes out.
         if connection.wants_transmit() {
@@ -79,8 +80,9 @@ fn one_in(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn one_in_that_waits(bencher: Bencher<'_, '_>) {
     let mut connection = opened(&config());
+    let mut arena = Arena::default();
     bencher.counter(ItemsCount::new(1usize)).bench_local(|| {
-        connection.handle_lent(LINK, Lent::Text(black_box(UNIT)), &JSON, NOW);
+        connection.handle_lent(LINK, Lent::Text(black_box(UNIT)), &mut arena, &JSON, NOW);
         let event = connection.poll_event();
         assert!(matches!(event, Some(Event::Text(_))));
         if connection.wants_transmit() {
@@ -94,6 +96,7 @@ fn one_in_that_waits(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn one_out(bencher: Bencher<'_, '_>) {
     let mut connection = opened(&config());
+    let mut arena = Arena::default();
     let message = Message::text("the quick brown fox jumps over the lazy dog").shared();
     let mut sent = 0u64;
     bencher.counter(ItemsCount::new(1usize)).bench_local(|| {
@@ -102,7 +105,7 @@ fn one_out(bencher: Bencher<'_, '_>) {
         connection.transmit_parts(&[128]);
         sent += 1;
         if sent.is_multiple_of(64) {
-            connection.handle_lent(LINK, Lent::Text(&format!("{{\"ack\":{sent}}}")), &JSON, NOW);
+            connection.handle_lent(LINK, Lent::Text(&format!("{{\"ack\":{sent}}}")), &mut arena, &JSON, NOW);
         }
     });
 }

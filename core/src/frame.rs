@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::{DecodeError, EncodeError, Envelope, Lent, Payload, Reply, Request, ResumeToken, SessionId, Text, Unit};
+use crate::{Arena, DecodeError, EncodeError, Envelope, Lent, Payload, Reply, Request, ResumeToken, SessionId, Text, Unit};
 
 /// A unit of the protocol (SPEC §2). Only messages are counted and replayed; everything else can be made again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -198,13 +198,14 @@ pub trait WireFormat: std::fmt::Debug + Send + Sync {
     /// [`DecodeError::Payload`] when the unit is a message with an unreadable payload, else [`DecodeError::Malformed`].
     fn decode(&self, unit: Unit) -> Result<Frame, DecodeError>;
 
-    /// Reads a frame from a unit that is only lent: a format that copies what it keeps, and no more, needs less memory than
-    /// one that is given a copy of the unit.
+    /// Reads a frame from a unit that is only lent: a format that copies what it keeps into the arena, and no more, needs less
+    /// memory than one that is given a copy of the unit.
     ///
     /// # Errors
     ///
     /// As [`decode`](Self::decode).
-    fn decode_lent(&self, unit: Lent<'_>) -> Result<Frame, DecodeError> {
+    fn decode_lent(&self, unit: Lent<'_>, arena: &mut Arena) -> Result<Frame, DecodeError> {
+        let _ = arena;
         self.decode(unit.to_unit())
     }
 

@@ -132,6 +132,7 @@
 //! [`Config::max_queued_bytes`]. Other events that nobody takes do not pile up: a heartbeat and a `Writable` wait once, a
 //! resumption that nobody saw gives way to the next suspension, and beyond 64 such events the faults of the peer go untold.
 
+mod arena;
 mod audience;
 mod config;
 mod connection;
@@ -153,6 +154,7 @@ mod time;
 mod timers;
 mod unit;
 
+pub use arena::Arena;
 pub use audience::{Audience, AudienceTooLarge, Listener};
 pub use config::{Config, Overflow};
 pub use connection::{

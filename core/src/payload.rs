@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use crate::{Json, JsonError, Text};
 
 /// A payload may hold on to this many times its own length, and to this many bytes more.
-const MAX_HELD_MULTIPLE: usize = 16;
-const MAX_HELD_EXTRA: usize = 256;
+pub(crate) const MAX_HELD_MULTIPLE: usize = 16;
+pub(crate) const MAX_HELD_EXTRA: usize = 256;
 
 /// Whether something of a length must not be a slice of something so much longer.
 pub(crate) fn holds_too_much(length: usize, held: usize) -> bool {

@@ -4,7 +4,7 @@ use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use bytestring::ByteString;
+use bytes_utils::Str;
 
 use crate::payload::holds_too_much;
 
@@ -97,7 +97,7 @@ impl Lent<'_> {
 /// ```
 #[derive(Clone, Default)]
 pub struct Text {
-    string: ByteString,
+    string: Str,
     /// Neither equality nor order nor hash sees it.
     verbatim: bool,
 }
@@ -105,16 +105,21 @@ pub struct Text {
 impl Text {
     /// An empty text.
     pub const fn new() -> Self {
-        Self::unmarked(ByteString::new())
+        Self::from_static("")
     }
 
     /// A text that borrows from the program itself.
     pub const fn from_static(text: &'static str) -> Self {
-        Self::unmarked(ByteString::from_static(text))
+        Self::unmarked(Str::from_static(text))
     }
 
-    const fn unmarked(string: ByteString) -> Self {
+    const fn unmarked(string: Str) -> Self {
         Self { string, verbatim: false }
+    }
+
+    #[inline]
+    pub(crate) fn from_shared(string: Str) -> Self {
+        Self::unmarked(string)
     }
 
     /// Takes bytes that are UTF-8, without a copy.
@@ -123,7 +128,7 @@ impl Text {
     ///
     /// Gives the bytes back if they are not UTF-8.
     pub fn from_utf8(bytes: Bytes) -> Result<Self, Bytes> {
-        ByteString::try_from(bytes.clone()).map(Self::unmarked).map_err(|_| bytes)
+        Str::try_from(bytes).map(Self::unmarked).map_err(|error| error.into_inner())
     }
 
     /// The text as a string slice.
@@ -160,12 +165,12 @@ impl Text {
 
     /// The bytes of the text, without a copy.
     pub fn into_bytes(self) -> Bytes {
-        self.string.into_bytes()
+        self.string.into_inner()
     }
 
     /// The shared bytes of the text.
     pub fn bytes(&self) -> &Bytes {
-        self.string.as_bytes()
+        self.string.inner()
     }
 }
 
@@ -224,13 +229,14 @@ impl fmt::Display for Text {
 
 impl From<String> for Text {
     fn from(text: String) -> Self {
-        Self::unmarked(text.into())
+        Self::unmarked(Str::from(text))
     }
 }
 
 impl From<&str> for Text {
     fn from(text: &str) -> Self {
-        Self::unmarked(text.into())
+        // In memory of just this length.
+        Self::unmarked(Str::from(Box::<str>::from(text)))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nosphere_core::{
-    Action, Attach, Config, Connection, Encoded, Event, FrameParts, Lent, LinkId, Message, Opening, Overflow, Protocol,
+    Action, Arena, Attach, Config, Connection, Encoded, Event, FrameParts, Lent, LinkId, Message, Opening, Overflow, Protocol,
     Reason, ResumeToken, Sent, SessionId, Time, Unit, Window, WireFormat, frame_header,
 };
 use nosphere_wire::{JSON, PLAIN};
@@ -175,6 +175,7 @@ fn check(protocol: Protocol, overflow: Overflow, steps: Vec<Step>) -> Result<(),
         config.overflow = overflow;
     });
     let (mut short, mut long) = (opened(protocol, &config), opened(protocol, &config));
+    let mut arena = Arena::default();
     let (mut now, mut link, mut attachment) = (Time::ZERO, LinkId(1), 1);
     for step in steps {
         match step {
@@ -183,11 +184,11 @@ fn check(protocol: Protocol, overflow: Overflow, steps: Vec<Step>) -> Result<(),
                 // An application that waits has nothing left to take.
                 if waits {
                     prop_assert_eq!(events(&mut short, None), events(&mut long, None));
-                    let first = short.receive_lent(link, lent, format, || now);
+                    let first = short.receive_lent(link, lent, &mut arena, format, || now);
                     long.handle_unit(link, Unit::Text(unit.as_str().into()), format, now);
                     prop_assert_eq!(events(&mut short, first), events(&mut long, None));
                 } else {
-                    short.handle_lent(link, lent, format, now);
+                    short.handle_lent(link, lent, &mut arena, format, now);
                     long.handle_unit(link, Unit::Text(unit.as_str().into()), format, now);
                 }
             }

@@ -2,7 +2,7 @@
 
 use divan::counter::BytesCount;
 use divan::{AllocProfiler, Bencher, black_box};
-use nosphere_core::{Frame, Json, Lent, Payload, Unit, WireFormat};
+use nosphere_core::{Arena, Frame, Json, Lent, Payload, Unit, WireFormat};
 use nosphere_wire::{JSON, MESSAGEPACK, PLAIN};
 
 #[global_allocator]
@@ -52,7 +52,8 @@ fn decode(bencher: Bencher<'_, '_>, (name, kind): (&str, &str)) {
         Unit::Text(text) => Lent::Text(text),
         Unit::Binary(bytes) => Lent::Binary(bytes),
     };
-    bencher.counter(BytesCount::new(unit.len())).bench(|| format.decode_lent(black_box(lent)));
+    let mut arena = Arena::default();
+    bencher.counter(BytesCount::new(unit.len())).bench_local(|| format.decode_lent(black_box(lent), &mut arena));
 }
 
 /// From memory that others share.

@@ -2,7 +2,7 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use nosphere_core::{
-    DecodeError, EncodeError, Envelope, Frame, Json, JsonEncoding, Kind, Lent, MAX_COUNT, Payload, PayloadError,
+    Arena, DecodeError, EncodeError, Envelope, Frame, Json, JsonEncoding, Kind, Lent, MAX_COUNT, Payload, PayloadError,
     ResumeToken, SessionId, Text, Unit, WireFormat, json,
 };
 
@@ -68,10 +68,10 @@ impl WireFormat for PlainFormat {
         }))
     }
 
-    fn decode_lent(&self, unit: Lent<'_>) -> Result<Frame, DecodeError> {
+    fn decode_lent(&self, unit: Lent<'_>, arena: &mut Arena) -> Result<Frame, DecodeError> {
         Ok(Frame::Message(match unit {
-            Lent::Text(text) => read_lent(text),
-            Lent::Binary(bytes) => Payload::Binary(Bytes::copy_from_slice(bytes)),
+            Lent::Text(text) => read_lent(text, arena),
+            Lent::Binary(bytes) => Payload::Binary(arena.bytes(bytes)),
         }))
     }
 
@@ -104,10 +104,10 @@ fn read_text(text: Text) -> Payload {
     }
 }
 
-fn read_lent(text: &str) -> Payload {
-    match json_part(text).map(|part| Json::from_text(&part.into())) {
+fn read_lent(text: &str, arena: &mut Arena) -> Payload {
+    match json_part(text).map(|part| Json::from_text(&arena.text(part))) {
         Some(Ok(json)) => Payload::Json(json),
-        Some(Err(_)) | None => Payload::Text(text.into()),
+        Some(Err(_)) | None => Payload::Text(arena.text(text)),
     }
 }
 

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use nosphere_core::{
-    Close, DecodeError, Frame, Json, JsonEncoding, Lent, MAX_COUNT, Offer, Open, Opened, Payload, Reply, Request,
+    Arena, Close, DecodeError, Frame, Json, JsonEncoding, Lent, MAX_COUNT, Offer, Open, Opened, Payload, Reply, Request,
     RequestId, ResumeToken, Text, Unit, Window, WireFormat,
 };
 use nosphere_wire::batch::{decode_batch, encode_batch};
@@ -254,7 +254,7 @@ fn total(bytes: &[u8]) {
                 Unit::Text(text) => Lent::Text(text),
             };
             let read = format.decode(unit.clone());
-            assert_eq!(format.decode_lent(lent), read, "{} {unit:?}", format.name());
+            assert_eq!(format.decode_lent(lent, &mut Arena::default()), read, "{} {unit:?}", format.name());
             if let Ok(frame) = read {
                 assert!(format.encode(frame).is_ok(), "{} {unit:?}", format.name());
             }

@@ -139,7 +139,13 @@ impl Merge {
 
     /// Whether [`next`](Self::next) has one.
     pub(crate) fn has_next(&self, cell: &Cell, live: &Live) -> bool {
-        live.connection.has_events() || self.changes(cell).is_some_and(Changes::is_waiting)
+        live.connection.has_events() || self.has_change(cell)
+    }
+
+    /// Whether a change of what the session watches waits.
+    #[inline]
+    pub(crate) fn has_change(&self, cell: &Cell) -> bool {
+        self.changes(cell).is_some_and(Changes::is_waiting)
     }
 
     fn changes<'a>(&self, cell: &'a Cell) -> Option<&'a Changes> {

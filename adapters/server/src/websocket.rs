@@ -9,13 +9,13 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
 use nosphere_core::LinkId;
-use nosphere_websocket::{CloseState, Decoder, Flush, Item, Outgoing, ReadOutcome, Reader, Role, Whole, Writer};
+use nosphere_websocket::{CloseState, Decoder, Flush, Item, Next, Outgoing, ReadOutcome, Reader, Role, Unread, Writer};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::Scheduling;
 use crate::scheduling::Executor;
-use crate::session::{Early, Link, LinkIo, Outlet};
+use crate::session::{Link, LinkIo, Outlet};
 use crate::shared::Shared;
 use crate::socket::{ReadHalf, WriteHalf, split};
 
@@ -91,17 +91,27 @@ impl WebSocket {
         }
     }
 
-    /// Reads once; a read that is one whole message is given to `take` instead.
-    pub(crate) fn poll_read_whole(
-        &mut self,
-        cx: &mut Context<'_>,
-        items: &mut Vec<Item>,
-        take: impl FnOnce(Whole<'_>),
-    ) -> Poll<io::Result<ReadOutcome>> {
+    /// Reads once, unless something was kept.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Unread>>> {
         match &mut self.io {
-            Io::Direct(read, _) => self.reader.poll_read_whole(Pin::new(read), cx, || items, take),
-            Io::Upgraded(io) => self.reader.poll_read_whole(Pin::new(io), cx, || items, take),
+            Io::Direct(read, _) => self.reader.poll_fill(Pin::new(read), cx),
+            Io::Upgraded(io) => self.reader.poll_fill(Pin::new(io), cx),
         }
+    }
+
+    /// What comes next in what was read.
+    pub(crate) fn next<'u>(&mut self, unread: &'u mut Unread) -> Next<'u> {
+        self.reader.next(unread)
+    }
+
+    /// Whether something was read and not asked for.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.reader.needs_stream()
+    }
+
+    /// What was read and not asked for is to be read first.
+    pub(crate) fn keep(&mut self, unread: Unread) {
+        self.reader.keep(unread);
     }
 
     /// Writes everything.
@@ -127,16 +137,16 @@ impl WebSocket {
     }
 
     /// What a session needs: where it writes, and what its task reads.
-    pub(crate) fn split(self, id: LinkId, early: Early) -> (Outlet, Link) {
+    pub(crate) fn split(self, id: LinkId) -> (Outlet, Link) {
         let Self { io, reader, writer } = self;
         match io {
             Io::Direct(read, half) => {
-                let link = Link { id, reader, io: LinkIo::Direct(read), early: early.map(Box::new) };
+                let link = Link { id, reader, io: LinkIo::Direct(read) };
                 (Outlet::Direct { link: id, half, writer }, link)
             }
             Io::Upgraded(io) => {
                 let io = LinkIo::Queued(Box::new((io, writer)));
-                (Outlet::Task(id), Link { id, reader, io, early: early.map(Box::new) })
+                (Outlet::Task(id), Link { id, reader, io })
             }
         }
     }

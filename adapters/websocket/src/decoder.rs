@@ -3,7 +3,6 @@ use std::mem;
 use bytes::Bytes;
 use nosphere_core::{Lent, Unit};
 
-use crate::batch::Batch;
 use crate::header::{Header, Kind, MAX_CONTROL, MAX_HEADER};
 use crate::message::Message;
 use crate::{Close, Item, ProtocolError, Role, Whole, mask};
@@ -47,13 +46,28 @@ impl Decoder {
     ///
     /// If the peer broke a rule. What came before the error is in `out`.
     pub fn decode(&mut self, input: &mut [u8], out: &mut Vec<Item>) -> Result<(), ProtocolError> {
-        if self.ended {
-            return Ok(());
+        let length = input.len();
+        let mut left = length;
+        while left > 0 {
+            let (item, less) = self.decode_next(&mut input[length - left..])?;
+            left = less;
+            out.extend(item);
         }
-        let mut batch = Batch::new(out);
-        let result = self.run(input, &mut batch);
-        // A message that turns out not to be UTF-8 came before what ended the run.
-        let result = batch.close().and(result);
+        Ok(())
+    }
+
+    /// Takes the next bytes of the stream as far as to the end of one item, and says how many are left. There is no item if
+    /// they complete none.
+    ///
+    /// # Errors
+    ///
+    /// If the peer broke a rule.
+    #[inline(never)]
+    pub(crate) fn decode_next(&mut self, input: &mut [u8]) -> Result<(Option<Item>, usize), ProtocolError> {
+        if self.ended {
+            return Ok((None, 0));
+        }
+        let result = self.run(input);
         self.ended |= result.is_err();
         if self.ended || self.partial.as_ref().is_some_and(|partial| partial.is_idle()) {
             self.partial = None;
@@ -61,50 +75,55 @@ impl Decoder {
         result
     }
 
-    /// The message that the first `filled` bytes of a buffer are, if they are one and no more: most reads of servers are. It is
-    /// unmasked in place, and lent; a long binary one is unmasked where it is copied to, since its format keeps nearly all of it.
+    /// Whether the first `filled` bytes of a buffer begin with a message that is whole and in one frame, as most are that
+    /// servers read, and break none of the rules that its header can.
+    #[inline(always)]
+    pub(crate) fn lends(&self, buffer: &[u8], filled: usize) -> bool {
+        let [0x81 | 0x82, second @ 0x80..=0xfe, high, low, ..] = *buffer else { return false };
+        let (header, length) = sizes(second, [high, low]);
+        // A length that is written too long is an error.
+        let exact = header == SMALL_HEADER || length > 125;
+        let idle = self.role == Role::Server && !self.ended && self.partial.is_none();
+        // Behind what is filled there is a block more; see `lend`.
+        let whole = header + length <= filled && buffer.len() - filled >= mask::BLOCK;
+        idle && exact && length <= self.max_message_size && whole
+    }
+
+    /// The message that a buffer [begins with](Self::lends), and how many bytes that is. It is unmasked in place, and lent; a
+    /// long binary one is unmasked where it is copied to, since its format keeps nearly all of it.
     ///
-    /// With `None`, nothing has happened: [`decode`](Self::decode) takes what this does not. Of the buffer's other bytes, which
-    /// have no meaning, some change.
+    /// What is masked and checked are whole blocks, the last of which ends with what follows the message: there are no odd bytes
+    /// to be looked at one by one. What follows is covered meanwhile.
     #[inline(always)]
     pub(crate) fn lend<'i>(
         &mut self,
         buffer: &'i mut [u8],
         filled: usize,
-    ) -> Option<Result<Whole<'i>, ProtocolError>> {
-        if self.role == Role::Client || self.ended || self.partial.is_some() {
-            return None;
-        }
-        let (first, length, key) = match *buffer {
-            [first, second @ 0x80..=0xfd, a, b, c, d, ..] => (first, usize::from(second & 0x7f), [a, b, c, d]),
-            [first, 0xfe, high, low, a, b, c, d, ..] => {
-                (first, usize::from(u16::from_be_bytes([high, low])), [a, b, c, d])
-            }
-            _ => return None,
-        };
-        let header = SMALL_HEADER + if buffer[1] == 0xfe { 2 } else { 0 };
-        let text = first == 0x81;
-        // A length that is written too long is an error.
-        let short = length < 126 && buffer[1] == 0xfe;
-        let data = text || first == 0x82;
-        if !data || short || length > self.max_message_size || filled != header + length {
-            return None;
-        }
-        // In whole blocks, the last of which ends with whatever is there: no odd bytes to unmask, or to check.
-        let padded = buffer.get_mut(header..header + length + mask::BLOCK)?;
+        covered: &mut Covered,
+    ) -> (Result<Whole<'i>, ProtocolError>, usize) {
+        let text = buffer[0] == 0x81;
+        let (header, length) = sizes(buffer[1], [buffer[2], buffer[3]]);
+        let end = header + length;
+        let key = [buffer[header - 4], buffer[header - 3], buffer[header - 2], buffer[header - 1]];
         if !text && length >= LONG {
-            return Some(Ok(Whole::Own(Unit::Binary(mask::copy(&padded[..length], key)))));
+            return (Ok(Whole::Own(Unit::Binary(mask::copy(&buffer[header..end], key)))), end);
         }
+        if end < filled {
+            covered.cover(&buffer[end..]);
+        }
+        let payload = &mut buffer[header..];
         let blocks = length.next_multiple_of(mask::BLOCK);
-        mask::apply_blocks(&mut padded[..blocks], key);
+        mask::apply_blocks(&mut payload[..blocks], key);
         if !text {
-            return Some(Ok(Whole::Lent(Lent::Binary(&padded[..length]))));
+            return (Ok(Whole::Lent(Lent::Binary(&payload[..length]))), end);
         }
-        *padded.last_chunk_mut::<{ mask::BLOCK }>()? = [0; mask::BLOCK];
+        if let Some(behind) = payload[length..].first_chunk_mut::<{ mask::BLOCK }>() {
+            *behind = [0; mask::BLOCK];
+        }
         // Text is valid if it is with zeros behind it, and whole characters.
-        let text = simdutf8::basic::from_utf8(&padded[..blocks]).ok().and_then(|text| text.get(..length));
+        let text = simdutf8::basic::from_utf8(&payload[..blocks]).ok().and_then(|text| text.get(..length));
         self.ended = text.is_none();
-        Some(text.ok_or(ProtocolError::InvalidUtf8).map(|text| Whole::Lent(Lent::Text(text))))
+        (text.map(|text| Whole::Lent(Lent::Text(text))).ok_or(ProtocolError::InvalidUtf8), end)
     }
 
     /// Whether a close or an error ended the stream.
@@ -117,58 +136,30 @@ impl Decoder {
         self.partial.as_ref().map_or(0, |partial| partial.capacity())
     }
 
-    fn run<'i>(&mut self, mut input: &'i mut [u8], batch: &mut Batch<'i, '_>) -> Result<(), ProtocolError> {
-        while !input.is_empty() && !self.ended {
-            if self.partial.is_none() {
-                input = self.small(input, batch)?;
-                if input.is_empty() {
-                    break;
-                }
-            }
-            input = match &mut self.partial {
-                Some(partial) if partial.frame.is_some() => self.resume(input, batch)?,
+    fn run(&mut self, mut input: &mut [u8]) -> Result<(Option<Item>, usize), ProtocolError> {
+        let mut item = None;
+        while !input.is_empty() && item.is_none() {
+            let step = match &mut self.partial {
+                Some(partial) if partial.frame.is_some() => self.resume(input)?,
                 Some(partial) if partial.header.length > 0 => {
-                    let Some((header, taken)) = partial.header.complete(input, self.role)? else {
-                        break;
-                    };
-                    self.frame(header, &mut input[taken..], batch)?
+                    let Some((header, taken)) = partial.header.complete(input, self.role)? else { return Ok((None, 0)) };
+                    self.frame(header, &mut input[taken..])?
                 }
                 _ => match Header::parse(input, self.role)? {
-                    Some(header) => self.frame(header, &mut input[header.size..], batch)?,
+                    Some(header) => self.frame(header, &mut input[header.size..])?,
                     None => {
                         self.partial().header.keep(input);
-                        break;
+                        return Ok((None, 0));
                     }
                 },
             };
+            (item, input) = step;
         }
-        Ok(())
-    }
-
-    /// Takes the whole, masked messages of at most 125 bytes that `input` begins with: nearly all that servers read, and
-    /// no rule but the two about the limit and UTF-8 can be broken by them.
-    fn small<'i>(&mut self, mut input: &'i mut [u8], batch: &mut Batch<'i, '_>) -> Result<&'i mut [u8], ProtocolError> {
-        while self.role == Role::Server
-            && let [first @ (0x81 | 0x82), second @ 0x80..=0xfd, a, b, c, d, rest @ ..] = &*input
-            && let length = usize::from(second & 0x7f)
-            && length <= rest.len().min(self.max_message_size)
-        {
-            let (text, key) = (*first == 0x81, [*a, *b, *c, *d]);
-            let (payload, rest) = input[SMALL_HEADER..].split_at_mut(length);
-            input = rest;
-            mask::apply(payload, key);
-            batch.message(text, payload)?;
-        }
-        Ok(input)
+        Ok((item, if self.ended { 0 } else { input.len() }))
     }
 
     /// Takes what `input` holds of a frame's payload, and gives back what follows it.
-    fn frame<'i>(
-        &mut self,
-        header: Header,
-        input: &'i mut [u8],
-        batch: &mut Batch<'i, '_>,
-    ) -> Result<&'i mut [u8], ProtocolError> {
+    fn frame<'i>(&mut self, header: Header, input: &'i mut [u8]) -> Result<Step<'i>, ProtocolError> {
         let Header { kind, last, key, length, .. } = header;
         self.check(kind, length)?;
         let length = usize::try_from(length).map_err(|_| self.too_large())?;
@@ -176,14 +167,13 @@ impl Decoder {
         mask::apply(payload, key);
         let payload = &*payload;
         if payload.len() == length {
-            match kind {
-                Kind::Text | Kind::Binary if last => batch.message(kind == Kind::Text, payload)?,
-                Kind::Binary | Kind::Continuation | Kind::Text => {
-                    self.append(kind, last, payload, batch)?;
-                }
-                Kind::Close | Kind::Ping | Kind::Pong => self.control(kind, payload, batch)?,
-            }
-            return Ok(rest);
+            let item = match kind {
+                Kind::Text if last => Some(Item::Text(utf8(payload)?.into())),
+                Kind::Binary if last => Some(Item::Binary(Bytes::copy_from_slice(payload))),
+                Kind::Binary | Kind::Continuation | Kind::Text => self.append(kind, last, payload)?,
+                Kind::Close | Kind::Ping | Kind::Pong => Some(self.control(kind, payload)?),
+            };
+            return Ok((item, rest));
         }
         let partial = self.partial();
         match kind {
@@ -195,14 +185,14 @@ impl Decoder {
         let remaining = length - payload.len();
         let key = mask::advance(key, payload.len());
         partial.frame = Some(OpenFrame { kind, last, key, remaining });
-        Ok(rest)
+        Ok((None, rest))
     }
 
     /// Goes on with the frame whose payload is incomplete.
-    fn resume<'i>(&mut self, input: &'i mut [u8], batch: &mut Batch<'i, '_>) -> Result<&'i mut [u8], ProtocolError> {
+    fn resume<'i>(&mut self, input: &'i mut [u8]) -> Result<Step<'i>, ProtocolError> {
         let partial = self.partial();
         let Some(OpenFrame { kind, last, key, remaining }) = partial.frame.take() else {
-            return Ok(input);
+            return Ok((None, input));
         };
         let (payload, rest) = input.split_at_mut(remaining.min(input.len()));
         mask::apply(payload, key);
@@ -213,20 +203,18 @@ impl Decoder {
             partial.frame = Some(OpenFrame { kind, last, key, remaining });
         }
         let complete = partial.frame.is_none();
-        match kind {
+        let item = match kind {
             Kind::Close | Kind::Ping | Kind::Pong => {
                 partial.control.extend_from_slice(payload);
-                if complete {
-                    let payload = mem::take(&mut partial.control);
-                    self.control(kind, &payload, batch)?;
-                }
+                let payload = complete.then(|| mem::take(&mut partial.control));
+                payload.map(|payload| self.control(kind, &payload)).transpose()?
             }
+            // The message was begun with the frame's first bytes.
             Kind::Binary | Kind::Continuation | Kind::Text => {
-                // The message was begun with the frame's first bytes.
-                self.append(Kind::Continuation, last && complete, payload, batch)?;
+                self.append(Kind::Continuation, last && complete, payload)?
             }
-        }
-        Ok(rest)
+        };
+        Ok((item, rest))
     }
 
     /// Applies the rules that need more than the header.
@@ -245,31 +233,22 @@ impl Decoder {
         }
     }
 
-    fn append(
-        &mut self,
-        kind: Kind,
-        last: bool,
-        payload: &[u8],
-        batch: &mut Batch<'_, '_>,
-    ) -> Result<(), ProtocolError> {
+    /// The message, if these are its last bytes.
+    fn append(&mut self, kind: Kind, last: bool, payload: &[u8]) -> Result<Option<Item>, ProtocolError> {
         let partial = self.partial();
         partial.message(kind).append(payload)?;
-        if last && let Some(message) = partial.message.take() {
-            batch.push(message.finish()?)?;
-        }
-        Ok(())
+        partial.message.take_if(|_| last).map(Message::finish).transpose()
     }
 
-    fn control(&mut self, kind: Kind, payload: &[u8], batch: &mut Batch<'_, '_>) -> Result<(), ProtocolError> {
-        let item = match kind {
+    fn control(&mut self, kind: Kind, payload: &[u8]) -> Result<Item, ProtocolError> {
+        Ok(match kind {
             Kind::Close => {
                 self.ended = true;
                 Item::Close(Close::decode(payload)?)
             }
             Kind::Ping => Item::Ping(Bytes::copy_from_slice(payload)),
             Kind::Binary | Kind::Continuation | Kind::Pong | Kind::Text => Item::Pong(Bytes::copy_from_slice(payload)),
-        };
-        batch.push(item)
+        })
     }
 
     fn partial(&mut self) -> &mut Partial {
@@ -278,6 +257,54 @@ impl Decoder {
 
     fn too_large(&self) -> ProtocolError {
         ProtocolError::MessageTooLarge { limit: self.max_message_size }
+    }
+}
+
+/// An item, and what is behind it.
+type Step<'i> = (Option<Item>, &'i mut [u8]);
+
+/// The lengths of a header and of a payload, where these are two bytes or less.
+#[inline(always)]
+fn sizes(second: u8, extended: [u8; 2]) -> (usize, usize) {
+    match usize::from(second & 0x7f) {
+        length @ ..=125 => (SMALL_HEADER, length),
+        _ => (SMALL_HEADER + 2, usize::from(u16::from_be_bytes(extended))),
+    }
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, ProtocolError> {
+    simdutf8::basic::from_utf8(bytes).map_err(|_| ProtocolError::InvalidUtf8)
+}
+
+/// What follows a message in its buffer, while something else is there.
+#[derive(Debug)]
+pub(crate) struct Covered {
+    bytes: [u8; mask::BLOCK],
+    any: bool,
+}
+
+impl Default for Covered {
+    fn default() -> Self {
+        Self { bytes: [0; mask::BLOCK], any: false }
+    }
+}
+
+impl Covered {
+    #[inline(always)]
+    fn cover(&mut self, rest: &[u8]) {
+        if let Some(rest) = rest.first_chunk() {
+            (self.bytes, self.any) = (*rest, true);
+        }
+    }
+
+    /// What was covered is there again.
+    #[inline(always)]
+    pub(crate) fn restore(&mut self, rest: &mut [u8]) {
+        if mem::take(&mut self.any)
+            && let Some(rest) = rest.first_chunk_mut()
+        {
+            *rest = self.bytes;
+        }
     }
 }
 

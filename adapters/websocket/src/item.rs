@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use nosphere_core::Text;
+use nosphere_core::{Text, Unit};
 
 use crate::Close;
 
@@ -17,4 +17,13 @@ pub enum Item {
     Pong(Bytes),
     /// A text message.
     Text(Text),
+}
+
+impl From<Unit> for Item {
+    fn from(unit: Unit) -> Self {
+        match unit {
+            Unit::Binary(bytes) => Self::Binary(bytes),
+            Unit::Text(text) => Self::Text(text),
+        }
+    }
 }

@@ -67,7 +67,6 @@
 
 pub mod handshake;
 
-mod batch;
 mod close;
 mod decoder;
 mod error;
@@ -85,7 +84,7 @@ pub use decoder::Decoder;
 pub use error::ProtocolError;
 pub use item::Item;
 pub use outgoing::Outgoing;
-pub use reader::{ReadOutcome, Reader, Whole};
+pub use reader::{Next, ReadOutcome, Reader, Unread, Whole};
 pub use try_write::TryWrite;
 pub use writer::{Flush, Writer};
 

@@ -22,7 +22,7 @@ pub(crate) fn apply(bytes: &mut [u8], key: [u8; 4]) {
 }
 
 /// The same for whole blocks; for [`BLOCK`]s if they are many.
-#[inline]
+#[inline(always)]
 pub(crate) fn apply_blocks(bytes: &mut [u8], key: [u8; 4]) {
     if bytes.len() >= LONG { apply_many(bytes, key) } else { apply_each::<32>(bytes, repeat(key)) }
 }
@@ -66,7 +66,7 @@ fn apply_each<const N: usize>(bytes: &mut [u8], word: u64) {
 }
 
 /// What is masked, and checked, at a time.
-pub(crate) const BLOCK: usize = 128;
+pub(crate) const BLOCK: usize = 64;
 
 /// From this length on it is worth finding out which processor this is.
 const LONG: usize = 512;

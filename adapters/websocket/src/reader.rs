@@ -1,12 +1,14 @@
 use std::cell::Cell;
+use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use nosphere_core::{Lent, Unit};
+use nosphere_core::{Arena, Lent, Unit};
 use tokio::io::{AsyncRead, ReadBuf};
 
+use crate::decoder::Covered;
 use crate::mask::BLOCK;
 use crate::{Decoder, Item, ProtocolError};
 
@@ -14,7 +16,8 @@ use crate::{Decoder, Item, ProtocolError};
 #[derive(Debug)]
 pub struct Reader {
     decoder: Decoder,
-    leftover: Option<Box<Bytes>>,
+    /// What is to be read before the stream.
+    kept: Option<Unread>,
 }
 
 /// What one read brought.
@@ -29,7 +32,26 @@ pub enum ReadOutcome {
     Items,
 }
 
-/// A message that one read brought, and nothing else.
+/// The bytes of one read, as far as nobody has asked for what they hold: [`Reader::next`].
+///
+/// They are in the thread's buffer, to which it goes back when this is dropped.
+pub struct Unread(Option<Box<Buffer>>);
+
+/// What comes next in [`Unread`] bytes.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "a message, or anything else, or nothing")]
+pub enum Next<'u> {
+    /// Nothing that is whole: the rest is in the decoder, and what `Unread` had is used up.
+    Nothing,
+    /// The peer broke a rule, or has said that it will send nothing more before. The rest has no meaning.
+    Error(ProtocolError),
+    /// Whatever is no message that came whole and in one frame.
+    Item(Item),
+    /// Such a message, and memory for what is kept of it.
+    Message(Whole<'u>, &'u mut Arena),
+}
+
+/// A message that came whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "memory is one's own or another's")]
 pub enum Whole<'a> {
@@ -42,8 +64,59 @@ pub enum Whole<'a> {
 impl Reader {
     /// A reader; `leftover` is what the HTTP server had read beyond the upgrade request.
     pub fn new(decoder: Decoder, leftover: Bytes) -> Self {
-        // Even an empty rest would hold on to the server's buffer.
-        Self { decoder, leftover: (!leftover.is_empty()).then(|| Box::new(leftover)) }
+        Self { decoder, kept: (!leftover.is_empty()).then(|| Unread::of(&leftover)) }
+    }
+
+    /// Reads once. `None`: the stream has ended, or is not read any more, after a close or an error.
+    ///
+    /// # Errors
+    ///
+    /// If the stream is broken.
+    #[inline]
+    pub fn poll_fill(
+        &mut self,
+        io: Pin<&mut (impl AsyncRead + ?Sized)>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<Unread>>> {
+        if !self.needs_stream() {
+            return Poll::Ready(Ok(self.kept.take()));
+        }
+        let mut buffer = BUFFER.take().unwrap_or_else(Buffer::of_thread);
+        let mut free = ReadBuf::new(&mut buffer.bytes[..READ_SIZE]);
+        let read = io.poll_read(cx, &mut free);
+        (buffer.start, buffer.end) = (0, free.filled().len());
+        let unread = Unread(Some(buffer));
+        read.map_ok(|()| Some(unread).filter(|unread| !unread.is_empty()))
+    }
+
+    /// What comes next in what was read.
+    #[inline(always)]
+    pub fn next<'u>(&mut self, unread: &'u mut Unread) -> Next<'u> {
+        let Some(buffer) = unread.0.as_deref_mut() else { return Next::Nothing };
+        let Buffer { bytes, start, end, covered, arena, .. } = buffer;
+        let rest = &mut bytes[*start..];
+        let filled = *end - *start;
+        covered.restore(rest);
+        if !self.decoder.lends(rest, filled) {
+            return match self.decoder.decode_next(&mut rest[..filled]) {
+                Ok((item, left)) => {
+                    *start = *end - left;
+                    item.map_or(Next::Nothing, Next::Item)
+                }
+                Err(error) => Next::Error(error),
+            };
+        }
+        let (message, length) = self.decoder.lend(rest, filled, covered);
+        *start += length;
+        match message {
+            Ok(message) => Next::Message(message, arena),
+            Err(error) => Next::Error(error),
+        }
+    }
+
+    /// What was read and not asked for is to be read first.
+    pub fn keep(&mut self, unread: Unread) {
+        self.kept = unread.detached();
     }
 
     /// Reads once and appends the items which that completes to `out`.
@@ -59,68 +132,11 @@ impl Reader {
         cx: &mut Context<'_>,
         out: &mut Vec<Item>,
     ) -> Poll<io::Result<ReadOutcome>> {
-        self.poll_read(io, cx, |decoder, buffer, filled| decode(decoder, &mut buffer[..filled], out))
-    }
-
-    /// [`poll_read_items`](Self::poll_read_items), where a read that is one whole message is given to `take` instead: there is
-    /// no item then.
-    ///
-    /// # Errors
-    ///
-    /// If the stream is broken.
-    #[inline]
-    pub fn poll_read_whole<'o>(
-        &mut self,
-        io: Pin<&mut (impl AsyncRead + ?Sized)>,
-        cx: &mut Context<'_>,
-        out: impl FnOnce() -> &'o mut Vec<Item>,
-        take: impl FnOnce(Whole<'_>),
-    ) -> Poll<io::Result<ReadOutcome>> {
-        self.poll_read(
-            io,
-            cx,
-            #[inline(always)]
-            |decoder, buffer, filled| match decoder.lend(buffer, filled) {
-                Some(Ok(message)) => {
-                    take(message);
-                    ReadOutcome::Items
-                }
-                Some(Err(error)) => ReadOutcome::Error(error),
-                None => decode(decoder, &mut buffer[..filled], out()),
-            },
-        )
-    }
-
-    #[inline(always)]
-    fn poll_read(
-        &mut self,
-        io: Pin<&mut (impl AsyncRead + ?Sized)>,
-        cx: &mut Context<'_>,
-        decode: impl FnOnce(&mut Decoder, &mut [u8], usize) -> ReadOutcome,
-    ) -> Poll<io::Result<ReadOutcome>> {
-        if !self.needs_stream() {
-            if self.decoder.is_ended() {
-                return Poll::Ready(Ok(ReadOutcome::End));
-            }
-            let mut leftover = self.leftover.take().map_or_else(Vec::new, |leftover| leftover.to_vec());
-            let filled = leftover.len();
-            return Poll::Ready(Ok(decode(&mut self.decoder, &mut leftover, filled)));
-        }
-        // Taken out while it is used: then this is compiled into its caller.
-        let mut buffer = BUFFER.take();
-        if buffer.is_empty() {
-            // Zeroed once per thread.
-            buffer.resize(READ_SIZE + BLOCK, 0);
-        }
-        let mut free = ReadBuf::new(&mut buffer[..READ_SIZE]);
-        let read = io.poll_read(cx, &mut free);
-        let filled = free.filled().len();
-        let read = read.map_ok(|()| match filled {
-            0 => ReadOutcome::End,
-            _ => decode(&mut self.decoder, &mut buffer, filled),
-        });
-        BUFFER.set(buffer);
-        read
+        let Some(mut unread) = ready!(self.poll_fill(io, cx))? else { return Poll::Ready(Ok(ReadOutcome::End)) };
+        Poll::Ready(Ok(match self.decoder.decode(unread.rest(), out) {
+            Ok(()) => ReadOutcome::Items,
+            Err(error) => ReadOutcome::Error(error),
+        }))
     }
 
     /// [`poll_read_items`](Self::poll_read_items) as a future. Dropping it loses nothing.
@@ -139,7 +155,7 @@ impl Reader {
     /// Whether the next read is one of the stream.
     #[inline]
     pub fn needs_stream(&self) -> bool {
-        self.leftover.is_none() && !self.decoder.is_ended()
+        self.kept.is_none() && !self.decoder.is_ended()
     }
 
     /// The decoder, for what it holds.
@@ -148,17 +164,83 @@ impl Reader {
     }
 }
 
-#[inline(never)]
-fn decode(decoder: &mut Decoder, bytes: &mut [u8], out: &mut Vec<Item>) -> ReadOutcome {
-    match decoder.decode(bytes, out) {
-        Ok(()) => ReadOutcome::Items,
-        Err(error) => ReadOutcome::Error(error),
+impl Unread {
+    /// Bytes that were read elsewhere.
+    fn of(bytes: &[u8]) -> Self {
+        let mut copy = Vec::with_capacity(bytes.len() + BLOCK);
+        copy.extend_from_slice(bytes);
+        copy.resize(bytes.len() + BLOCK, 0);
+        Self(Some(Box::new(Buffer { end: bytes.len(), ..Buffer::new(copy) })))
+    }
+
+    /// Whether nothing is left.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.0.as_ref().is_none_or(|buffer| buffer.start == buffer.end)
+    }
+
+    /// All that is left.
+    fn rest(&mut self) -> &mut [u8] {
+        self.0.as_deref_mut().map_or(&mut [], |buffer| {
+            buffer.covered.restore(&mut buffer.bytes[buffer.start..]);
+            &mut buffer.bytes[buffer.start..buffer.end]
+        })
+    }
+
+    /// The same in memory of its own, if there is anything.
+    fn detached(mut self) -> Option<Self> {
+        if self.is_empty() {
+            return None;
+        }
+        let lent = self.0.as_ref().is_some_and(|buffer| buffer.is_of_thread);
+        Some(if lent { Self::of(self.rest()) } else { self })
     }
 }
 
-/// The size of a thread's read buffer, but for what makes a whole block of its last bytes.
+impl Drop for Unread {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(buffer) = self.0.take_if(|buffer| buffer.is_of_thread) {
+            BUFFER.set(Some(buffer));
+        }
+    }
+}
+
+impl fmt::Debug for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let length = self.0.as_ref().map_or(0, |buffer| buffer.end - buffer.start);
+        f.debug_struct("Unread").field("length", &length).finish()
+    }
+}
+
+/// Where a read puts what it brings.
+struct Buffer {
+    /// A block more than a read may bring, so that the last bytes of it are in a whole block.
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+    covered: Covered,
+    arena: Arena,
+    is_of_thread: bool,
+}
+
+impl Buffer {
+    fn new(bytes: Vec<u8>) -> Self {
+        let (covered, arena) = (Covered::default(), Arena::default());
+        Self { bytes, start: 0, end: 0, covered, arena, is_of_thread: false }
+    }
+
+    /// Zeroed once per thread.
+    #[cold]
+    fn of_thread() -> Box<Self> {
+        Box::new(Self { is_of_thread: true, ..Self::new(vec![0; READ_SIZE + BLOCK]) })
+    }
+}
+
+/// The most that a read brings.
 const READ_SIZE: usize = 64 * 1024;
 
 thread_local! {
-    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// Taken out while it is used.
+    static BUFFER: Cell<Option<Box<Buffer>>> = const { Cell::new(None) };
 }

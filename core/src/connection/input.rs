@@ -4,7 +4,7 @@ use super::{Connection, FirstWords, Role};
 use crate::session::Arrived;
 use crate::timers::Timer;
 use crate::{
-    Close, DecodeError, Event, Frame, Lent, LinkId, MAX_COUNT, Reason, Reply, Request, SessionError, State, Time,
+    Arena, Close, DecodeError, Event, Frame, Lent, LinkId, MAX_COUNT, Reason, Reply, Request, SessionError, State, Time,
     Transport, Unit, WireFormat,
 };
 
@@ -24,13 +24,13 @@ impl Connection {
     }
 
     /// [`handle_unit`](Self::handle_unit) for a unit that is only lent.
-    pub fn handle_lent(&mut self, link: LinkId, unit: Lent<'_>, format: &dyn WireFormat, now: Time) {
+    pub fn handle_lent(&mut self, link: LinkId, unit: Lent<'_>, arena: &mut Arena, format: &dyn WireFormat, now: Time) {
         if self.role == Role::Client {
             return self.handle_unit(link, unit.to_unit(), format, now);
         }
         if self.link_is(link) && self.state != State::Closed {
             self.heard(now);
-            let frame = format.decode_lent(unit);
+            let frame = format.decode_lent(unit, arena);
             self.handle_frame(frame, unit.len(), now);
         }
     }
@@ -57,10 +57,11 @@ impl Connection {
         &mut self,
         link: LinkId,
         unit: Lent<'_>,
+        arena: &mut Arena,
         format: &dyn WireFormat,
         now: impl FnOnce() -> Time,
     ) -> Option<Event> {
-        self.listens(link).then(|| self.receive_frame(format.decode_lent(unit), unit.len(), now))?
+        self.listens(link).then(|| self.receive_frame(format.decode_lent(unit, arena), unit.len(), now))?
     }
 
     fn listens(&self, link: LinkId) -> bool {

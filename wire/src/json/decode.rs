@@ -4,7 +4,7 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use nosphere_core::{
-    Close, DecodeError, Frame, Json, JsonEncoding, Kind, Offer, Open, Opened, Payload, PayloadError, Reply, Request,
+    Arena, Close, DecodeError, Frame, Json, JsonEncoding, Kind, Offer, Open, Opened, Payload, PayloadError, Reply, Request,
     RequestId, Text, Window, json,
 };
 use serde::de::value::MapAccessDeserializer;
@@ -16,25 +16,24 @@ use crate::rules;
 use crate::transcode::literal_length;
 
 /// A unit, and how parts of it are kept.
-#[derive(Clone, Copy)]
 pub(super) enum Source<'a> {
     /// Copied.
-    Lent(&'a str),
+    Lent(&'a str, &'a mut Arena),
     /// Shared.
     Shared(&'a Text),
 }
 
 impl<'a> Source<'a> {
-    fn text(self) -> &'a str {
+    fn text(&self) -> &'a str {
         match self {
-            Self::Lent(text) => text,
+            Self::Lent(text, _) => text,
             Self::Shared(text) => text,
         }
     }
 
-    fn keep(self, part: &str) -> Text {
+    fn keep(&mut self, part: &str) -> Text {
         match self {
-            Self::Lent(_) => part.into(),
+            Self::Lent(_, arena) => arena.text(part),
             Self::Shared(text) => text.slice_of(part),
         }
     }
@@ -42,7 +41,7 @@ impl<'a> Source<'a> {
 
 /// Reads a unit.
 #[inline]
-pub(super) fn frame(unit: Source<'_>) -> Result<Frame, DecodeError> {
+pub(super) fn frame(unit: &mut Source<'_>) -> Result<Frame, DecodeError> {
     match plain_text(unit.text()) {
         Some(text) => Ok(Frame::Message(Payload::Text(unit.keep(text).verbatim()))),
         None => any_frame(unit),
@@ -55,7 +54,7 @@ fn plain_text(unit: &str) -> Option<&str> {
     is_plain(text.as_bytes()).then_some(text)
 }
 
-fn any_frame(unit: Source<'_>) -> Result<Frame, DecodeError> {
+fn any_frame(unit: &mut Source<'_>) -> Result<Frame, DecodeError> {
     if let Some((kind, body)) = message(unit.text()) {
         return payload(unit, kind, body).map(Frame::Message);
     }
@@ -63,7 +62,7 @@ fn any_frame(unit: Source<'_>) -> Result<Frame, DecodeError> {
 }
 
 /// Reads a unit, however it is written.
-pub(super) fn read(unit: Source<'_>) -> Result<Frame, DecodeError> {
+pub(super) fn read(unit: &mut Source<'_>) -> Result<Frame, DecodeError> {
     let (name, body) = split(unit.text()).ok_or(DecodeError::Malformed("no envelope of one member"))?;
     let frame = match name {
         Name::Kind(kind) => return payload(unit, kind, body).map(Frame::Message),
@@ -117,7 +116,7 @@ fn member(body: &str) -> Option<(Name<'_>, &str)> {
 }
 
 /// A request's or a reply's number, and the message that follows.
-fn exchange(unit: Source<'_>, body: &str) -> Result<(RequestId, Payload), DecodeError> {
+fn exchange(unit: &mut Source<'_>, body: &str) -> Result<(RequestId, Payload), DecodeError> {
     const NO_MESSAGE: DecodeError = DecodeError::Malformed("a request or reply without a message");
     let (id, message) = body.split_once(',').ok_or(NO_MESSAGE)?;
     let id = rules::request(count(trim(id))?)?;
@@ -125,7 +124,7 @@ fn exchange(unit: Source<'_>, body: &str) -> Result<(RequestId, Payload), Decode
     Ok((id, payload(unit, kind, body)?))
 }
 
-fn payload(unit: Source<'_>, kind: Kind, body: &str) -> Result<Payload, DecodeError> {
+fn payload(unit: &mut Source<'_>, kind: Kind, body: &str) -> Result<Payload, DecodeError> {
     match kind {
         Kind::Binary => binary(body),
         Kind::Json => json_value(unit, body).map(Payload::Json),
@@ -154,18 +153,18 @@ fn string(literal: &str) -> serde_json::Result<Cow<'_, str>> {
     }
 }
 
-fn shared_string(unit: Source<'_>, literal: &str) -> serde_json::Result<Text> {
+fn shared_string(unit: &mut Source<'_>, literal: &str) -> serde_json::Result<Text> {
     string(literal).map(|text| match text {
         Cow::Borrowed(plain) => unit.keep(plain).verbatim(),
         Cow::Owned(text) => text.into(),
     })
 }
 
-fn text(unit: Source<'_>, payload: &str) -> Result<Text, DecodeError> {
+fn text(unit: &mut Source<'_>, payload: &str) -> Result<Text, DecodeError> {
     shared_string(unit, payload).map_err(|error| PayloadError::new(Kind::Text, error.to_string()).into())
 }
 
-fn json_value(unit: Source<'_>, payload: &str) -> Result<Json, DecodeError> {
+fn json_value(unit: &mut Source<'_>, payload: &str) -> Result<Json, DecodeError> {
     let checked = json::check(payload.as_bytes()).map_err(|error| PayloadError::new(Kind::Json, error.to_string()))?;
     let bytes = if checked.breaks { json::compact(payload).into() } else { unit.keep(payload).into_bytes() };
     Ok(Json::from_checked(bytes, JsonEncoding::Text))
@@ -183,7 +182,7 @@ fn binary(payload: &str) -> Result<Payload, DecodeError> {
     Ok(Payload::Binary(bytes.into()))
 }
 
-fn control(unit: Source<'_>, name: &str, body: &str) -> Result<Frame, DecodeError> {
+fn control(unit: &mut Source<'_>, name: &str, body: &str) -> Result<Frame, DecodeError> {
     Ok(match name {
         "open" => {
             let OpenBody { attachment, window } = object(body)?;

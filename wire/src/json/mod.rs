@@ -6,7 +6,7 @@ mod tests;
 
 use decode::Source;
 pub(crate) use encode::push_string;
-use nosphere_core::{DecodeError, EncodeError, Envelope, Frame, Lent, Payload, Unit, WireFormat};
+use nosphere_core::{Arena, DecodeError, EncodeError, Envelope, Frame, Lent, Payload, Unit, WireFormat};
 
 const NAME: &str = "json";
 
@@ -32,14 +32,14 @@ impl WireFormat for JsonFormat {
 
     fn decode(&self, unit: Unit) -> Result<Frame, DecodeError> {
         match unit {
-            Unit::Text(text) => decode::frame(Source::Shared(&text)),
+            Unit::Text(text) => decode::frame(&mut Source::Shared(&text)),
             Unit::Binary(_) => Err(BINARY),
         }
     }
 
-    fn decode_lent(&self, unit: Lent<'_>) -> Result<Frame, DecodeError> {
+    fn decode_lent(&self, unit: Lent<'_>, arena: &mut Arena) -> Result<Frame, DecodeError> {
         match unit {
-            Lent::Text(text) => decode::frame(Source::Lent(text)),
+            Lent::Text(text) => decode::frame(&mut Source::Lent(text, arena)),
             Lent::Binary(_) => Err(BINARY),
         }
     }

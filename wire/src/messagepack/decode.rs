@@ -1,6 +1,6 @@
 use bytes::{Buf as _, Bytes};
 use nosphere_core::{
-    Close, DecodeError, Frame, Json, JsonEncoding, Kind, Offer, Open, Opened, Payload, PayloadError, Reply, Request,
+    Arena, Close, DecodeError, Frame, Json, JsonEncoding, Kind, Offer, Open, Opened, Payload, PayloadError, Reply, Request,
     RequestId, ResumeToken, Text, Window,
 };
 
@@ -9,32 +9,31 @@ use super::{kind, walk};
 use crate::rules;
 
 /// A unit, and how parts of it are kept.
-#[derive(Clone, Copy)]
 pub(super) enum Source<'a> {
     /// Copied.
-    Lent(&'a [u8]),
+    Lent(&'a [u8], &'a mut Arena),
     /// Shared.
     Shared(&'a Bytes),
 }
 
 impl<'a> Source<'a> {
-    fn bytes(self) -> &'a [u8] {
+    fn bytes(&self) -> &'a [u8] {
         match self {
-            Self::Lent(bytes) => bytes,
+            Self::Lent(bytes, _) => bytes,
             Self::Shared(bytes) => bytes,
         }
     }
 
-    fn keep(self, part: &[u8]) -> Bytes {
+    fn keep(&mut self, part: &[u8]) -> Bytes {
         match self {
-            Self::Lent(_) => Bytes::copy_from_slice(part),
+            Self::Lent(_, arena) => arena.bytes(part),
             Self::Shared(bytes) => bytes.slice_ref(part),
         }
     }
 }
 
 /// Reads a unit.
-pub(super) fn frame(unit: Source<'_>) -> Result<Frame, DecodeError> {
+pub(super) fn frame(unit: &mut Source<'_>) -> Result<Frame, DecodeError> {
     match message(unit) {
         Some(payload) => Ok(Frame::Message(payload)),
         None => any_frame(unit),
@@ -48,7 +47,7 @@ pub(super) fn own_frame(mut unit: Bytes) -> Result<Frame, DecodeError> {
             unit.advance(head);
             Ok(Frame::Message(Payload::Binary(unit)))
         }
-        None => frame(Source::Shared(&unit)),
+        None => frame(&mut Source::Shared(&unit)),
     }
 }
 
@@ -61,8 +60,8 @@ fn binary_head(unit: &[u8]) -> Option<usize> {
 }
 
 /// A message of text or bytes, written as every sender writes it: what comes most often.
-fn message(unit: Source<'_>) -> Option<Payload> {
-    let (mut reader, read): (_, fn(Source<'_>, &mut Reader<'_>) -> _) = match unit.bytes() {
+fn message(unit: &mut Source<'_>) -> Option<Payload> {
+    let (mut reader, read): (_, fn(&mut Source<'_>, &mut Reader<'_>) -> _) = match unit.bytes() {
         [TWO, TEXT, value @ ..] => (Reader::new(value), text),
         [TWO, BINARY, value @ ..] => (Reader::new(value), binary),
         _ => return None,
@@ -76,7 +75,7 @@ const TWO: u8 = 0x92;
 const TEXT: u8 = kind::TEXT as u8;
 const BINARY: u8 = kind::BINARY as u8;
 
-fn any_frame(unit: Source<'_>) -> Result<Frame, DecodeError> {
+fn any_frame(unit: &mut Source<'_>) -> Result<Frame, DecodeError> {
     let mut reader = Reader::new(unit.bytes());
     let Ok(Value::Array(length)) = reader.value() else {
         return Err(DecodeError::Malformed("not an array"));
@@ -101,31 +100,31 @@ fn any_frame(unit: Source<'_>) -> Result<Frame, DecodeError> {
     }
 }
 
-fn text(unit: Source<'_>, reader: &mut Reader<'_>) -> Result<Payload, Problem> {
+fn text(unit: &mut Source<'_>, reader: &mut Reader<'_>) -> Result<Payload, Problem> {
     let Value::Str(text) = reader.value()? else { return Err("not a string") };
     Text::from_utf8(unit.keep(text)).map(Payload::Text).map_err(|_| "not UTF-8")
 }
 
-fn json(unit: Source<'_>, reader: &mut Reader<'_>) -> Result<Payload, Problem> {
+fn json(unit: &mut Source<'_>, reader: &mut Reader<'_>) -> Result<Payload, Problem> {
     let start = reader.rest();
     walk(reader, &mut ())?;
     let payload = unit.keep(&start[..start.len() - reader.rest().len()]);
     Ok(Payload::Json(Json::from_checked(payload, JsonEncoding::MessagePack)))
 }
 
-fn binary(unit: Source<'_>, reader: &mut Reader<'_>) -> Result<Payload, Problem> {
+fn binary(unit: &mut Source<'_>, reader: &mut Reader<'_>) -> Result<Payload, Problem> {
     let Value::Bin(bytes) = reader.value()? else { return Err("not bin") };
     Ok(Payload::Binary(unit.keep(bytes)))
 }
 
 /// The elements of a frame's array that were not read yet.
-struct Fields<'a> {
-    unit: Source<'a>,
+struct Fields<'s, 'a> {
+    unit: &'s mut Source<'a>,
     reader: Reader<'a>,
     left: u32,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> Fields<'_, 'a> {
     /// A request's or a reply's number, and the message that follows.
     fn exchange(&mut self) -> Result<(RequestId, Payload), DecodeError> {
         let id = rules::request(self.integer()?)?;
@@ -145,7 +144,7 @@ impl<'a> Fields<'a> {
     fn payload(
         &mut self,
         kind: Kind,
-        read: fn(Source<'_>, &mut Reader<'a>) -> Result<Payload, Problem>,
+        read: fn(&mut Source<'_>, &mut Reader<'a>) -> Result<Payload, Problem>,
     ) -> Result<Payload, DecodeError> {
         self.take()?;
         read(self.unit, &mut self.reader).map_err(|problem| PayloadError::new(kind, problem).into())

@@ -6,7 +6,7 @@ mod tests;
 mod walk;
 
 use decode::Source;
-use nosphere_core::{DecodeError, EncodeError, Envelope, Frame, Lent, Payload, Unit, WireFormat};
+use nosphere_core::{Arena, DecodeError, EncodeError, Envelope, Frame, Lent, Payload, Unit, WireFormat};
 pub(crate) use read::{Problem, Reader};
 pub(crate) use walk::{Sink, walk};
 
@@ -40,9 +40,9 @@ impl WireFormat for MessagePackFormat {
         }
     }
 
-    fn decode_lent(&self, unit: Lent<'_>) -> Result<Frame, DecodeError> {
+    fn decode_lent(&self, unit: Lent<'_>, arena: &mut Arena) -> Result<Frame, DecodeError> {
         match unit {
-            Lent::Binary(bytes) => decode::frame(Source::Lent(bytes)),
+            Lent::Binary(bytes) => decode::frame(&mut Source::Lent(bytes, arena)),
             Lent::Text(_) => Err(TEXT),
         }
     }

@@ -5,12 +5,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use nosphere_core::{Encoded, Frame, Greeted, Greeting, Offer, Open, Reason, Unit, WireFormat};
-use nosphere_websocket::{Item, Outgoing, ReadOutcome, Whole};
+use nosphere_websocket::{Item, Next, Outgoing, ProtocolError, Whole};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Arrival;
-use crate::session::Early;
 use crate::websocket::WebSocket;
 
 pin_project! {
@@ -44,16 +43,8 @@ impl Future for Greet {
             return rest.as_mut().poll(cx);
         }
         let Some((arrival, socket)) = this.begun else { return Poll::Ready(()) };
-        let (mut items, mut greeted) = (Vec::new(), None);
-        let (format, greeting) = (*this.format, &mut *this.greeting);
-        let take = |message: Whole<'_>| {
-            greeted = Some(greeting.handle_frame(match message {
-                Whole::Lent(unit) => format.decode_lent(unit),
-                Whole::Own(unit) => format.decode(unit),
-            }));
-        };
-        let outcome = match socket.poll_read_whole(cx, &mut items, take) {
-            Poll::Ready(Ok(outcome)) => Some(outcome),
+        let read = match socket.poll_fill(cx) {
+            Poll::Ready(Ok(read)) => read,
             Poll::Ready(Err(_)) => return Poll::Ready(()),
             Poll::Pending => {
                 if this.sleep.is_none() {
@@ -63,21 +54,32 @@ impl Future for Greet {
                 if let Some(sleep) = this.sleep.as_mut().as_pin_mut() {
                     ready!(sleep.poll(cx));
                 }
-                None
+                this.sleep.set(None);
+                let Some((arrival, socket)) = this.begun.take() else { return Poll::Ready(()) };
+                let rest = this.rest.insert(Box::pin(arrival.refuse(socket, None, Reason::Timeout)));
+                return rest.as_mut().poll(cx);
             }
         };
         this.sleep.set(None);
-        let Some((arrival, socket)) = this.begun.take() else { return Poll::Ready(()) };
-        let first = match (outcome, greeted) {
-            (Some(_), Some(Greeted::Open(open))) => {
-                arrival.open(socket, open, None);
-                return Poll::Ready(());
-            }
-            (Some(outcome), greeted) => Some(First { greeted, items, outcome }),
-            (None, _) => None,
+        let Some((arrival, mut socket)) = this.begun.take() else { return Poll::Ready(()) };
+        let Some(mut unread) = read else { return Poll::Ready(()) };
+        let (greeting, format) = (&mut *this.greeting, *this.format);
+        let first = match socket.next(&mut unread) {
+            Next::Message(message, arena) => First::Greeted(greeting.handle_frame(match message {
+                Whole::Lent(unit) => format.decode_lent(unit, arena),
+                Whole::Own(unit) => format.decode(unit),
+            })),
+            Next::Item(item) => First::Item(item),
+            Next::Error(error) => First::Error(error),
+            Next::Nothing => First::Nothing,
         };
-        let greeting = this.greeting.clone();
-        let rest = this.rest.insert(Box::pin(go_on(arrival, socket, greeting, format, first)));
+        // What follows is the session's to read.
+        socket.keep(unread);
+        if let First::Greeted(Greeted::Open(open)) = first {
+            arrival.open(socket, open);
+            return Poll::Ready(());
+        }
+        let rest = this.rest.insert(Box::pin(go_on(arrival, socket, greeting.clone(), format, first)));
         rest.as_mut().poll(cx)
     }
 }
@@ -86,12 +88,13 @@ fn deadline(arrival: &Arrival, greeting: &Greeting) -> Instant {
     arrival.shared().clock.instant(greeting.poll_timeout())
 }
 
-/// What the first read brought.
-struct First {
-    /// What a message that it was leads to. There are no items then.
-    greeted: Option<Greeted>,
-    items: Vec<Item>,
-    outcome: ReadOutcome,
+/// What came first in a read.
+enum First {
+    Error(ProtocolError),
+    /// What a message leads to.
+    Greeted(Greeted),
+    Item(Item),
+    Nothing,
 }
 
 /// What a native client says first.
@@ -99,19 +102,18 @@ enum FirstWords {
     /// A WebSocket close, or a broken frame; the answer is queued.
     Close,
     Fault(Reason),
-    Open(Open, Early),
-    Resume(Offer, Early),
+    Open(Open),
+    Resume(Offer),
 }
 
-/// Finds out which session is meant, after the first read; or after nothing came in time.
+/// Finds out which session is meant, after the first read.
 async fn go_on(
     arrival: Arrival,
     mut socket: WebSocket,
     mut greeting: Greeting,
     format: &'static dyn WireFormat,
-    first: Option<First>,
+    first: First,
 ) {
-    let Some(first) = first else { return arrival.refuse(socket, None, Reason::Timeout).await };
     let deadline = deadline(&arrival, &greeting);
     // Writing counts as well: a client that does not read keeps its place no longer than one that does not write.
     let words = tokio::time::timeout_at(deadline, first_words(&mut socket, &mut greeting, format, first)).await;
@@ -120,8 +122,8 @@ async fn go_on(
         Ok(None) => {}
         Ok(Some(FirstWords::Close)) => socket.linger(Vec::new(), arrival.linger_limit()).await,
         Ok(Some(FirstWords::Fault(reason))) => arrival.refuse(socket, None, reason).await,
-        Ok(Some(FirstWords::Open(open, early))) => arrival.open(socket, open, early),
-        Ok(Some(FirstWords::Resume(offer, early))) => arrival.resume(socket, offer, format, early).await,
+        Ok(Some(FirstWords::Open(open))) => arrival.open(socket, open),
+        Ok(Some(FirstWords::Resume(offer))) => arrival.resume(socket, offer, format).await,
     }
 }
 
@@ -130,47 +132,51 @@ async fn first_words(
     socket: &mut WebSocket,
     greeting: &mut Greeting,
     format: &'static dyn WireFormat,
-    first: First,
+    mut first: First,
 ) -> Option<FirstWords> {
-    let First { mut greeted, mut items, mut outcome } = first;
     loop {
-        let mut arrived = items.drain(..);
-        loop {
-            let greeted = match greeted.take() {
-                Some(greeted) => greeted,
-                None => match arrived.next() {
-                    None => break,
-                    Some(Item::Text(text)) => greeting.handle_frame(format.decode(Unit::Text(text))),
-                    Some(Item::Binary(bytes)) => greeting.handle_frame(format.decode(Unit::Binary(bytes))),
-                    Some(Item::Ping(payload)) => {
-                        socket.writer().pong(payload);
-                        continue;
-                    }
-                    Some(Item::Pong(_)) => continue,
-                    Some(Item::Close(close)) => {
-                        socket.writer().handle_close(&close);
-                        return Some(FirstWords::Close);
-                    }
-                },
-            };
-            match greeted {
-                Greeted::Open(open) => return Some(FirstWords::Open(open, Some((arrived.collect(), outcome)))),
-                Greeted::Resume(offer) => return Some(FirstWords::Resume(offer, Some((arrived.collect(), outcome)))),
-                Greeted::Fault(reason) => return Some(FirstWords::Fault(reason)),
-                Greeted::Reply(frame) => socket.write(data(frame, format)).await.ok()?,
+        let greeted = match first {
+            First::Greeted(greeted) => Some(greeted),
+            First::Item(Item::Text(text)) => Some(greeting.handle_frame(format.decode(Unit::Text(text)))),
+            First::Item(Item::Binary(bytes)) => Some(greeting.handle_frame(format.decode(Unit::Binary(bytes)))),
+            First::Item(Item::Ping(payload)) => {
+                socket.writer().pong(payload);
+                None
             }
-        }
-        drop(arrived);
-        match outcome {
-            ReadOutcome::Items => {}
-            ReadOutcome::End => return None,
-            ReadOutcome::Error(error) => {
+            First::Item(Item::Pong(_)) | First::Nothing => None,
+            First::Item(Item::Close(close)) => {
+                socket.writer().handle_close(&close);
+                return Some(FirstWords::Close);
+            }
+            First::Error(error) => {
                 socket.writer().handle_error(error);
                 return Some(FirstWords::Close);
             }
+        };
+        let answer = match greeted {
+            Some(Greeted::Open(open)) => return Some(FirstWords::Open(open)),
+            Some(Greeted::Resume(offer)) => return Some(FirstWords::Resume(offer)),
+            Some(Greeted::Fault(reason)) => return Some(FirstWords::Fault(reason)),
+            Some(Greeted::Reply(frame)) => data(frame, format),
+            None => None,
+        };
+        // Pongs, too.
+        if answer.is_some() || !socket.has_more() {
+            socket.write(answer).await.ok()?;
         }
-        socket.write(None).await.ok()?;
-        outcome = socket.read(&mut items).await.ok()?;
+        first = std::future::poll_fn(|cx| {
+            let Some(mut unread) = ready!(socket.poll_fill(cx)).ok().flatten() else { return Poll::Ready(None) };
+            let first = match socket.next(&mut unread) {
+                Next::Message(Whole::Lent(unit), _) => First::Item(Item::from(unit.to_unit())),
+                Next::Message(Whole::Own(unit), _) => First::Item(Item::from(unit)),
+                Next::Item(item) => First::Item(item),
+                Next::Error(error) => First::Error(error),
+                Next::Nothing => First::Nothing,
+            };
+            socket.keep(unread);
+            Poll::Ready(Some(first))
+        })
+        .await?;
     }
 }
 

@@ -18,7 +18,7 @@ use super::atmosphere::{self, Found};
 use super::greet::{Greet, data};
 use super::{OpenRequest, Route, find, open, reserve};
 use crate::endpoint::Launch;
-use crate::session::{Early, close_frame};
+use crate::session::close_frame;
 use crate::shared::{Shared, take_place};
 use crate::websocket::WebSocket;
 use crate::{Body, RequestHead};
@@ -126,7 +126,7 @@ impl Arrival {
             Dialect::Atmosphere(format) => executor.take(self.enter(socket, format)),
             Dialect::Native(format) => executor.take(Greet::new(self, socket, format)),
             Dialect::Plain | _ => {
-                self.open(socket, Open { attachment: 1, window: Window::default() }, None);
+                self.open(socket, Open { attachment: 1, window: Window::default() });
                 None
             }
         }
@@ -136,7 +136,7 @@ impl Arrival {
         &self.place.0
     }
 
-    pub(super) fn open(self, socket: WebSocket, request: Open, early: Early) {
+    pub(super) fn open(self, socket: WebSocket, request: Open) {
         let Self { head, protocol, handler, place, .. } = self;
         let shared = &place.0;
         let link = shared.next_link();
@@ -149,7 +149,7 @@ impl Arrival {
                 return;
             }
         };
-        let (outlet, link) = socket.split(link, early);
+        let (outlet, link) = socket.split(link);
         drop(open(shared, head, connection, protocol.format(), outlet, |cell| handler.spawn(cell, Some(link))));
     }
 
@@ -168,7 +168,7 @@ impl Arrival {
                 Ok(Found::Living(cell)) => {
                     let transport = Transport::WebSocket;
                     let attach = Attach { link, transport, attachment: None, received: None };
-                    let (outlet, link) = socket.split(link, None);
+                    let (outlet, link) = socket.split(link);
                     match cell.attach_websocket(attach, format, outlet, link) {
                         Ok(()) => return,
                         Err(refused) => (refused.0, refused.1),
@@ -180,7 +180,7 @@ impl Arrival {
                         Ok(connection) => connection,
                         Err(reason) => return socket.linger(refuse(reason), limit).await,
                     };
-                    let (outlet, link) = socket.split(link, None);
+                    let (outlet, link) = socket.split(link);
                     let mut link = Some(link);
                     let launch = |cell| {
                         if let Some(handler) = handler.take() {
@@ -207,7 +207,7 @@ impl Arrival {
         socket.linger(refuse(Reason::Unavailable), limit).await;
     }
 
-    pub(super) async fn resume(self, socket: WebSocket, offer: Offer, format: &'static dyn WireFormat, early: Early) {
+    pub(super) async fn resume(self, socket: WebSocket, offer: Offer, format: &'static dyn WireFormat) {
         let shared = &self.place.0;
         let cell = match find(shared, &self.head, offer.session, &offer.token) {
             Ok(cell) if cell.speaks(self.protocol.into(), format, true) => cell,
@@ -224,7 +224,7 @@ impl Arrival {
             attachment: Some(offer.attachment),
             received: Some(offer.received),
         };
-        let (outlet, link) = socket.split(link, early);
+        let (outlet, link) = socket.split(link);
         if let Err(refused) = cell.attach_websocket(attach, format, outlet, link) {
             let (outlet, link, rest) = *refused;
             if let Some(socket) = WebSocket::join(outlet, link) {

@@ -3,7 +3,7 @@ use std::fmt;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use nosphere_core::LinkId;
-use nosphere_websocket::{Item, ReadOutcome, Reader, Writer};
+use nosphere_websocket::{Reader, Writer};
 
 use crate::scheduling::Executor;
 use crate::socket::ReadHalf;
@@ -13,12 +13,7 @@ pub(crate) struct Link {
     pub(crate) id: LinkId,
     pub(crate) reader: Reader,
     pub(crate) io: LinkIo,
-    /// What arrived together with the frame that opened or resumed the session.
-    pub(crate) early: Option<Box<(Vec<Item>, ReadOutcome)>>,
 }
-
-/// The rest of a read, and how that read ended.
-pub(crate) type Early = Option<(Vec<Item>, ReadOutcome)>;
 
 /// What the task reads from, and writes to unless others do.
 pub(crate) enum LinkIo {

@@ -12,7 +12,7 @@ mod task;
 mod write;
 
 pub(crate) use cell::Cell;
-pub(crate) use link::{Early, Link, LinkIo};
+pub(crate) use link::{Link, LinkIo};
 pub(crate) use links::HeldLink;
 pub(crate) use live::{Activity, Live, Outlet, close_frame};
 pub(crate) use task::run;

@@ -1,14 +1,13 @@
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use nosphere_core::{Event, Reason, State};
-use nosphere_websocket::{CloseState, Item, Outgoing, ReadOutcome, Whole, Writer};
+use nosphere_websocket::{CloseState, Next, Outgoing, Unread, Writer};
 use parking_lot::MutexGuard;
 
 use super::live::{Activity, Live, close_frame, outgoing};
-use super::read::{End, give_back, handle_items, item_buffer, take_whole, writer};
+use super::read::{End, settle_read, take_item, take_whole, writer};
 use super::{Cell, Link, LinkIo, Outlet};
 use crate::contain::caught;
 use crate::dirty;
@@ -18,8 +17,8 @@ use crate::websocket::WebSocket;
 /// Moves what arrives on a WebSocket into the connection, and events out of it.
 pub(super) struct Pump {
     pub(super) link: Option<Link>,
-    /// What a read of the link brought and is not handled yet, the last first. It does not outlast a turn of the task.
-    items: Vec<Item>,
+    /// What a read of the link brought and is not handled yet. It does not outlast a turn of the task.
+    unread: Option<Unread>,
     /// The WebSocket has ended, in whatever way; what came before it is handled first.
     end: Option<End>,
     /// The connection's events, and changes of what the session watches.
@@ -32,7 +31,7 @@ pub(super) struct Pump {
 
 impl Pump {
     pub(super) fn new(link: Option<Link>) -> Self {
-        Self { link, items: Vec::new(), end: None, merge: Merge::default(), took: 0, rested: false }
+        Self { link, unread: None, end: None, merge: Merge::default(), took: 0, rested: false }
     }
 
     /// Lets others on this thread have their turn after many events.
@@ -43,7 +42,7 @@ impl Pump {
 
     #[cold]
     fn give_way(&mut self, cell: &Arc<Cell>, cx: &Context<'_>) -> Poll<()> {
-        self.queue_items(cell);
+        self.queue_unread(cell);
         self.flush(cell);
         self.took = 0;
         cx.waker().wake_by_ref();
@@ -61,30 +60,23 @@ impl Pump {
             self.took += 1;
             return Poll::Ready(event);
         }
-        if self.items.capacity() > 0
-            && let Some(message) = self.take_item(cell)
+        if let Some(unread) = self.take_unread(cell)
+            && let Some(message) = self.take_next(cell, unread, true)
         {
+            self.count(cell);
             return Poll::Ready(message);
         }
-        if self.items.capacity() == 0 && self.has_rest(cell, cx) {
+        if self.unread.is_none() && self.has_rest(cell, cx) {
             return Poll::Pending;
         }
         self.poll_any_event(cell, cx)
     }
 
-    /// The next message of a burst, unless something comes before it.
-    #[inline(never)]
-    fn take_item(&mut self, cell: &Arc<Cell>) -> Option<Event> {
-        let mut live = cell.lock();
-        if self.merge.has_next(cell, &live) {
-            return None;
-        }
-        let link = self.link.as_mut()?;
-        let message = handle_items(cell, &mut live, link, &mut self.items, &mut self.end, true)?;
-        drop(live);
-        self.merge.passed();
-        self.count(cell);
-        Some(message)
+    /// The rest of a burst, unless something comes before it. What waits in the connection does so by itself.
+    #[inline]
+    fn take_unread(&mut self, cell: &Cell) -> Option<Unread> {
+        let Self { unread, merge, .. } = self;
+        unread.take_if(|_| !merge.has_change(cell))
     }
 
     /// What a turn of the task ends with, nearly always: there is no event, nothing to write but what the handler has sent, and
@@ -114,18 +106,18 @@ impl Pump {
             let mut event = None;
             if self.merge.has_next(cell, &live) {
                 event = self.merge.next(cell, &mut live);
-            } else if !self.items.is_empty() {
+            } else if let Some(unread) = self.unread.take() {
                 drop(live);
-                match self.take_item(cell) {
-                    Some(message) => return Poll::Ready(message),
+                match self.take_next(cell, unread, true) {
+                    Some(message) => {
+                        self.count(cell);
+                        return Poll::Ready(message);
+                    }
                     None => continue,
                 }
             }
             if event.is_none() && dirty::is_flushed() {
                 // Nearly always nothing else is left to do than to write and to wait.
-                if self.items.capacity() > 0 {
-                    give_back(&mut self.items);
-                }
                 live.set_task(cx.waker());
                 if let Some(event) = ready!(self.poll_io(cell, live, cx, Activity::Idle)) {
                     self.took += 1;
@@ -170,7 +162,7 @@ impl Pump {
 
     /// Reads and writes while the handler waits.
     pub(super) fn poll_background(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>) {
-        self.queue_items(cell);
+        self.queue_unread(cell);
         cell.lock().set_task(cx.waker());
         dirty::flush();
         while self.poll_io(cell, cell.lock(), cx, Activity::Busy).is_ready() {}
@@ -246,7 +238,7 @@ impl Pump {
     #[inline]
     fn is_drained(&self, cx: &mut Context<'_>) -> bool {
         match &self.link {
-            Some(Link { io: LinkIo::Direct(half), reader, early: None, .. }) if reader.needs_stream() => {
+            Some(Link { io: LinkIo::Direct(half), reader, .. }) if reader.needs_stream() => {
                 half.poll_ready(cx).is_pending()
             }
             _ => false,
@@ -325,69 +317,69 @@ impl Pump {
     /// at once.
     #[inline(never)]
     fn poll_read(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>, awaited: bool) -> Poll<Option<Event>> {
-        let Self { link: Some(link), items, .. } = self else { return Poll::Pending };
-        let (mut event, mut whole, mut early) = (None, false, false);
-        let outcome = if let Some(rest) = link.early.take() {
-            let (mut arrived, outcome) = *rest;
-            early = true;
-            items.append(&mut arrived);
-            Ok(outcome)
-        } else {
-            let id = link.id;
-            let take = |message: Whole<'_>| {
-                whole = true;
-                event = take_whole(cell, id, message, awaited);
-            };
-            let out = || {
-                *items = item_buffer();
-                items
-            };
-            ready!(match &mut link.io {
-                LinkIo::Direct(half) => link.reader.poll_read_whole(Pin::new(half), cx, out, take),
-                LinkIo::Queued(queued) => link.reader.poll_read_whole(Pin::new(&mut queued.0), cx, out, take),
-            })
+        let Some(link) = &mut self.link else { return Poll::Pending };
+        let filled = ready!(match &mut link.io {
+            LinkIo::Direct(half) => link.reader.poll_fill(Pin::new(half), cx),
+            LinkIo::Queued(queued) => link.reader.poll_fill(Pin::new(&mut queued.0), cx),
+        });
+        let Ok(Some(unread)) = filled else {
+            self.end = Some(End::Lost);
+            settle_read(cell, &mut cell.lock());
+            return Poll::Ready(None);
         };
-        if whole {
+        Poll::Ready(self.take_next(cell, unread, awaited))
+    }
+
+    /// Handles what was read, until there is a message for a handler that waits for one, or to the end.
+    #[inline(always)]
+    fn take_next(&mut self, cell: &Arc<Cell>, mut unread: Unread, awaited: bool) -> Option<Event> {
+        let link = self.link.as_mut()?;
+        let mut partial = true;
+        loop {
+            let event = match link.reader.next(&mut unread) {
+                Next::Message(message, arena) => take_whole(cell, link.id, message, arena, awaited),
+                Next::Item(item) => match take_item(cell, link, item, awaited) {
+                    Ok(event) => event,
+                    Err(end) => {
+                        self.end = Some(end);
+                        break;
+                    }
+                },
+                Next::Error(error) => {
+                    self.end = Some(End::Fault(error));
+                    break;
+                }
+                Next::Nothing => break,
+            };
+            partial = false;
             if event.is_some() {
                 self.merge.passed();
             }
-            return Poll::Ready(event);
+            if event.is_some() || awaited && cell.lock().connection.has_events() {
+                self.unread = Some(unread).filter(|unread| !unread.is_empty());
+                return event;
+            }
         }
-        Poll::Ready(self.take_items(cell, &outcome, early, awaited))
+        self.settle_next(cell, partial);
+        None
     }
 
-    /// Handles what a read brought, but one whole message.
+    /// Everything that was read is handled. `partial`: nothing of it was whole.
     #[inline(never)]
-    fn take_items(
-        &mut self,
-        cell: &Arc<Cell>,
-        outcome: &io::Result<ReadOutcome>,
-        early: bool,
-        awaited: bool,
-    ) -> Option<Event> {
-        let link = self.link.as_mut()?;
-        self.end = match outcome {
-            Ok(ReadOutcome::Items) => None,
-            Ok(ReadOutcome::End) | Err(_) => Some(End::Lost),
-            Ok(ReadOutcome::Error(error)) => Some(End::Fault(*error)),
-        };
+    fn settle_next(&mut self, cell: &Arc<Cell>, partial: bool) {
         let mut live = cell.lock();
-        if !early && self.items.is_empty() && self.end.is_none() {
+        if let Some(link) = self.link.as_ref().filter(|_| partial && self.end.is_none()) {
             // A long message that is not whole yet is a sign of life, too (SPEC HB-3).
             live.connection.handle_alive(link.id, cell.now());
         }
-        self.items.reverse();
-        let event = handle_items(cell, &mut live, link, &mut self.items, &mut self.end, awaited);
-        if event.is_some() {
-            self.merge.passed();
-        }
-        event
+        settle_read(cell, &mut live);
     }
 
     /// The handler does not take what was read now.
-    fn queue_items(&mut self, cell: &Arc<Cell>) {
-        if let Some(link) = self.link.as_mut().filter(|_| !self.items.is_empty()) {
-            handle_items(cell, &mut cell.lock(), link, &mut self.items, &mut self.end, false);
+    fn queue_unread(&mut self, cell: &Arc<Cell>) {
+        if let Some(unread) = self.unread.take() {
+            let taken = self.take_next(cell, unread, false);
+            debug_assert!(taken.is_none());
         }
     }
 

@@ -1,0 +1,81 @@
+use std::fmt;
+
+use bytes::{Bytes, BytesMut};
+use bytes_utils::StrMut;
+
+use crate::Text;
+use crate::payload::{MAX_HELD_EXTRA, MAX_HELD_MULTIPLE};
+
+/// Memory for what is kept of messages that were [lent](crate::Lent): short ones of about the same length share an allocation.
+///
+/// Whoever keeps one of them keeps what it shares. So an allocation is never larger than 16 times each message in it, and 256
+/// bytes; and what has more than 1,024 bytes has its own.
+///
+/// ```
+/// use nosphere_core::Arena;
+///
+/// let mut arena = Arena::default();
+/// let (first, second) = (arena.text("hello"), arena.text("world"));
+/// assert_eq!((first.as_str(), second.as_str()), ("hello", "world"));
+/// assert_eq!(first.as_bytes().as_ptr_range().end, second.as_bytes().as_ptr());
+/// ```
+#[derive(Default)]
+pub struct Arena {
+    /// What is free of the last allocation for each class of lengths.
+    texts: [StrMut; CLASSES],
+    bytes: [BytesMut; CLASSES],
+}
+
+impl Arena {
+    /// A copy of a text.
+    #[inline]
+    pub fn text(&mut self, text: &str) -> Text {
+        let class = class(text.len());
+        let Some(free) = self.texts.get_mut(class) else { return text.into() };
+        if free.inner().capacity() < text.len() {
+            *free = StrMut::try_from(refilled(std::mem::take(free).into_inner(), class)).unwrap_or_default();
+        }
+        free.push_str(text);
+        Text::from_shared(free.split_built().freeze())
+    }
+
+    /// A copy of bytes.
+    #[inline]
+    pub fn bytes(&mut self, bytes: &[u8]) -> Bytes {
+        let class = class(bytes.len());
+        let Some(free) = self.bytes.get_mut(class) else { return Bytes::copy_from_slice(bytes) };
+        if free.capacity() < bytes.len() {
+            *free = refilled(std::mem::take(free), class);
+        }
+        free.extend_from_slice(bytes);
+        free.split().freeze()
+    }
+}
+
+impl fmt::Debug for Arena {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arena").finish_non_exhaustive()
+    }
+}
+
+/// Lengths up to 16, and then each up to twice as much. Those that share nothing are beyond the last.
+#[inline]
+fn class(length: usize) -> usize {
+    (length.saturating_sub(1) >> 4).checked_ilog2().map_or(0, |class| class as usize + 1)
+}
+
+/// Room for messages of a class: the same allocation again if nobody has anything of it any more, or else another one.
+#[cold]
+fn refilled(mut free: BytesMut, class: usize) -> BytesMut {
+    // The shortest that a class has: 1, 17, 33, 65…
+    let shortest = if class == 0 { 1 } else { (SHORTEST_CLASS << (class - 1)) + 1 };
+    let size = MAX_HELD_MULTIPLE * (shortest - 1) + MAX_HELD_EXTRA;
+    free.clear();
+    if free.try_reclaim(size) { free } else { BytesMut::with_capacity(size) }
+}
+
+/// The longest of the first class.
+const SHORTEST_CLASS: usize = 16;
+
+/// The last one is for up to 1,024 bytes.
+const CLASSES: usize = 7;
