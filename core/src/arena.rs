@@ -8,8 +8,8 @@ use crate::payload::{MAX_HELD_EXTRA, MAX_HELD_MULTIPLE};
 
 /// Memory for what is kept of messages that were [lent](crate::Lent): short ones of about the same length share an allocation.
 ///
-/// Whoever keeps one of them keeps what it shares. So an allocation is never larger than 16 times each message in it, and 256
-/// bytes; and what has more than 1,024 bytes has its own.
+/// Whoever keeps one of them keeps what it shares. So no allocation has more than 1,000 bytes, nor more than 16 times the length of
+/// a message in it and 256; and what has more than 512 bytes has its own.
 ///
 /// ```
 /// use nosphere_core::Arena;
@@ -69,7 +69,7 @@ fn class(length: usize) -> usize {
 fn refilled(mut free: BytesMut, class: usize) -> BytesMut {
     // The shortest that a class has: 1, 17, 33, 65…
     let shortest = if class == 0 { 1 } else { (SHORTEST_CLASS << (class - 1)) + 1 };
-    let size = MAX_HELD_MULTIPLE * (shortest - 1) + MAX_HELD_EXTRA;
+    let size = (MAX_HELD_MULTIPLE * (shortest - 1) + MAX_HELD_EXTRA).min(MAX_SHARED);
     free.clear();
     if free.try_reclaim(size) { free } else { BytesMut::with_capacity(size) }
 }
@@ -77,5 +77,8 @@ fn refilled(mut free: BytesMut, class: usize) -> BytesMut {
 /// The longest of the first class.
 const SHORTEST_CLASS: usize = 16;
 
-/// The last one is for up to 1,024 bytes.
-const CLASSES: usize = 7;
+/// The last one is for up to 512 bytes.
+const CLASSES: usize = 6;
+
+/// What allocators still have at hand, rather than look for it.
+const MAX_SHARED: usize = 1000;

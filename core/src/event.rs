@@ -178,8 +178,8 @@ pub enum SessionError {
     /// A message was accepted, but the link that should carry it has no form for it. It was not sent.
     #[error("{cause}")]
     Undeliverable {
-        /// The message.
-        message: Message,
+        /// The message. In a box, or every event would be larger.
+        message: Box<Message>,
         /// What is in the way.
         cause: Undeliverable,
     },

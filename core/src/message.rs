@@ -318,7 +318,7 @@ fn own_parts<'a>(payload: &'a Payload, format: &dyn WireFormat) -> Option<FrameP
     match payload {
         Payload::Json(json) if json.is_too_deep() => None,
         Payload::Binary(_) | Payload::Json(_) | Payload::Text(_) => {
-            Some(FrameParts::enveloped(payload.as_bytes(), format.envelope(payload)?))
+            Some(FrameParts::enveloped(payload.as_bytes(), &format.envelope(payload)?))
         }
     }
 }

@@ -86,79 +86,79 @@ impl fmt::Debug for Envelope {
     }
 }
 
-/// A message as a WebSocket frame of a server, in parts that lie where they are: to be written without a copy.
+/// A message as a WebSocket frame of a server, in parts of which the longest lies where it is: to be written without a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FrameParts<'a> {
     /// The payload, or the whole frame if it is [prepared](Encoded::frame).
     body: &'a [u8],
     unit: usize,
-    envelope: Option<Envelope>,
+    ends: Option<Ends>,
+}
+
+/// What is written before a payload and behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Ends {
+    head: [u8; MAX_HEAD],
+    after: [u8; Envelope::MAX_AFTER],
+    head_len: u8,
+    after_len: u8,
 }
 
 impl<'a> FrameParts<'a> {
     /// A frame that many recipients share, if it is prepared.
     #[inline]
     pub(crate) fn prepared(unit: &'a Encoded) -> Option<Self> {
-        Some(Self { body: unit.frame()?, unit: unit.payload_len(), envelope: None })
+        Some(Self { body: unit.frame()?, unit: unit.payload_len(), ends: None })
     }
 
-    #[inline]
-    pub(crate) fn enveloped(body: &'a [u8], envelope: Envelope) -> Self {
-        Self { body, unit: body.len() + envelope.len(), envelope: Some(envelope) }
+    #[inline(always)]
+    pub(crate) fn enveloped(body: &'a [u8], envelope: &Envelope) -> Self {
+        let unit = body.len() + envelope.len();
+        let (header, size) = frame_header(envelope.text, unit);
+        let mut head = [0; MAX_HEAD];
+        // In lengths that are known beforehand: no loops, no calls.
+        head[..MAX_HEADER].copy_from_slice(&header);
+        let size = usize::from(size).min(MAX_HEADER);
+        head[size..size + Envelope::MAX_BEFORE].copy_from_slice(&envelope.before);
+        let head_len = size as u8 + envelope.before_len;
+        Self { body, unit, ends: Some(Ends { head, after: envelope.after, head_len, after_len: envelope.after_len }) }
     }
 
     /// The frame, if it is in one part: it is [prepared](Encoded::frame) for many recipients.
     #[inline]
     pub fn whole(&self) -> Option<&'a [u8]> {
-        self.envelope.is_none().then_some(self.body)
+        self.ends.is_none().then_some(self.body)
     }
 
-    /// What is written before the payload: the frame's header, and what the envelope has.
+    /// What is written one after the other: the frame's header and what the envelope has before the payload, the payload, and
+    /// what the envelope has behind it. The first and the last may be empty.
     #[inline]
-    pub fn head(&self) -> FrameHead {
-        let Some(envelope) = &self.envelope else { return FrameHead { bytes: [0; MAX_HEAD], length: 0 } };
-        let (header, size) = frame_header(envelope.text, self.unit);
-        let size = usize::from(size).min(MAX_HEADER);
-        let mut bytes = [0; MAX_HEAD];
-        // In lengths that are known beforehand: no loops, no calls.
-        bytes[..MAX_HEADER].copy_from_slice(&header);
-        bytes[size..size + Envelope::MAX_BEFORE].copy_from_slice(&envelope.before);
-        FrameHead { bytes, length: size + usize::from(envelope.before_len) }
-    }
-
-    /// What is written behind its [head](Self::head): the payload, and what the envelope has.
-    #[inline]
-    pub fn rest(&self) -> [&[u8]; 2] {
-        [self.body, self.envelope.as_ref().map_or(&[], Envelope::after)]
+    pub fn parts(&self) -> [&[u8]; 3] {
+        match &self.ends {
+            Some(ends) => [ends.head(), self.body, ends.after()],
+            None => [&[], self.body, &[]],
+        }
     }
 
     /// Appends a copy of the frame.
-    #[inline]
+    #[inline(always)]
     pub fn copy_to(&self, out: &mut Vec<u8>) {
-        let Some(envelope) = &self.envelope else { return out.extend_from_slice(self.body) };
-        out.reserve(MAX_HEAD + self.body.len() + Envelope::MAX_AFTER);
-        // More than there is, in a length that is known beforehand, and then back.
-        let mut add = |bytes: &[u8], length: u8| {
-            let end = out.len() + usize::from(length);
-            out.extend_from_slice(bytes);
-            out.truncate(end);
-        };
-        let (header, size) = frame_header(envelope.text, self.unit);
-        add(&header, size);
-        add(&envelope.before, envelope.before_len);
+        let Some(ends) = &self.ends else { return out.extend_from_slice(self.body) };
+        // More than there is, in lengths that are known beforehand, and then back.
+        let end = out.len() + usize::from(ends.head_len);
+        out.extend_from_slice(&ends.head);
+        out.truncate(end);
         out.extend_from_slice(self.body);
-        let end = out.len() + usize::from(envelope.after_len);
-        out.extend_from_slice(&envelope.after);
+        let end = out.len() + usize::from(ends.after_len);
+        out.extend_from_slice(&ends.after);
         out.truncate(end);
     }
 
     /// The length of the frame, header included.
     #[inline]
     pub fn len(&self) -> usize {
-        match &self.envelope {
-            Some(envelope) => usize::from(frame_header(envelope.text, self.unit).1) + self.unit,
-            None => self.body.len(),
-        }
+        let ends = self.ends.as_ref().map_or(0, |ends| usize::from(ends.head_len) + usize::from(ends.after_len));
+        ends + self.body.len()
     }
 
     /// Whether there is nothing to write, which does not happen: a frame has a header.
@@ -173,18 +173,15 @@ impl<'a> FrameParts<'a> {
     }
 }
 
-/// What a frame begins with; see [`FrameParts::head`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FrameHead {
-    bytes: [u8; MAX_HEAD],
-    length: usize,
-}
-
-impl FrameHead {
-    /// The bytes. None, if they are [elsewhere](FrameParts::whole).
+impl Ends {
     #[inline]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.length.min(MAX_HEAD)]
+    fn head(&self) -> &[u8] {
+        &self.head[..usize::from(self.head_len).min(MAX_HEAD)]
+    }
+
+    #[inline]
+    fn after(&self) -> &[u8] {
+        &self.after[..usize::from(self.after_len).min(Envelope::MAX_AFTER)]
     }
 }
 

@@ -75,55 +75,61 @@ impl Decoder {
         result
     }
 
-    /// Whether the first `filled` bytes of a buffer begin with a message that is whole and in one frame, as most are that
-    /// servers read, and break none of the rules that its header can.
+    /// The message that the first `filled` bytes of a buffer begin with, if it is whole and in one frame, as most are that
+    /// servers read, and breaks none of the rules that its header can.
     #[inline(always)]
-    pub(crate) fn lends(&self, buffer: &[u8], filled: usize) -> bool {
-        let [0x81 | 0x82, second @ 0x80..=0xfe, high, low, ..] = *buffer else { return false };
-        let (header, length) = sizes(second, [high, low]);
-        // A length that is written too long is an error.
-        let exact = header == SMALL_HEADER || length > 125;
+    pub(crate) fn whole_frame(&self, buffer: &[u8], filled: usize) -> Option<WholeFrame> {
+        let (first, length, header, key) = match *buffer {
+            [first, second @ 0x80..=0xfd, a, b, c, d, ..] => {
+                (first, usize::from(second & 0x7f), SMALL_HEADER, [a, b, c, d])
+            }
+            [first, 0xfe, high, low, a, b, c, d, ..] => {
+                let length = usize::from(u16::from_be_bytes([high, low]));
+                // A length that is written too long is an error.
+                (first, if length > 125 { length } else { usize::MAX >> 1 }, SMALL_HEADER + 2, [a, b, c, d])
+            }
+            _ => return None,
+        };
         let idle = self.role == Role::Server && !self.ended && self.partial.is_none();
-        // Behind what is filled there is a block more; see `lend`.
-        let whole = header + length <= filled && buffer.len() - filled >= mask::BLOCK;
-        idle && exact && length <= self.max_message_size && whole
+        let whole = header + length <= filled && length <= self.max_message_size;
+        let data = first == 0x81 || first == 0x82;
+        (idle && whole && data).then_some(WholeFrame { text: first == 0x81, header, length, key })
     }
 
-    /// The message that a buffer [begins with](Self::lends), and how many bytes that is. It is unmasked in place, and lent; a
-    /// long binary one is unmasked where it is copied to, since its format keeps nearly all of it.
+    /// That message. It is unmasked in place, and lent; a long binary one is unmasked where it is copied to, since its format
+    /// keeps nearly all of it.
     ///
     /// What is masked and checked are whole blocks, the last of which ends with what follows the message: there are no odd bytes
-    /// to be looked at one by one. What follows is covered meanwhile.
+    /// to be looked at one by one. What follows is covered meanwhile; behind all that is filled, a buffer has a block more.
     #[inline(always)]
     pub(crate) fn lend<'i>(
         &mut self,
+        frame: &WholeFrame,
         buffer: &'i mut [u8],
         filled: usize,
         covered: &mut Covered,
-    ) -> (Result<Whole<'i>, ProtocolError>, usize) {
-        let text = buffer[0] == 0x81;
-        let (header, length) = sizes(buffer[1], [buffer[2], buffer[3]]);
-        let end = header + length;
-        let key = [buffer[header - 4], buffer[header - 3], buffer[header - 2], buffer[header - 1]];
+    ) -> Result<Whole<'i>, ProtocolError> {
+        let WholeFrame { text, header, length, key } = *frame;
         if !text && length >= LONG {
-            return (Ok(Whole::Own(Unit::Binary(mask::copy(&buffer[header..end], key)))), end);
+            return Ok(Whole::Own(Unit::Binary(mask::copy(&buffer[header..frame.end()], key))));
         }
-        if end < filled {
-            covered.cover(&buffer[end..]);
+        if frame.end() < filled {
+            covered.cover(&buffer[frame.end()..]);
         }
-        let payload = &mut buffer[header..];
         let blocks = length.next_multiple_of(mask::BLOCK);
+        let payload = &mut buffer[header..];
         mask::apply_blocks(&mut payload[..blocks], key);
         if !text {
-            return (Ok(Whole::Lent(Lent::Binary(&payload[..length]))), end);
+            return Ok(Whole::Lent(Lent::Binary(&payload[..length])));
         }
         if let Some(behind) = payload[length..].first_chunk_mut::<{ mask::BLOCK }>() {
             *behind = [0; mask::BLOCK];
         }
         // Text is valid if it is with zeros behind it, and whole characters.
-        let text = simdutf8::basic::from_utf8(&payload[..blocks]).ok().and_then(|text| text.get(..length));
+        let payload = &payload[..blocks];
+        let text = simdutf8::basic::from_utf8(payload).ok().and_then(|text| text.get(..length));
         self.ended = text.is_none();
-        (text.map(|text| Whole::Lent(Lent::Text(text))).ok_or(ProtocolError::InvalidUtf8), end)
+        text.map(|text| Whole::Lent(Lent::Text(text))).ok_or(ProtocolError::InvalidUtf8)
     }
 
     /// Whether a close or an error ended the stream.
@@ -263,12 +269,19 @@ impl Decoder {
 /// An item, and what is behind it.
 type Step<'i> = (Option<Item>, &'i mut [u8]);
 
-/// The lengths of a header and of a payload, where these are two bytes or less.
-#[inline(always)]
-fn sizes(second: u8, extended: [u8; 2]) -> (usize, usize) {
-    match usize::from(second & 0x7f) {
-        length @ ..=125 => (SMALL_HEADER, length),
-        _ => (SMALL_HEADER + 2, usize::from(u16::from_be_bytes(extended))),
+/// A message that is whole and in one masked frame of at most 65,535 bytes.
+pub(crate) struct WholeFrame {
+    text: bool,
+    header: usize,
+    length: usize,
+    key: [u8; 4],
+}
+
+impl WholeFrame {
+    /// How many bytes of its buffer it is.
+    #[inline(always)]
+    pub(crate) fn end(&self) -> usize {
+        self.header + self.length
     }
 }
 

@@ -35,6 +35,7 @@ pub enum ReadOutcome {
 /// The bytes of one read, as far as nobody has asked for what they hold: [`Reader::next`].
 ///
 /// They are in the thread's buffer, to which it goes back when this is dropped.
+#[derive(Default)]
 pub struct Unread(Option<Box<Buffer>>);
 
 /// What comes next in [`Unread`] bytes.
@@ -97,7 +98,7 @@ impl Reader {
         let rest = &mut bytes[*start..];
         let filled = *end - *start;
         covered.restore(rest);
-        if !self.decoder.lends(rest, filled) {
+        let Some(frame) = self.decoder.whole_frame(rest, filled) else {
             return match self.decoder.decode_next(&mut rest[..filled]) {
                 Ok((item, left)) => {
                     *start = *end - left;
@@ -105,10 +106,9 @@ impl Reader {
                 }
                 Err(error) => Next::Error(error),
             };
-        }
-        let (message, length) = self.decoder.lend(rest, filled, covered);
-        *start += length;
-        match message {
+        };
+        *start += frame.end();
+        match self.decoder.lend(&frame, rest, filled, covered) {
             Ok(message) => Next::Message(message, arena),
             Err(error) => Next::Error(error),
         }
@@ -198,7 +198,7 @@ impl Unread {
 }
 
 impl Drop for Unread {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         if let Some(buffer) = self.0.take_if(|buffer| buffer.is_of_thread) {
             BUFFER.set(Some(buffer));

@@ -26,7 +26,7 @@ impl Connection {
     }
 
     /// [`send`](Self::send), if that needs neither a decision nor the time: the message is queued, or comes back.
-    #[inline]
+    #[inline(always)]
     pub fn append_own(&mut self, message: Message) -> Option<Message> {
         if let Some(length) = self.takes(&message) {
             self.session.outbox.append(message, length);

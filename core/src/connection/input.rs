@@ -69,7 +69,7 @@ impl Connection {
         self.link_is(link) && self.state != State::Closed
     }
 
-    #[inline]
+    #[inline(always)]
     fn receive_frame(
         &mut self,
         frame: Result<Frame, DecodeError>,

@@ -226,7 +226,7 @@ impl Connection {
         }
         let room = self.session.inbox.has_room_for_errors();
         if room {
-            let message = self.session.outbox.remove_next();
+            let message = self.session.outbox.remove_next().into();
             self.session.inbox.push(Event::Error(SessionError::Undeliverable { message, cause }));
             self.notice_room();
         }

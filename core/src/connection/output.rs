@@ -46,10 +46,17 @@ impl Connection {
         self.session.outbox.waiting_for_link() == 1 && self.has_only_messages(link)
     }
 
-    /// That [one](Self::has_one_message), if it can be written from where it [lies](Self::parts) and the peer has room.
+    /// That [one](Self::has_one_message), if it can be written from where it [lies](Self::parts) and the peer has room. Whether
+    /// it is too long for that [is asked](Self::is_takable) of its unit.
     #[inline(always)]
     pub fn last_parts(&self, format: &dyn WireFormat) -> Option<FrameParts<'_>> {
         self.session.outbox.last_parts(format, self.rules.delivery)
+    }
+
+    /// Whether the peer takes a unit of this length at all.
+    #[inline]
+    pub fn is_takable(&self, unit: usize) -> bool {
+        self.session.outbox.is_takable(unit, self.rules.delivery)
     }
 
     /// That one, with a unit of this length, was handed to the link.

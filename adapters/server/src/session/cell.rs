@@ -198,7 +198,7 @@ impl Cell {
     }
 
     /// A message may have been queued.
-    #[inline]
+    #[inline(always)]
     fn queued(self: &Arc<Self>, mut live: MutexGuard<'_, Live>) {
         self.note_room(&mut live);
         self.mark(&mut live);

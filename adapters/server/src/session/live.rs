@@ -156,6 +156,9 @@ impl Live {
             self.note_flush(link, &flushed, now);
             return true;
         };
+        if !self.connection.is_takable(parts.unit_len()) {
+            return false;
+        }
         // Whatever is wrong shows again where it is dealt with; what was written in part is gone on with there.
         match write_one(half, &parts) {
             Ok(written) if written == parts.len() => {

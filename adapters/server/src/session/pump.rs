@@ -18,7 +18,7 @@ use crate::websocket::WebSocket;
 pub(super) struct Pump {
     pub(super) link: Option<Link>,
     /// What a read of the link brought and is not handled yet. It does not outlast a turn of the task.
-    unread: Option<Unread>,
+    unread: Unread,
     /// The WebSocket has ended, in whatever way; what came before it is handled first.
     end: Option<End>,
     /// The connection's events, and changes of what the session watches.
@@ -31,7 +31,7 @@ pub(super) struct Pump {
 
 impl Pump {
     pub(super) fn new(link: Option<Link>) -> Self {
-        Self { link, unread: None, end: None, merge: Merge::default(), took: 0, rested: false }
+        Self { link, unread: Unread::default(), end: None, merge: Merge::default(), took: 0, rested: false }
     }
 
     /// Lets others on this thread have their turn after many events.
@@ -60,23 +60,17 @@ impl Pump {
             self.took += 1;
             return Poll::Ready(event);
         }
-        if let Some(unread) = self.take_unread(cell)
-            && let Some(message) = self.take_next(cell, unread, true)
+        if !self.unread.is_empty()
+            && !self.merge.has_change(cell)
+            && let Some(message) = self.take_next(cell, true)
         {
             self.count(cell);
             return Poll::Ready(message);
         }
-        if self.unread.is_none() && self.has_rest(cell, cx) {
+        if self.unread.is_empty() && self.has_rest(cell, cx) {
             return Poll::Pending;
         }
         self.poll_any_event(cell, cx)
-    }
-
-    /// The rest of a burst, unless something comes before it. What waits in the connection does so by itself.
-    #[inline]
-    fn take_unread(&mut self, cell: &Cell) -> Option<Unread> {
-        let Self { unread, merge, .. } = self;
-        unread.take_if(|_| !merge.has_change(cell))
     }
 
     /// What a turn of the task ends with, nearly always: there is no event, nothing to write but what the handler has sent, and
@@ -106,9 +100,9 @@ impl Pump {
             let mut event = None;
             if self.merge.has_next(cell, &live) {
                 event = self.merge.next(cell, &mut live);
-            } else if let Some(unread) = self.unread.take() {
+            } else if !self.unread.is_empty() {
                 drop(live);
-                match self.take_next(cell, unread, true) {
+                match self.take_next(cell, true) {
                     Some(message) => {
                         self.count(cell);
                         return Poll::Ready(message);
@@ -327,16 +321,17 @@ impl Pump {
             settle_read(cell, &mut cell.lock());
             return Poll::Ready(None);
         };
-        Poll::Ready(self.take_next(cell, unread, awaited))
+        self.unread = unread;
+        Poll::Ready(self.take_next(cell, awaited))
     }
 
     /// Handles what was read, until there is a message for a handler that waits for one, or to the end.
     #[inline(always)]
-    fn take_next(&mut self, cell: &Arc<Cell>, mut unread: Unread, awaited: bool) -> Option<Event> {
-        let link = self.link.as_mut()?;
+    fn take_next(&mut self, cell: &Arc<Cell>, awaited: bool) -> Option<Event> {
+        let Self { link: Some(link), unread, .. } = self else { return None };
         let mut partial = true;
         loop {
-            let event = match link.reader.next(&mut unread) {
+            let event = match link.reader.next(unread) {
                 Next::Message(message, arena) => take_whole(cell, link.id, message, arena, awaited),
                 Next::Item(item) => match take_item(cell, link, item, awaited) {
                     Ok(event) => event,
@@ -356,10 +351,13 @@ impl Pump {
                 self.merge.passed();
             }
             if event.is_some() || awaited && cell.lock().connection.has_events() {
-                self.unread = Some(unread).filter(|unread| !unread.is_empty());
+                if unread.is_empty() {
+                    *unread = Unread::default();
+                }
                 return event;
             }
         }
+        *unread = Unread::default();
         self.settle_next(cell, partial);
         None
     }
@@ -377,8 +375,8 @@ impl Pump {
 
     /// The handler does not take what was read now.
     fn queue_unread(&mut self, cell: &Arc<Cell>) {
-        if let Some(unread) = self.unread.take() {
-            let taken = self.take_next(cell, unread, false);
+        if !self.unread.is_empty() {
+            let taken = self.take_next(cell, false);
             debug_assert!(taken.is_none());
         }
     }

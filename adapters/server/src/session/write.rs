@@ -31,12 +31,11 @@ pub(super) fn write_one(half: &WriteHalf, frame: &FrameParts<'_>) -> io::Result<
 
 #[inline(never)]
 fn write_in_parts(half: &WriteHalf, frame: &FrameParts<'_>) -> io::Result<usize> {
-    let head = frame.head();
-    let [payload, end] = frame.rest();
+    let [head, payload, end] = frame.parts();
     if end.is_empty() {
-        half.try_write_vectored(&[head.as_bytes(), payload].map(IoSlice::new))
+        half.try_write_vectored(&[head, payload].map(IoSlice::new))
     } else {
-        half.try_write_vectored(&[head.as_bytes(), payload, end].map(IoSlice::new))
+        half.try_write_vectored(&[head, payload, end].map(IoSlice::new))
     }
 }
 
@@ -137,12 +136,10 @@ fn write_vectored<'a>(
         units.push(frame.unit_len() as u32);
         long.push(frame);
     }
-    let heads: ArrayVec<_, MAX_VECTORED> = long.iter().map(FrameParts::head).collect();
     let mut slices = ArrayVec::<IoSlice<'_>, { 1 + 3 * MAX_VECTORED }>::new();
     slices.extend(before.map(IoSlice::new));
-    for (head, frame) in heads.iter().zip(&long) {
-        slices.push(IoSlice::new(head.as_bytes()));
-        slices.extend(frame.rest().map(IoSlice::new));
+    for frame in &long {
+        slices.extend(frame.parts().map(IoSlice::new));
     }
     let lengths = before.map(<[u8]>::len).into_iter().chain(long.iter().map(FrameParts::len));
     written(half.try_write_vectored(&slices), lengths, full)

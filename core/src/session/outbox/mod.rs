@@ -222,8 +222,7 @@ impl Outbox {
             let parts = entry.message.parts(format)?;
             messages += 1;
             bytes += parts.unit_len();
-            let fits = delivery != Delivery::Acknowledged || parts.unit_len() <= self.peer.bytes as usize;
-            fits.then_some(parts)
+            self.is_takable(parts.unit_len(), delivery).then_some(parts)
         })
     }
 
@@ -235,10 +234,13 @@ impl Outbox {
         if self.waiting_for_link() != 1 || delivery == Delivery::Retained || self.is_window_closed(delivery) {
             return None;
         }
-        let parts = self.entries.back()?.message.only_parts(format)?;
-        let limit = self.peer.bytes as usize;
-        let fits = delivery != Delivery::Acknowledged || parts.unit_len() <= limit;
-        fits.then_some(parts)
+        self.entries.back()?.message.only_parts(format)
+    }
+
+    /// Whether the peer takes a unit of this length at all.
+    #[inline]
+    pub(crate) fn is_takable(&self, unit: usize, delivery: Delivery) -> bool {
+        delivery != Delivery::Acknowledged || unit <= self.peer.bytes as usize
     }
 
     /// That one, with a unit of this length, was transmitted.
