@@ -19,6 +19,8 @@ use crate::{Cause, EncodeError, Json, JsonError, Message, Payload, PayloadError,
 /// [`Connection`](crate::Connection) never makes them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+// With a tag of one byte, the seven behind it are moved in three pieces, and an event is moved several times.
+#[repr(u64)]
 pub enum Event {
     /// A binary message.
     Binary(Bytes),
