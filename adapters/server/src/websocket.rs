@@ -92,10 +92,10 @@ impl WebSocket {
     }
 
     /// Reads once, unless something was kept.
-    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Unread>>> {
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, unread: &mut Unread) -> Poll<io::Result<bool>> {
         match &mut self.io {
-            Io::Direct(read, _) => self.reader.poll_fill(Pin::new(read), cx),
-            Io::Upgraded(io) => self.reader.poll_fill(Pin::new(io), cx),
+            Io::Direct(read, _) => self.reader.poll_fill(Pin::new(read), cx, unread),
+            Io::Upgraded(io) => self.reader.poll_fill(Pin::new(io), cx, unread),
         }
     }
 

@@ -68,26 +68,35 @@ impl Reader {
         Self { decoder, kept: (!leftover.is_empty()).then(|| Unread::of(&leftover)) }
     }
 
-    /// Reads once. `None`: the stream has ended, or is not read any more, after a close or an error.
+    /// Reads once into `unread`, of which nothing is left. False: the stream has ended, or is not read any more, after a close or
+    /// an error.
     ///
     /// # Errors
     ///
     /// If the stream is broken.
-    #[inline]
+    #[inline(always)]
     pub fn poll_fill(
         &mut self,
         io: Pin<&mut (impl AsyncRead + ?Sized)>,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<Option<Unread>>> {
+        unread: &mut Unread,
+    ) -> Poll<io::Result<bool>> {
+        debug_assert!(unread.is_empty());
         if !self.needs_stream() {
-            return Poll::Ready(Ok(self.kept.take()));
+            *unread = self.kept.take().unwrap_or_default();
+            return Poll::Ready(Ok(!unread.is_empty()));
         }
         let mut buffer = BUFFER.take().unwrap_or_else(Buffer::of_thread);
         let mut free = ReadBuf::new(&mut buffer.bytes[..READ_SIZE]);
         let read = io.poll_read(cx, &mut free);
-        (buffer.start, buffer.end) = (0, free.filled().len());
-        let unread = Unread(Some(buffer));
-        read.map_ok(|()| Some(unread).filter(|unread| !unread.is_empty()))
+        let filled = free.filled().len();
+        if filled == 0 || !matches!(read, Poll::Ready(Ok(()))) {
+            BUFFER.set(Some(buffer));
+            return read.map_ok(|()| false);
+        }
+        (buffer.start, buffer.end) = (0, filled);
+        unread.0 = Some(buffer);
+        Poll::Ready(Ok(true))
     }
 
     /// What comes next in what was read.
@@ -132,7 +141,10 @@ impl Reader {
         cx: &mut Context<'_>,
         out: &mut Vec<Item>,
     ) -> Poll<io::Result<ReadOutcome>> {
-        let Some(mut unread) = ready!(self.poll_fill(io, cx))? else { return Poll::Ready(Ok(ReadOutcome::End)) };
+        let mut unread = Unread::default();
+        if !ready!(self.poll_fill(io, cx, &mut unread))? {
+            return Poll::Ready(Ok(ReadOutcome::End));
+        }
         Poll::Ready(Ok(match self.decoder.decode(unread.rest(), out) {
             Ok(()) => ReadOutcome::Items,
             Err(error) => ReadOutcome::Error(error),
@@ -179,6 +191,16 @@ impl Unread {
         self.0.as_ref().is_none_or(|buffer| buffer.start == buffer.end)
     }
 
+    /// Nothing of it is asked for any more. The same as to drop it.
+    #[inline(always)]
+    pub fn clear(&mut self) {
+        if let Some(buffer) = self.0.take()
+            && buffer.is_of_thread
+        {
+            BUFFER.set(Some(buffer));
+        }
+    }
+
     /// All that is left.
     fn rest(&mut self) -> &mut [u8] {
         self.0.as_deref_mut().map_or(&mut [], |buffer| {
@@ -198,11 +220,8 @@ impl Unread {
 }
 
 impl Drop for Unread {
-    #[inline(always)]
     fn drop(&mut self) {
-        if let Some(buffer) = self.0.take_if(|buffer| buffer.is_of_thread) {
-            BUFFER.set(Some(buffer));
-        }
+        self.clear();
     }
 }
 

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use nosphere_core::{Encoded, Frame, Greeted, Greeting, Offer, Open, Reason, Unit, WireFormat};
-use nosphere_websocket::{Item, Next, Outgoing, ProtocolError, Whole};
+use nosphere_websocket::{Item, Next, Outgoing, ProtocolError, Unread, Whole};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -43,8 +43,9 @@ impl Future for Greet {
             return rest.as_mut().poll(cx);
         }
         let Some((arrival, socket)) = this.begun else { return Poll::Ready(()) };
-        let read = match socket.poll_fill(cx) {
-            Poll::Ready(Ok(read)) => read,
+        let mut unread = Unread::default();
+        let goes_on = match socket.poll_fill(cx, &mut unread) {
+            Poll::Ready(Ok(goes_on)) => goes_on,
             Poll::Ready(Err(_)) => return Poll::Ready(()),
             Poll::Pending => {
                 if this.sleep.is_none() {
@@ -62,7 +63,9 @@ impl Future for Greet {
         };
         this.sleep.set(None);
         let Some((arrival, mut socket)) = this.begun.take() else { return Poll::Ready(()) };
-        let Some(mut unread) = read else { return Poll::Ready(()) };
+        if !goes_on {
+            return Poll::Ready(());
+        }
         let (greeting, format) = (&mut *this.greeting, *this.format);
         let first = match socket.next(&mut unread) {
             Next::Message(message, arena) => First::Greeted(greeting.handle_frame(match message {
@@ -165,7 +168,10 @@ async fn first_words(
             socket.write(answer).await.ok()?;
         }
         first = std::future::poll_fn(|cx| {
-            let Some(mut unread) = ready!(socket.poll_fill(cx)).ok().flatten() else { return Poll::Ready(None) };
+            let mut unread = Unread::default();
+            if !matches!(ready!(socket.poll_fill(cx, &mut unread)), Ok(true)) {
+                return Poll::Ready(None);
+            }
             let first = match socket.next(&mut unread) {
                 Next::Message(Whole::Lent(unit), _) => First::Item(Item::from(unit.to_unit())),
                 Next::Message(Whole::Own(unit), _) => First::Item(Item::from(unit)),

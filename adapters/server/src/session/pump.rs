@@ -311,18 +311,17 @@ impl Pump {
     /// at once.
     #[inline(never)]
     fn poll_read(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>, awaited: bool) -> Poll<Option<Event>> {
-        let Some(link) = &mut self.link else { return Poll::Pending };
+        let Self { link: Some(link), unread, .. } = self else { return Poll::Pending };
         let filled = ready!(match &mut link.io {
-            LinkIo::Direct(half) => link.reader.poll_fill(Pin::new(half), cx),
-            LinkIo::Queued(queued) => link.reader.poll_fill(Pin::new(&mut queued.0), cx),
+            LinkIo::Direct(half) => link.reader.poll_fill(Pin::new(half), cx, unread),
+            LinkIo::Queued(queued) => link.reader.poll_fill(Pin::new(&mut queued.0), cx, unread),
         });
-        let Ok(Some(unread)) = filled else {
-            self.end = Some(End::Lost);
-            settle_read(cell, &mut cell.lock());
-            return Poll::Ready(None);
-        };
-        self.unread = unread;
-        Poll::Ready(self.take_next(cell, awaited))
+        if matches!(filled, Ok(true)) {
+            return Poll::Ready(self.take_next(cell, awaited));
+        }
+        self.end = Some(End::Lost);
+        settle_read(cell, &mut cell.lock());
+        Poll::Ready(None)
     }
 
     /// Handles what was read, until there is a message for a handler that waits for one, or to the end.
@@ -352,12 +351,12 @@ impl Pump {
             }
             if event.is_some() || awaited && cell.lock().connection.has_events() {
                 if unread.is_empty() {
-                    *unread = Unread::default();
+                    unread.clear();
                 }
                 return event;
             }
         }
-        *unread = Unread::default();
+        unread.clear();
         self.settle_next(cell, partial);
         None
     }
