@@ -292,41 +292,22 @@ impl Message {
         }
     }
 
+    /// Whether many recipients share the message; see [`shared`](Self::shared).
+    #[inline]
+    pub fn is_shared(&self) -> bool {
+        matches!(self.0, Body::Shared(_))
+    }
+
     /// The message as a WebSocket frame, if nothing has to be copied for that: one that is shared, from where all its
     /// recipients have it, or a payload that goes as it is.
     #[inline(always)]
-    pub(crate) fn parts(&self, format: &dyn WireFormat) -> Option<FrameParts<'_>> {
+    pub fn frame_parts(&self, format: &dyn WireFormat) -> Option<FrameParts<'_>> {
         match &self.0 {
-            Body::Own(payload) => own_parts(payload, format),
+            Body::Own(Payload::Json(json)) if json.is_too_deep() => None,
+            Body::Own(payload) => Some(FrameParts::enveloped(payload.as_bytes(), &format.envelope(payload)?)),
             Body::Shared(shared) => FrameParts::prepared(shared.encoding(format)?.as_ref().ok()?),
         }
     }
-
-    /// The same where it is one frame that is written: nothing is built in memory of one that is shared.
-    #[inline(always)]
-    pub(crate) fn only_parts(&self, format: &dyn WireFormat) -> Option<FrameParts<'_>> {
-        match &self.0 {
-            Body::Own(payload) => own_parts_apart(payload, format),
-            Body::Shared(_) => self.parts(format),
-        }
-    }
-}
-
-/// A payload for one recipient as a frame, if its format adds no more than an envelope.
-#[inline(always)]
-fn own_parts<'a>(payload: &'a Payload, format: &dyn WireFormat) -> Option<FrameParts<'a>> {
-    match payload {
-        Payload::Json(json) if json.is_too_deep() => None,
-        Payload::Binary(_) | Payload::Json(_) | Payload::Text(_) => {
-            Some(FrameParts::enveloped(payload.as_bytes(), &format.envelope(payload)?))
-        }
-    }
-}
-
-/// The same, out of the way of what is shared.
-#[inline(never)]
-fn own_parts_apart<'a>(payload: &'a Payload, format: &dyn WireFormat) -> Option<FrameParts<'a>> {
-    own_parts(payload, format)
 }
 
 impl From<Payload> for Message {

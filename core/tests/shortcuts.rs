@@ -113,8 +113,7 @@ fn frame_of(unit: &Encoded) -> Out {
 
 /// The frame, and the length of its unit.
 fn parts_of(parts: &FrameParts<'_>) -> (Out, u32) {
-    let head = parts.head();
-    let frame = [head.as_bytes(), &parts.rest().concat()].concat();
+    let frame = parts.parts().concat();
     assert_eq!(frame.len(), parts.len());
     let mut copy = vec![b'x'];
     parts.copy_to(&mut copy);
@@ -134,8 +133,10 @@ fn flush_short(
     for &most in writes {
         outs.extend(connection.transmit_ack(link, format).map(|unit| frame_of(&unit)));
         if connection.has_one_message(link) {
-            if let Some((frame, length)) = connection.last_parts(format).map(|parts| parts_of(&parts)) {
-                connection.transmit_last_parts(length as usize);
+            let parts = connection.last_message().and_then(|message| message.frame_parts(format));
+            let takable = parts.filter(|parts| connection.is_takable(parts.unit_len()));
+            if let Some((frame, length)) = takable.map(|parts| parts_of(&parts)) {
+                connection.transmit_last_message(length as usize);
                 outs.push(frame);
             } else {
                 outs.extend(connection.transmit_last(link, format).map(|unit| frame_of(&unit)));

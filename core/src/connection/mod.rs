@@ -136,7 +136,8 @@ struct Due {
 
 impl Due {
     fn any(self) -> bool {
-        self.ack | self.ping | self.pong | self.probe
+        // One comparison: of four, compilers make a dozen instructions.
+        u32::from_ne_bytes([self.ack, self.ping, self.pong, self.probe].map(u8::from)) != 0
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Action, Connection, Due, FirstWords, Role};
 use crate::rules::{Delivery, Greets, Heartbeat};
 use crate::session::Next;
 use crate::timers::Timer;
-use crate::{Close, Encoded, Frame, FrameParts, LinkId, Opened, Reason, State, Text, Time, Transport, WireFormat};
+use crate::{Close, Encoded, Frame, FrameParts, LinkId, Message, Opened, Reason, State, Text, Time, Transport, WireFormat};
 
 impl Connection {
     /// The next thing to do on a link. Call it whenever the link can take more, until it gives `None`, or until the link
@@ -46,11 +46,11 @@ impl Connection {
         self.session.outbox.waiting_for_link() == 1 && self.has_only_messages(link)
     }
 
-    /// That [one](Self::has_one_message), if it can be written from where it [lies](Self::parts) and the peer has room. Whether
-    /// it is too long for that [is asked](Self::is_takable) of its unit.
+    /// That [one](Self::has_one_message), if the peer has room for it. It may be written from where it lies, as
+    /// [`Message::frame_parts`], if the peer [takes](Self::is_takable) a unit of that length.
     #[inline(always)]
-    pub fn last_parts(&self, format: &dyn WireFormat) -> Option<FrameParts<'_>> {
-        self.session.outbox.last_parts(format, self.rules.delivery)
+    pub fn last_message(&self) -> Option<&Message> {
+        self.session.outbox.last_message(self.rules.delivery)
     }
 
     /// Whether the peer takes a unit of this length at all.
@@ -61,8 +61,8 @@ impl Connection {
 
     /// That one, with a unit of this length, was handed to the link.
     #[inline]
-    pub fn transmit_last_parts(&mut self, length: usize) {
-        self.session.outbox.transmit_last_parts(length, self.rules.delivery);
+    pub fn transmit_last_message(&mut self, length: usize) {
+        self.session.outbox.transmit_last_message(length, self.rules.delivery);
         self.note_transmitted();
     }
 

@@ -40,7 +40,7 @@ impl<'a> Source<'a> {
 }
 
 /// Reads a unit.
-#[inline]
+#[inline(always)]
 pub(super) fn frame(unit: &mut Source<'_>) -> Result<Frame, DecodeError> {
     match plain_text(unit.text()) {
         Some(text) => Ok(Frame::Message(Payload::Text(unit.keep(text).verbatim()))),
@@ -54,6 +54,7 @@ fn plain_text(unit: &str) -> Option<&str> {
     is_plain(text.as_bytes()).then_some(text)
 }
 
+#[inline(never)]
 fn any_frame(unit: &mut Source<'_>) -> Result<Frame, DecodeError> {
     if let Some((kind, body)) = message(unit.text()) {
         return payload(unit, kind, body).map(Frame::Message);

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Link;
-use super::write::{Written, write_one, write_some};
+use super::write::{One, Written, write_one, write_own, write_some};
 use crate::RequestHead;
 use crate::requests::Answer;
 use crate::room::Room;
@@ -149,29 +149,31 @@ impl Live {
         if !writer.is_idle() || !self.connection.has_one_message(*link) {
             return false;
         }
-        let Some(parts) = self.connection.last_parts(self.format) else {
-            let link = *link;
-            let unit = self.connection.transmit_last(link, self.format);
-            let Some(flushed) = unit.map(|unit| writer.flush_one(half, unit)) else { return false };
-            self.note_flush(link, &flushed, now);
-            return true;
+        let Some(message) = self.connection.last_message() else { return false };
+        let takable = |unit| self.connection.is_takable(unit);
+        let one = match message.is_shared() {
+            true => write_one(half, message, self.format, takable),
+            false => write_own(half, message, self.format, takable),
         };
-        if !self.connection.is_takable(parts.unit_len()) {
-            return false;
-        }
         // Whatever is wrong shows again where it is dealt with; what was written in part is gone on with there.
-        match write_one(half, &parts) {
-            Ok(written) if written == parts.len() => {
-                let length = parts.unit_len();
-                self.connection.transmit_last_parts(length);
+        match one {
+            One::Whole { unit } => {
+                self.connection.transmit_last_message(unit);
                 self.blocked = false;
                 true
             }
-            Ok(written) if written > 0 => {
+            One::Part(written) => {
                 self.connection.transmit_last(*link, self.format).inspect(|unit| writer.resume(unit.clone(), written));
                 false
             }
-            Ok(_) | Err(_) => false,
+            One::Nothing => false,
+            One::Elsewhere => {
+                let link = *link;
+                let unit = self.connection.transmit_last(link, self.format);
+                let Some(flushed) = unit.map(|unit| writer.flush_one(half, unit)) else { return false };
+                self.note_flush(link, &flushed, now);
+                true
+            }
         }
     }
 

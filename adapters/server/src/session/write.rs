@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io::{self, IoSlice};
 
 use arrayvec::ArrayVec;
-use nosphere_core::FrameParts;
+use nosphere_core::{FrameParts, Message, WireFormat};
 
 use crate::socket::WriteHalf;
 
@@ -18,25 +18,54 @@ pub(super) struct Written {
     pub(super) full: bool,
 }
 
-/// Writes one frame.
+/// What a write took of one frame.
+pub(super) enum One {
+    /// It has to be put together elsewhere.
+    Elsewhere,
+    Nothing,
+    /// So many bytes.
+    Part(usize),
+    /// All of it, with a unit of this length.
+    Whole {
+        unit: usize,
+    },
+}
+
+/// Writes one message from where it lies.
 ///
 /// Compiled into its one caller as far as it is for a frame that is prepared.
 #[inline(always)]
-pub(super) fn write_one(half: &WriteHalf, frame: &FrameParts<'_>) -> io::Result<usize> {
-    match frame.whole() {
-        Some(frame) => half.try_write(frame),
-        None => write_in_parts(half, frame),
+pub(super) fn write_one(
+    half: &WriteHalf,
+    message: &Message,
+    format: &dyn WireFormat,
+    takable: impl Fn(usize) -> bool,
+) -> One {
+    let Some(frame) = message.frame_parts(format) else { return One::Elsewhere };
+    if !takable(frame.unit_len()) {
+        return One::Nothing;
+    }
+    let written = match (frame.whole(), frame.parts()) {
+        (Some(frame), _) => half.try_write(frame),
+        (None, [head, payload, []]) => half.try_write_vectored(&[head, payload].map(IoSlice::new)),
+        (None, parts) => half.try_write_vectored(&parts.map(IoSlice::new)),
+    };
+    match written {
+        Ok(written) if written == frame.len() => One::Whole { unit: frame.unit_len() },
+        Ok(written) if written > 0 => One::Part(written),
+        Ok(_) | Err(_) => One::Nothing,
     }
 }
 
+/// The same, out of the way of what is shared.
 #[inline(never)]
-fn write_in_parts(half: &WriteHalf, frame: &FrameParts<'_>) -> io::Result<usize> {
-    let [head, payload, end] = frame.parts();
-    if end.is_empty() {
-        half.try_write_vectored(&[head, payload].map(IoSlice::new))
-    } else {
-        half.try_write_vectored(&[head, payload, end].map(IoSlice::new))
-    }
+pub(super) fn write_own(
+    half: &WriteHalf,
+    message: &Message,
+    format: &dyn WireFormat,
+    takable: impl Fn(usize) -> bool,
+) -> One {
+    write_one(half, message, format, takable)
 }
 
 /// Writes as many frames as one write takes, behind one that comes `before`; `None` if it took nothing. `units` becomes the

@@ -219,7 +219,7 @@ impl Outbox {
             if self.is_window_full(delivery, messages, bytes) {
                 return None;
             }
-            let parts = entry.message.parts(format)?;
+            let parts = entry.message.frame_parts(format)?;
             messages += 1;
             bytes += parts.unit_len();
             self.is_takable(parts.unit_len(), delivery).then_some(parts)
@@ -227,14 +227,12 @@ impl Outbox {
     }
 
     /// The only one of those, if nothing else waits.
-    ///
-    /// Compiled into its one caller, so that nothing is built in memory of a frame that is prepared.
     #[inline(always)]
-    pub(crate) fn last_parts(&self, format: &dyn WireFormat, delivery: Delivery) -> Option<FrameParts<'_>> {
+    pub(crate) fn last_message(&self, delivery: Delivery) -> Option<&Message> {
         if self.waiting_for_link() != 1 || delivery == Delivery::Retained || self.is_window_closed(delivery) {
             return None;
         }
-        self.entries.back()?.message.only_parts(format)
+        self.entries.back().map(|entry| &entry.message)
     }
 
     /// Whether the peer takes a unit of this length at all.
@@ -245,7 +243,7 @@ impl Outbox {
 
     /// That one, with a unit of this length, was transmitted.
     #[inline(always)]
-    pub(crate) fn transmit_last_parts(&mut self, length: usize, delivery: Delivery) {
+    pub(crate) fn transmit_last_message(&mut self, length: usize, delivery: Delivery) {
         if delivery == Delivery::Written {
             return self.pop();
         }
