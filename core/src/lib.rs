@@ -168,7 +168,7 @@ pub use id::{InvalidId, LinkId, MAX_COUNT, RequestId, ResumeToken, SessionId};
 pub use json::{Json, JsonEncoding, JsonError, MAX_DEPTH};
 pub use lifecycle::State;
 pub use message::Message;
-pub use parts::{Envelope, FrameParts};
+pub use parts::{Envelope, FrameHead, FrameParts};
 pub use payload::{Kind, Payload};
 pub use rules::{Delivery, Greets, Heartbeat, Protocol, Rules};
 pub use tag::{InvalidTag, Tag};

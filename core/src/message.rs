@@ -304,7 +304,7 @@ impl Message {
     pub fn frame_parts(&self, format: &dyn WireFormat) -> Option<FrameParts<'_>> {
         match &self.0 {
             Body::Own(Payload::Json(json)) if json.is_too_deep() => None,
-            Body::Own(payload) => Some(FrameParts::enveloped(payload.as_bytes(), &format.envelope(payload)?)),
+            Body::Own(payload) => Some(FrameParts::enveloped(payload.as_bytes(), format.envelope(payload)?)),
             Body::Shared(shared) => FrameParts::prepared(shared.encoding(format)?.as_ref().ok()?),
         }
     }

@@ -92,50 +92,33 @@ pub struct FrameParts<'a> {
     /// The payload, or the whole frame if it is [prepared](Encoded::frame).
     body: &'a [u8],
     unit: usize,
-    ends: Option<Ends>,
-}
-
-/// What is written before a payload and behind it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Ends {
-    head: [u8; MAX_HEAD],
-    after: [u8; Envelope::MAX_AFTER],
-    head_len: u8,
-    after_len: u8,
+    envelope: Option<Envelope>,
 }
 
 impl<'a> FrameParts<'a> {
     /// A frame that many recipients share, if it is prepared.
     #[inline]
     pub(crate) fn prepared(unit: &'a Encoded) -> Option<Self> {
-        Some(Self { body: unit.frame()?, unit: unit.payload_len(), ends: None })
+        Some(Self { body: unit.frame()?, unit: unit.payload_len(), envelope: None })
     }
 
     #[inline(always)]
-    pub(crate) fn enveloped(body: &'a [u8], envelope: &Envelope) -> Self {
-        let unit = body.len() + envelope.len();
-        let (header, size) = frame_header(envelope.text, unit);
-        let mut head = [0; MAX_HEAD];
-        // In lengths that are known beforehand: no loops, no calls.
-        head[..MAX_HEADER].copy_from_slice(&header);
-        let size = usize::from(size).min(MAX_HEADER);
-        head[size..size + Envelope::MAX_BEFORE].copy_from_slice(&envelope.before);
-        let head_len = size as u8 + envelope.before_len;
-        Self { body, unit, ends: Some(Ends { head, after: envelope.after, head_len, after_len: envelope.after_len }) }
+    pub(crate) fn enveloped(body: &'a [u8], envelope: Envelope) -> Self {
+        Self { body, unit: body.len() + envelope.len(), envelope: Some(envelope) }
     }
 
     /// The frame, if it is in one part: it is [prepared](Encoded::frame) for many recipients.
     #[inline]
     pub fn whole(&self) -> Option<&'a [u8]> {
-        self.ends.is_none().then_some(self.body)
+        self.envelope.is_none().then_some(self.body)
     }
 
-    /// What is written one after the other: the frame's header and what the envelope has before the payload, the payload, and
-    /// what the envelope has behind it. The first and the last may be empty.
-    #[inline]
-    pub fn parts(&self) -> [&[u8]; 3] {
-        match &self.ends {
-            Some(ends) => [ends.head(), self.body, ends.after()],
+    /// What is written one after the other: the frame's header and what the envelope has before the payload, put together in
+    /// `head`; the payload; and what the envelope has behind it. The first and the last may be empty.
+    #[inline(always)]
+    pub fn parts<'p>(&'p self, head: &'p mut FrameHead) -> [&'p [u8]; 3] {
+        match &self.envelope {
+            Some(envelope) => [head.put(envelope, self.unit), self.body, envelope.after()],
             None => [&[], self.body, &[]],
         }
     }
@@ -143,22 +126,26 @@ impl<'a> FrameParts<'a> {
     /// Appends a copy of the frame.
     #[inline(always)]
     pub fn copy_to(&self, out: &mut Vec<u8>) {
-        let Some(ends) = &self.ends else { return out.extend_from_slice(self.body) };
+        let Some(envelope) = &self.envelope else { return out.extend_from_slice(self.body) };
+        let mut head = FrameHead::default();
+        let length = head.put(envelope, self.unit).len();
         // More than there is, in lengths that are known beforehand, and then back.
-        let end = out.len() + usize::from(ends.head_len);
-        out.extend_from_slice(&ends.head);
+        let end = out.len() + length;
+        out.extend_from_slice(&head.0);
         out.truncate(end);
         out.extend_from_slice(self.body);
-        let end = out.len() + usize::from(ends.after_len);
-        out.extend_from_slice(&ends.after);
+        let end = out.len() + usize::from(envelope.after_len);
+        out.extend_from_slice(&envelope.after);
         out.truncate(end);
     }
 
     /// The length of the frame, header included.
     #[inline]
     pub fn len(&self) -> usize {
-        let ends = self.ends.as_ref().map_or(0, |ends| usize::from(ends.head_len) + usize::from(ends.after_len));
-        ends + self.body.len()
+        match &self.envelope {
+            Some(envelope) => usize::from(frame_header(envelope.text, self.unit).1) + self.unit,
+            None => self.body.len(),
+        }
     }
 
     /// Whether there is nothing to write, which does not happen: a frame has a header.
@@ -173,15 +160,25 @@ impl<'a> FrameParts<'a> {
     }
 }
 
-impl Ends {
-    #[inline]
-    fn head(&self) -> &[u8] {
-        &self.head[..usize::from(self.head_len).min(MAX_HEAD)]
-    }
+/// Room for what a frame begins with; see [`FrameParts::parts`].
+#[derive(Clone, Copy, Debug)]
+pub struct FrameHead([u8; MAX_HEAD]);
 
-    #[inline]
-    fn after(&self) -> &[u8] {
-        &self.after[..usize::from(self.after_len).min(Envelope::MAX_AFTER)]
+impl Default for FrameHead {
+    fn default() -> Self {
+        Self([0; MAX_HEAD])
+    }
+}
+
+impl FrameHead {
+    /// In lengths that are known beforehand: no loops, no calls.
+    #[inline(always)]
+    fn put(&mut self, envelope: &Envelope, unit: usize) -> &[u8] {
+        let (header, size) = frame_header(envelope.text, unit);
+        self.0[..MAX_HEADER].copy_from_slice(&header);
+        let size = usize::from(size).min(MAX_HEADER);
+        self.0[size..size + Envelope::MAX_BEFORE].copy_from_slice(&envelope.before);
+        &self.0[..(size + usize::from(envelope.before_len)).min(MAX_HEAD)]
     }
 }
 

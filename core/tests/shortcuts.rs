@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nosphere_core::{
-    Action, Arena, Attach, Config, Connection, Encoded, Event, FrameParts, Lent, LinkId, Message, Opening, Overflow, Protocol,
+    Action, Arena, Attach, Config, Connection, Encoded, Event, FrameHead, FrameParts, Lent, LinkId, Message, Opening, Overflow, Protocol,
     Reason, ResumeToken, Sent, SessionId, Time, Unit, Window, WireFormat, frame_header,
 };
 use nosphere_wire::{JSON, PLAIN};
@@ -113,7 +113,7 @@ fn frame_of(unit: &Encoded) -> Out {
 
 /// The frame, and the length of its unit.
 fn parts_of(parts: &FrameParts<'_>) -> (Out, u32) {
-    let frame = parts.parts().concat();
+    let frame = parts.parts(&mut FrameHead::default()).concat();
     assert_eq!(frame.len(), parts.len());
     let mut copy = vec![b'x'];
     parts.copy_to(&mut copy);

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io::{self, IoSlice};
 
 use arrayvec::ArrayVec;
-use nosphere_core::{FrameParts, Message, WireFormat};
+use nosphere_core::{FrameHead, FrameParts, Message, WireFormat};
 
 use crate::socket::WriteHalf;
 
@@ -45,10 +45,13 @@ pub(super) fn write_one(
     if !takable(frame.unit_len()) {
         return One::Nothing;
     }
-    let written = match (frame.whole(), frame.parts()) {
-        (Some(frame), _) => half.try_write(frame),
-        (None, [head, payload, []]) => half.try_write_vectored(&[head, payload].map(IoSlice::new)),
-        (None, parts) => half.try_write_vectored(&parts.map(IoSlice::new)),
+    let mut head = FrameHead::default();
+    let written = match frame.whole() {
+        Some(frame) => half.try_write(frame),
+        None => match frame.parts(&mut head) {
+            [head, payload, []] => half.try_write_vectored(&[head, payload].map(IoSlice::new)),
+            parts => half.try_write_vectored(&parts.map(IoSlice::new)),
+        },
     };
     match written {
         Ok(written) if written == frame.len() => One::Whole { unit: frame.unit_len() },
@@ -165,10 +168,11 @@ fn write_vectored<'a>(
         units.push(frame.unit_len() as u32);
         long.push(frame);
     }
+    let mut heads = [FrameHead::default(); MAX_VECTORED];
     let mut slices = ArrayVec::<IoSlice<'_>, { 1 + 3 * MAX_VECTORED }>::new();
     slices.extend(before.map(IoSlice::new));
-    for frame in &long {
-        slices.extend(frame.parts().map(IoSlice::new));
+    for (frame, head) in long.iter().zip(&mut heads) {
+        slices.extend(frame.parts(head).map(IoSlice::new));
     }
     let lengths = before.map(<[u8]>::len).into_iter().chain(long.iter().map(FrameParts::len));
     written(half.try_write_vectored(&slices), lengths, full)
