@@ -52,7 +52,7 @@ impl Connection {
     }
 
     /// [`receive`](Self::receive) for a unit that is only lent.
-    #[inline]
+    #[inline(always)]
     pub fn receive_lent(
         &mut self,
         link: LinkId,

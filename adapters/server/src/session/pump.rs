@@ -36,41 +36,38 @@ impl Pump {
 
     /// Lets others on this thread have their turn after many events.
     #[inline]
-    fn poll_turn(&mut self, cell: &Arc<Cell>, cx: &Context<'_>) -> Poll<()> {
+    fn poll_turn(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>) -> Poll<()> {
         if self.took < YIELD_AFTER { Poll::Ready(()) } else { self.give_way(cell, cx) }
     }
 
     #[cold]
-    fn give_way(&mut self, cell: &Arc<Cell>, cx: &Context<'_>) -> Poll<()> {
-        self.queue_unread(cell);
+    fn give_way(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>) -> Poll<()> {
+        self.queue_unread(cell, cx);
         self.flush(cell);
         self.took = 0;
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// The next event. Everything that handling the one before has sent is written first.
+    /// The next event goes into `out`. Everything that handling the one before has sent is written first.
     #[inline(always)]
-    pub(super) fn poll_event(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>) -> Poll<Event> {
+    pub(super) fn poll_event(
+        &mut self,
+        cell: &Arc<Cell>,
+        cx: &mut Context<'_>,
+        out: &mut Option<Event>,
+    ) -> Poll<()> {
         ready!(self.poll_turn(cell, cx));
         // If there is nothing to read, what woke the task is found below.
-        if std::mem::take(&mut self.rested)
-            && let Poll::Ready(Some(event)) = self.poll_read(cell, cx, true)
-        {
-            self.took += 1;
-            return Poll::Ready(event);
-        }
-        if !self.unread.is_empty()
-            && !self.merge.has_change(cell)
-            && let Some(message) = self.take_next(cell, true)
-        {
+        let reads = std::mem::take(&mut self.rested) || !self.unread.is_empty() && !self.merge.has_change(cell);
+        if reads && self.poll_read(cell, cx, true, out).is_ready() && out.is_some() {
             self.count(cell);
-            return Poll::Ready(message);
+            return Poll::Ready(());
         }
         if self.unread.is_empty() && self.has_rest(cell, cx) {
             return Poll::Pending;
         }
-        self.poll_any_event(cell, cx)
+        self.poll_any_event(cell, cx, out)
     }
 
     /// What a turn of the task ends with, nearly always: there is no event, nothing to write but what the handler has sent, and
@@ -94,47 +91,44 @@ impl Pump {
 
     /// The next event, whatever it is and whatever else is to be done.
     #[inline(never)]
-    fn poll_any_event(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>) -> Poll<Event> {
+    fn poll_any_event(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>, out: &mut Option<Event>) -> Poll<()> {
         loop {
             let mut live = cell.lock();
-            let mut event = None;
             if self.merge.has_next(cell, &live) {
-                event = self.merge.next(cell, &mut live);
+                *out = self.merge.next(cell, &mut live);
+                drop(live);
             } else if !self.unread.is_empty() {
                 drop(live);
-                match self.take_next(cell, true) {
-                    Some(message) => {
-                        self.count(cell);
-                        return Poll::Ready(message);
-                    }
-                    None => continue,
+                ready!(self.poll_read(cell, cx, true, out));
+                if out.is_none() {
+                    continue;
                 }
-            }
-            if event.is_none() && dirty::is_flushed() {
+            } else if dirty::is_flushed() {
                 // Nearly always nothing else is left to do than to write and to wait.
                 live.set_task(cx.waker());
-                if let Some(event) = ready!(self.poll_io(cell, live, cx, Activity::Idle)) {
-                    self.took += 1;
-                    return Poll::Ready(event);
+                ready!(self.poll_io(cell, live, cx, Activity::Idle, out));
+                if out.is_none() {
+                    continue;
                 }
-                continue;
+            } else {
+                drop(live);
             }
-            drop(live);
-            if let Some(Event::Reply(reply)) = event {
+            if let Some(reply) = out.take_if(|event| matches!(event, Event::Reply(_))) {
                 self.took += 1;
-                cell.take_reply(reply);
+                if let Event::Reply(reply) = reply {
+                    cell.take_reply(reply);
+                }
                 ready!(self.poll_turn(cell, cx));
-                continue;
-            }
-            if let Some(event) = event {
-                self.count(cell);
+            } else if let Some(event) = out {
                 if matches!(event, Event::Disconnected { .. }) {
                     cell.end();
                 }
-                return Poll::Ready(event);
+                self.count(cell);
+                return Poll::Ready(());
+            } else {
+                // No two sessions are locked at once.
+                dirty::flush();
             }
-            // No two sessions are locked at once.
-            dirty::flush();
         }
     }
 
@@ -156,10 +150,10 @@ impl Pump {
 
     /// Reads and writes while the handler waits.
     pub(super) fn poll_background(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>) {
-        self.queue_unread(cell);
+        self.queue_unread(cell, cx);
         cell.lock().set_task(cx.waker());
         dirty::flush();
-        while self.poll_io(cell, cell.lock(), cx, Activity::Busy).is_ready() {}
+        while self.poll_io(cell, cell.lock(), cx, Activity::Busy, &mut None).is_ready() {}
         self.take_replies(cell);
         self.flush(cell);
         self.took = 0;
@@ -190,11 +184,12 @@ impl Pump {
         mut live: MutexGuard<'_, Live>,
         cx: &mut Context<'_>,
         rest: Activity,
-    ) -> Poll<Option<Event>> {
+        out: &mut Option<Event>,
+    ) -> Poll<()> {
         flush_own(cell, &mut live, std::mem::take(&mut self.took) > 0);
         if !self.is_calm(&live) {
             if self.link.is_none() && live.arrived.is_none() {
-                return if self.comes_to_rest(cell, &mut live, rest) { Poll::Pending } else { Poll::Ready(None) };
+                return if self.comes_to_rest(cell, &mut live, rest) { Poll::Pending } else { Poll::Ready(()) };
             }
             if self.tend(cell, &mut live, cx) {
                 drop(live);
@@ -202,11 +197,11 @@ impl Pump {
                     Some(end) => self.finish_link(cell, &end),
                     None => self.retire(cell, Vec::new()),
                 }
-                return Poll::Ready(None);
+                return Poll::Ready(());
             }
         }
         if !self.comes_to_rest(cell, &mut live, rest) {
-            return Poll::Ready(None);
+            return Poll::Ready(());
         }
         let wants_read = live.connection.wants_read();
         drop(live);
@@ -214,7 +209,7 @@ impl Pump {
             return Poll::Pending;
         }
         let idle = rest == Activity::Idle;
-        let read = if self.is_drained(cx) { Poll::Pending } else { self.poll_read(cell, cx, idle) };
+        let read = if self.is_drained(cx) { Poll::Pending } else { self.poll_read(cell, cx, idle, out) };
         self.rested = read.is_pending() && idle;
         read
     }
@@ -307,33 +302,34 @@ impl Pump {
         true
     }
 
-    /// One read. Ready if it got on. `awaited`: the handler waits for events, so a message that nothing waits before is given
-    /// at once.
+    /// Handles what was read, or else what a read brings. Ready if it got on. `awaited`: the handler waits for events, so a message
+    /// that nothing waits before goes `out` to it, and the rest is left.
     #[inline(never)]
-    fn poll_read(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>, awaited: bool) -> Poll<Option<Event>> {
+    fn poll_read(
+        &mut self,
+        cell: &Arc<Cell>,
+        cx: &mut Context<'_>,
+        awaited: bool,
+        out: &mut Option<Event>,
+    ) -> Poll<()> {
         let Self { link: Some(link), unread, .. } = self else { return Poll::Pending };
-        let filled = ready!(match &mut link.io {
-            LinkIo::Direct(half) => link.reader.poll_fill(Pin::new(half), cx, unread),
-            LinkIo::Queued(queued) => link.reader.poll_fill(Pin::new(&mut queued.0), cx, unread),
-        });
-        if matches!(filled, Ok(true)) {
-            return Poll::Ready(self.take_next(cell, awaited));
+        if unread.is_empty() {
+            let filled = ready!(match &mut link.io {
+                LinkIo::Direct(half) => link.reader.poll_fill(Pin::new(half), cx, unread),
+                LinkIo::Queued(queued) => link.reader.poll_fill(Pin::new(&mut queued.0), cx, unread),
+            });
+            if !matches!(filled, Ok(true)) {
+                self.end = Some(End::Lost);
+                settle_read(cell, &mut cell.lock());
+                return Poll::Ready(());
+            }
         }
-        self.end = Some(End::Lost);
-        settle_read(cell, &mut cell.lock());
-        Poll::Ready(None)
-    }
-
-    /// Handles what was read, until there is a message for a handler that waits for one, or to the end.
-    #[inline(always)]
-    fn take_next(&mut self, cell: &Arc<Cell>, awaited: bool) -> Option<Event> {
-        let Self { link: Some(link), unread, .. } = self else { return None };
         let mut partial = true;
         loop {
-            let event = match link.reader.next(unread) {
-                Next::Message(message, arena) => take_whole(cell, link.id, message, arena, awaited),
+            match link.reader.next(unread) {
+                Next::Message(message, arena) => take_whole(cell, link.id, message, arena, awaited, out),
                 Next::Item(item) => match take_item(cell, link, item, awaited) {
-                    Ok(event) => event,
+                    Ok(event) => *out = event,
                     Err(end) => {
                         self.end = Some(end);
                         break;
@@ -344,26 +340,27 @@ impl Pump {
                     break;
                 }
                 Next::Nothing => break,
-            };
-            partial = false;
-            if event.is_some() {
-                self.merge.passed();
             }
-            if event.is_some() || awaited && cell.lock().connection.has_events() {
+            partial = false;
+            if out.is_some() {
+                self.merge.passed();
                 if unread.is_empty() {
                     unread.clear();
                 }
-                return event;
+                return Poll::Ready(());
+            }
+            if awaited && cell.lock().connection.has_events() {
+                return Poll::Ready(());
             }
         }
         unread.clear();
-        self.settle_next(cell, partial);
-        None
+        self.settle_read(cell, partial);
+        Poll::Ready(())
     }
 
     /// Everything that was read is handled. `partial`: nothing of it was whole.
     #[inline(never)]
-    fn settle_next(&mut self, cell: &Arc<Cell>, partial: bool) {
+    fn settle_read(&mut self, cell: &Arc<Cell>, partial: bool) {
         let mut live = cell.lock();
         if let Some(link) = self.link.as_ref().filter(|_| partial && self.end.is_none()) {
             // A long message that is not whole yet is a sign of life, too (SPEC HB-3).
@@ -373,10 +370,10 @@ impl Pump {
     }
 
     /// The handler does not take what was read now.
-    fn queue_unread(&mut self, cell: &Arc<Cell>) {
-        if !self.unread.is_empty() {
-            let taken = self.take_next(cell, false);
-            debug_assert!(taken.is_none());
+    fn queue_unread(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>) {
+        while !self.unread.is_empty() {
+            let handled = self.poll_read(cell, cx, false, &mut None);
+            debug_assert!(handled.is_ready());
         }
     }
 

@@ -15,7 +15,7 @@ pub(super) enum End {
     Lost,
 }
 
-/// A message that came whole. `awaited`: the handler waits for an event; it is given this one, unless something waits before it.
+/// A message that came whole. `awaited`: the handler waits for an event; this one goes `out`, unless something waits before it.
 #[inline(always)]
 pub(super) fn take_whole(
     cell: &Arc<Cell>,
@@ -23,11 +23,12 @@ pub(super) fn take_whole(
     message: Whole<'_>,
     arena: &mut Arena,
     awaited: bool,
-) -> Option<Event> {
+    out: &mut Option<Event>,
+) {
     let mut live = cell.lock();
     let Live { connection, format, .. } = &mut *live;
     let now = || cell.now();
-    let event = match (message, awaited) {
+    *out = match (message, awaited) {
         (Whole::Lent(unit), true) => connection.receive_lent(link, unit, arena, *format, now),
         (Whole::Own(unit), true) => connection.receive(link, unit, *format, now),
         (Whole::Lent(unit), false) => {
@@ -39,11 +40,10 @@ pub(super) fn take_whole(
             None
         }
     };
-    if event.is_some() {
+    if out.is_some() {
         // What it leads to is written out, and seen to, when the handler is done or waits.
         live.note_event();
     }
-    event
 }
 
 /// Whatever else came. `Err` if it is the last that counts.

@@ -136,7 +136,9 @@ impl Driver {
             if let Some(cause) = self.failure.as_mut().and_then(|failure| failure.take()) {
                 return Poll::Ready((Event::Error(SessionError::Handler(cause)), Kind::Other));
             }
-            let event = ready!(self.pump.poll_event(&self.cell, cx));
+            let mut event = None;
+            ready!(self.pump.poll_event(&self.cell, cx, &mut event));
+            let Some(event) = event else { continue };
             let kind = Kind::of(&event);
             // Of messages that were accepted before the end, the client was told that they are received.
             if self.failure.is_none() || matches!(kind, Kind::Last | Kind::Message) {
