@@ -66,7 +66,8 @@ fn one_in(bencher: Bencher<'_, '_>) {
     let mut connection = opened(&config());
     let mut arena = Arena::default();
     bencher.counter(ItemsCount::new(1usize)).bench_local(|| {
-        let event = connection.receive_lent(LINK, Lent::Text(black_box(UNIT)), &mut arena, &JSON, || NOW);
+        let mut event = None;
+        connection.receive_lent(LINK, Lent::Text(black_box(UNIT)), &mut arena, &JSON, || NOW, &mut event);
         assert!(event.is_some());
         // Where it is due, the acknowledgement goes out.
         if connection.wants_transmit() {

@@ -55,25 +55,22 @@ impl Payload {
     ///
     /// `held` is the length of what it is a slice of. Queues count what a payload holds; this keeps that near to the truth.
     #[must_use]
-    pub fn detached(mut self, held: usize) -> Self {
-        self.detach(held);
-        self
+    pub fn detached(self, held: usize) -> Self {
+        if self.holds_too_much(held) { self.copied() } else { self }
     }
 
-    /// The same, in place: nearly always nothing has to be done.
+    /// Whether that would be a copy: nearly never.
     #[inline]
-    pub(crate) fn detach(&mut self, held: usize) {
-        if holds_too_much(self.len(), held) {
-            self.copy();
-        }
+    pub(crate) fn holds_too_much(&self, held: usize) -> bool {
+        holds_too_much(self.len(), held)
     }
 
     #[cold]
-    fn copy(&mut self) {
+    pub(crate) fn copied(self) -> Self {
         match self {
-            Self::Binary(bytes) => *bytes = Bytes::copy_from_slice(bytes),
-            Self::Json(json) => *json = json.clone().detached(),
-            Self::Text(text) => *text = text.as_str().into(),
+            Self::Binary(bytes) => Self::Binary(Bytes::copy_from_slice(&bytes)),
+            Self::Json(json) => Self::Json(json.detached()),
+            Self::Text(text) => Self::Text(text.as_str().into()),
         }
     }
 

@@ -4,7 +4,7 @@ use super::{Connection, FirstWords, Role};
 use crate::session::Arrived;
 use crate::timers::Timer;
 use crate::{
-    Arena, Close, DecodeError, Event, Frame, Lent, LinkId, MAX_COUNT, Reason, Reply, Request, SessionError, State, Time,
+    Arena, Close, DecodeError, Event, Frame, Lent, LinkId, MAX_COUNT, Payload, Reason, Reply, Request, SessionError, State, Time,
     Transport, Unit, WireFormat,
 };
 
@@ -36,9 +36,10 @@ impl Connection {
     }
 
     /// Server: [`handle_unit`](Self::handle_unit) and [`poll_event`](Self::poll_event) in one, for an application that
-    /// waits for events: a message that nothing waits before is given at once, and counts as received.
+    /// waits for events: a message that nothing waits before goes `out` at once, and counts as received.
     ///
-    /// Other events may wait when this gives none.
+    /// Other events may wait when this gives none. An event is dear to move, so it is written where it is wanted; nothing may be
+    /// there before.
     #[inline]
     pub fn receive(
         &mut self,
@@ -46,9 +47,12 @@ impl Connection {
         unit: Unit,
         format: &dyn WireFormat,
         now: impl FnOnce() -> Time,
-    ) -> Option<Event> {
+        out: &mut Option<Event>,
+    ) {
         let length = unit.len();
-        self.listens(link).then(|| self.receive_frame(format.decode(unit), length, now))?
+        if self.listens(link) {
+            self.receive_frame(format.decode(unit), length, now, out);
+        }
     }
 
     /// [`receive`](Self::receive) for a unit that is only lent.
@@ -60,8 +64,11 @@ impl Connection {
         arena: &mut Arena,
         format: &dyn WireFormat,
         now: impl FnOnce() -> Time,
-    ) -> Option<Event> {
-        self.listens(link).then(|| self.receive_frame(format.decode_lent(unit, arena), unit.len(), now))?
+        out: &mut Option<Event>,
+    ) {
+        if self.listens(link) {
+            self.receive_frame(format.decode_lent(unit, arena), unit.len(), now, out);
+        }
     }
 
     fn listens(&self, link: LinkId) -> bool {
@@ -75,21 +82,24 @@ impl Connection {
         frame: Result<Frame, DecodeError>,
         length: usize,
         now: impl FnOnce() -> Time,
-    ) -> Option<Event> {
+        out: &mut Option<Event>,
+    ) {
+        debug_assert!(out.is_none());
         self.timers.stop(Timer::Liveness);
         self.prove();
         match frame {
-            Ok(Frame::Message(mut payload))
+            Ok(Frame::Message(payload))
                 if self.state == State::Open && self.session.inbox.pass(length, self.rules.frames) =>
             {
                 self.due.ack |= self.rules.frames && self.session.inbox.is_report_due();
-                payload.detach(length);
-                Some(payload.into())
+                match payload {
+                    payload if payload.holds_too_much(length) => *out = Some(payload.copied().into()),
+                    Payload::Binary(bytes) => *out = Some(Event::Binary(bytes)),
+                    Payload::Json(json) => *out = Some(Event::Json(json)),
+                    Payload::Text(text) => *out = Some(Event::Text(text)),
+                }
             }
-            frame => {
-                self.handle_frame(frame, length, now());
-                None
-            }
+            frame => self.handle_frame(frame, length, now()),
         }
     }
 

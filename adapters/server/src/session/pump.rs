@@ -328,13 +328,12 @@ impl Pump {
         loop {
             match link.reader.next(unread) {
                 Next::Message(message, arena) => take_whole(cell, link.id, message, arena, awaited, out),
-                Next::Item(item) => match take_item(cell, link, item, awaited) {
-                    Ok(event) => *out = event,
-                    Err(end) => {
+                Next::Item(item) => {
+                    if let Err(end) = take_item(cell, link, item, awaited, out) {
                         self.end = Some(end);
                         break;
                     }
-                },
+                }
                 Next::Error(error) => {
                     self.end = Some(End::Fault(error));
                     break;

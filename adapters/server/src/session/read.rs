@@ -28,18 +28,12 @@ pub(super) fn take_whole(
     let mut live = cell.lock();
     let Live { connection, format, .. } = &mut *live;
     let now = || cell.now();
-    *out = match (message, awaited) {
-        (Whole::Lent(unit), true) => connection.receive_lent(link, unit, arena, *format, now),
-        (Whole::Own(unit), true) => connection.receive(link, unit, *format, now),
-        (Whole::Lent(unit), false) => {
-            connection.handle_lent(link, unit, arena, *format, now());
-            None
-        }
-        (Whole::Own(unit), false) => {
-            connection.handle_unit(link, unit, *format, now());
-            None
-        }
-    };
+    match (message, awaited) {
+        (Whole::Lent(unit), true) => connection.receive_lent(link, unit, arena, *format, now, out),
+        (Whole::Own(unit), true) => connection.receive(link, unit, *format, now, out),
+        (Whole::Lent(unit), false) => connection.handle_lent(link, unit, arena, *format, now()),
+        (Whole::Own(unit), false) => connection.handle_unit(link, unit, *format, now()),
+    }
     if out.is_some() {
         // What it leads to is written out, and seen to, when the handler is done or waits.
         live.note_event();
@@ -48,7 +42,13 @@ pub(super) fn take_whole(
 
 /// Whatever else came. `Err` if it is the last that counts.
 #[inline(never)]
-pub(super) fn take_item(cell: &Arc<Cell>, link: &mut Link, item: Item, awaited: bool) -> Result<Option<Event>, End> {
+pub(super) fn take_item(
+    cell: &Arc<Cell>,
+    link: &mut Link,
+    item: Item,
+    awaited: bool,
+    out: &mut Option<Event>,
+) -> Result<(), End> {
     let mut live = cell.lock();
     let unit = match item {
         Item::Text(text) => Unit::Text(text),
@@ -59,23 +59,23 @@ pub(super) fn take_item(cell: &Arc<Cell>, link: &mut Link, item: Item, awaited: 
                 writer.pong(payload);
             }
             live.connection.handle_alive(link.id, cell.now());
-            return Ok(None);
+            return Ok(());
         }
         Item::Pong(_) => {
             live.connection.handle_alive(link.id, cell.now());
-            return Ok(None);
+            return Ok(());
         }
     };
     let format = live.format;
     if !awaited {
         live.connection.handle_unit(link.id, unit, format, cell.now());
-        return Ok(None);
+        return Ok(());
     }
-    let event = live.connection.receive(link.id, unit, format, || cell.now());
-    if event.is_some() {
+    live.connection.receive(link.id, unit, format, || cell.now(), out);
+    if out.is_some() {
         live.note_event();
     }
-    Ok(event)
+    Ok(())
 }
 
 /// What was read may have to be answered at once.
