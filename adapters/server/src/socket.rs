@@ -74,13 +74,26 @@ impl ReadHalf {
     }
 }
 
-impl AsyncRead for ReadHalf {
-    #[inline]
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Self::Runtime(half) => Pin::new(half).poll_read(cx, buffer),
+impl ReadHalf {
+    /// Reads once, and says how much that was.
+    #[inline(always)]
+    pub(crate) fn poll_read_some(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Runtime(half) => read_some(half, cx, buffer),
             Self::EventLoop(source) => source.poll_read(cx, buffer),
         }
+    }
+}
+
+#[inline(never)]
+fn read_some(half: &mut OwnedReadHalf, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    let mut buffer = ReadBuf::new(buffer);
+    Pin::new(half).poll_read(cx, &mut buffer).map_ok(|()| buffer.filled().len())
+}
+
+impl AsyncRead for ReadHalf {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.poll_read_some(cx, buffer.initialize_unfilled()).map_ok(|read| buffer.advance(read))
     }
 }
 

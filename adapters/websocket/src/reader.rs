@@ -74,12 +74,28 @@ impl Reader {
     /// # Errors
     ///
     /// If the stream is broken.
-    #[inline(always)]
     pub fn poll_fill(
         &mut self,
         io: Pin<&mut (impl AsyncRead + ?Sized)>,
         cx: &mut Context<'_>,
         unread: &mut Unread,
+    ) -> Poll<io::Result<bool>> {
+        self.fill_with(unread, |buffer| {
+            let mut free = ReadBuf::new(buffer);
+            io.poll_read(cx, &mut free).map_ok(|()| free.filled().len())
+        })
+    }
+
+    /// The same by something else that reads, and says how much that was.
+    ///
+    /// # Errors
+    ///
+    /// If the stream is broken.
+    #[inline(always)]
+    pub fn fill_with(
+        &mut self,
+        unread: &mut Unread,
+        read: impl FnOnce(&mut [u8]) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<bool>> {
         debug_assert!(unread.is_empty());
         if !self.needs_stream() {
@@ -87,16 +103,17 @@ impl Reader {
             return Poll::Ready(Ok(!unread.is_empty()));
         }
         let mut buffer = BUFFER.take().unwrap_or_else(Buffer::of_thread);
-        let mut free = ReadBuf::new(&mut buffer.bytes[..READ_SIZE]);
-        let read = io.poll_read(cx, &mut free);
-        let filled = free.filled().len();
-        if filled == 0 || !matches!(read, Poll::Ready(Ok(()))) {
-            BUFFER.set(Some(buffer));
-            return read.map_ok(|()| false);
+        match read(&mut buffer.bytes[..READ_SIZE]) {
+            Poll::Ready(Ok(filled @ 1..)) => {
+                (buffer.start, buffer.end) = (0, filled.min(READ_SIZE));
+                unread.0 = Some(buffer);
+                Poll::Ready(Ok(true))
+            }
+            read => {
+                BUFFER.set(Some(buffer));
+                read.map_ok(|_| false)
+            }
         }
-        (buffer.start, buffer.end) = (0, filled);
-        unread.0 = Some(buffer);
-        Poll::Ready(Ok(true))
     }
 
     /// What comes next in what was read.

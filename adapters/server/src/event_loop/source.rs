@@ -9,7 +9,6 @@ use mio::net::TcpStream;
 use parking_lot::Mutex;
 use rustix::io::Errno;
 use rustix::net::SendFlags;
-use tokio::io::ReadBuf;
 use tokio::task::coop::poll_proceed;
 
 use super::EventLoop;
@@ -167,25 +166,22 @@ impl Source {
     }
 
     /// Reads once. A socket that fills the buffer each time uses up what a task may do in a turn, as the runtime's do.
-    #[inline]
-    pub(crate) fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    #[inline(always)]
+    pub(crate) fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
             let seen = ready!(self.poll_ready(READABLE | READ_CLOSED, cx));
             if seen & FULL != 0 {
                 ready!(poll_proceed(cx)).made_progress();
             }
-            let room = buffer.initialize_unfilled();
-            let size = room.len();
-            match rustix::io::read(&self.stream, room) {
+            match rustix::io::read(&self.stream, &mut *buffer) {
                 Ok(read) => {
                     // What is less than there was room for is all that there was.
-                    if read > 0 && read < size {
+                    if read > 0 && read < buffer.len() {
                         self.clear(seen, READABLE | FULL);
                     } else {
                         self.ready.fetch_or(FULL, Ordering::AcqRel);
                     }
-                    buffer.advance(read);
-                    return Poll::Ready(Ok(()));
+                    return Poll::Ready(Ok(read));
                 }
                 Err(Errno::AGAIN) if seen & UNWATCHED != 0 => return Poll::Ready(Err(unwatched())),
                 // What has ended says so again and again: another socket was meant.

@@ -315,7 +315,7 @@ impl Pump {
         let Self { link: Some(link), unread, .. } = self else { return Poll::Pending };
         if unread.is_empty() {
             let filled = ready!(match &mut link.io {
-                LinkIo::Direct(half) => link.reader.poll_fill(Pin::new(half), cx, unread),
+                LinkIo::Direct(half) => link.reader.fill_with(unread, |buffer| half.poll_read_some(cx, buffer)),
                 LinkIo::Queued(queued) => link.reader.poll_fill(Pin::new(&mut queued.0), cx, unread),
             });
             if !matches!(filled, Ok(true)) {
