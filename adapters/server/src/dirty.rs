@@ -19,6 +19,8 @@ enum Listed {
 
 thread_local! {
     static LIST: RefCell<Vec<Listed>> = const { RefCell::new(Vec::new()) };
+    /// Whether anything is on the list: asked at each turn of a session, and this is the quickest way to know.
+    static LISTED: Slot<bool> = const { Slot::new(false) };
     /// The session whose task is being polled on this thread, by its address.
     static CURRENT: Slot<usize> = const { Slot::new(0) };
 }
@@ -54,6 +56,7 @@ pub(crate) fn address(cell: &Arc<Cell>) -> usize {
 /// Puts a session on the list. The caller has marked it as dirty, so that it is there once.
 pub(crate) fn push(cell: &Arc<Cell>) {
     LIST.with_borrow_mut(|list| list.push(Listed::One(Arc::clone(cell))));
+    LISTED.set(true);
 }
 
 /// Puts all sessions of a topic on the list, of which the caller has marked some, or will before the next flush.
@@ -64,6 +67,7 @@ pub(crate) fn push_all(roster: &Arc<Roster>) {
             list.push(Listed::All(Arc::clone(roster)));
         }
     });
+    LISTED.set(true);
 }
 
 /// Writes out everything on the list, unless a scope will.
@@ -77,7 +81,7 @@ pub(crate) fn flush_outside() {
 /// Whether nothing is on the list.
 #[inline]
 pub(crate) fn is_flushed() -> bool {
-    LIST.with_borrow(Vec::is_empty)
+    !LISTED.get()
 }
 
 /// Writes out everything on the list.
@@ -91,6 +95,7 @@ pub(crate) fn flush() {
 fn flush_list() {
     // Taken out while it is used: a flush may put sessions on the list.
     let mut list = LIST.take();
+    LISTED.set(false);
     for listed in list.drain(..) {
         match listed {
             Listed::All(roster) => flush_all(roster.values()),

@@ -214,7 +214,12 @@ impl Unread {
         if let Some(buffer) = self.0.take()
             && buffer.is_of_thread
         {
-            BUFFER.set(Some(buffer));
+            // By `set`, it would be looked whether the slot is new.
+            let before = BUFFER.with(
+                #[inline(always)]
+                |slot| slot.replace(Some(buffer)),
+            );
+            debug_assert!(before.is_none());
         }
     }
 

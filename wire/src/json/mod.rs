@@ -97,7 +97,8 @@ impl Least {
 
     #[inline]
     fn is_plain(self) -> bool {
-        let both = self.turned.iter().zip(self.differing).map(|(turned, differing)| turned.saturating_sub(b' ').min(differing));
-        both.fold(u8::MAX, u8::min) > 0
+        let both = self.turned.iter().zip(self.differing);
+        let both = both.map(|(turned, differing)| turned.saturating_sub(b' ').min(differing));
+        !both.fold(false, |any, least| any | (least == 0))
     }
 }
