@@ -64,11 +64,10 @@ impl ReadHalf {
     }
 
     /// Whether there may be something to read; wakes the task when there is.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
-            // An error shows where it is read.
-            Self::Runtime(half) => half.as_ref().poll_read_ready(cx).map(drop),
+            Self::Runtime(half) => read_ready(half, cx),
             Self::EventLoop(source) => source.poll_read_ready(cx),
         }
     }
@@ -83,6 +82,12 @@ impl ReadHalf {
             Self::EventLoop(source) => source.poll_read(cx, buffer),
         }
     }
+}
+
+#[inline(never)]
+fn read_ready(half: &OwnedReadHalf, cx: &mut Context<'_>) -> Poll<()> {
+    // An error shows where it is read.
+    half.as_ref().poll_read_ready(cx).map(drop)
 }
 
 #[inline(never)]

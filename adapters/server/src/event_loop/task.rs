@@ -101,6 +101,7 @@ struct Woke {
 }
 
 impl Woken {
+    #[inline(always)]
     fn push(&self, event_loop: &EventLoop, task: Arc<Task>) {
         let mut woke = self.0.lock();
         if woke.closed {
