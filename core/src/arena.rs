@@ -28,24 +28,24 @@ pub struct Arena {
 
 impl Arena {
     /// A copy of a text.
-    #[inline]
+    #[inline(never)]
     pub fn text(&mut self, text: &str) -> Text {
         let class = class(text.len());
         let Some(free) = self.texts.get_mut(class) else { return text.into() };
         if free.inner().capacity() < text.len() {
-            *free = StrMut::try_from(refilled(std::mem::take(free).into_inner(), class)).unwrap_or_default();
+            refill_text(free, class);
         }
         free.push_str(text);
         Text::from_shared(free.split_built().freeze())
     }
 
     /// A copy of bytes.
-    #[inline]
+    #[inline(never)]
     pub fn bytes(&mut self, bytes: &[u8]) -> Bytes {
         let class = class(bytes.len());
         let Some(free) = self.bytes.get_mut(class) else { return Bytes::copy_from_slice(bytes) };
         if free.capacity() < bytes.len() {
-            *free = refilled(std::mem::take(free), class);
+            refill(free, class);
         }
         free.extend_from_slice(bytes);
         free.split().freeze()
@@ -66,12 +66,24 @@ fn class(length: usize) -> usize {
 
 /// Room for messages of a class: the same allocation again if nobody has anything of it any more, or else another one.
 #[cold]
-fn refilled(mut free: BytesMut, class: usize) -> BytesMut {
+#[inline(never)]
+fn refill(free: &mut BytesMut, class: usize) {
     // The shortest that a class has: 1, 17, 33, 65…
     let shortest = if class == 0 { 1 } else { (SHORTEST_CLASS << (class - 1)) + 1 };
     let size = (MAX_HELD_MULTIPLE * (shortest - 1) + MAX_HELD_EXTRA).min(MAX_SHARED);
     free.clear();
-    if free.try_reclaim(size) { free } else { BytesMut::with_capacity(size) }
+    if !free.try_reclaim(size) {
+        *free = BytesMut::with_capacity(size);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn refill_text(free: &mut StrMut, class: usize) {
+    let mut bytes = std::mem::take(free).into_inner();
+    refill(&mut bytes, class);
+    // Nothing is text.
+    *free = StrMut::try_from(bytes).unwrap_or_default();
 }
 
 /// The longest of the first class.

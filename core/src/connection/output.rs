@@ -29,8 +29,9 @@ impl Connection {
     /// [`transmit_parts`](Self::transmit_parts).
     #[inline]
     pub fn parts<'a>(&'a self, link: LinkId, format: &'a dyn WireFormat) -> impl Iterator<Item = FrameParts<'a>> {
-        let only = self.has_only_messages(link) && self.rules.delivery != Delivery::Retained;
-        self.session.outbox.parts(format, self.rules.delivery).take(if only { usize::MAX } else { 0 })
+        let parts = self.session.outbox.parts(format, self.rules.delivery);
+        let all = self.has_only_messages(link) && self.rules.delivery != Delivery::Retained;
+        if all { parts } else { parts.none() }
     }
 
     /// The first of [those](Self::parts), with units of these lengths, were handed to the link.

@@ -31,6 +31,7 @@ impl<'a> Source<'a> {
         }
     }
 
+    #[inline(always)]
     fn keep(&mut self, part: &str) -> Text {
         match self {
             Self::Lent(_, arena) => arena.text(part),

@@ -99,19 +99,21 @@ fn write_whole<'a>(
     half: &WriteHalf,
     before: Option<&'a [u8]>,
     first: FrameParts<'a>,
-    frames: impl Iterator<Item = FrameParts<'a>>,
+    mut frames: impl Iterator<Item = FrameParts<'a>>,
     units: &mut ArrayVec<u32, MAX_FRAMES>,
 ) -> Option<Written> {
     let mut slices = ArrayVec::<IoSlice<'_>, { 1 + MAX_FRAMES }>::new();
     slices.extend(before.map(IoSlice::new));
-    let mut full = false;
-    for frame in std::iter::once(first).chain(frames) {
+    let (mut full, mut next) = (false, Some(first));
+    // A chain of iterators would be a call for each frame.
+    while let Some(frame) = next {
         let Some(whole) = frame.whole().filter(|_| !units.is_full()) else {
             full = true;
             break;
         };
         slices.push(IoSlice::new(whole));
         units.push(frame.unit_len() as u32);
+        next = frames.next();
     }
     let taken = match &slices[..] {
         [one] => half.try_write(one),

@@ -1,6 +1,7 @@
 mod push;
 
 use std::collections::VecDeque;
+use std::collections::vec_deque::Iter;
 
 pub(crate) use push::Pushed;
 
@@ -46,6 +47,43 @@ struct Entry {
     unit: u32,
     /// A digest of its key, so that a search looks at few keys.
     key: u32,
+}
+
+/// See [`Outbox::parts`].
+pub(crate) struct Parts<'a> {
+    outbox: &'a Outbox,
+    waiting: Iter<'a, Entry>,
+    format: &'a dyn WireFormat,
+    delivery: Delivery,
+    /// In flight, once those that were given are.
+    messages: usize,
+    bytes: usize,
+}
+
+impl Parts<'_> {
+    /// None of them.
+    pub(crate) fn none(self) -> Self {
+        Self { waiting: Iter::default(), ..self }
+    }
+}
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = FrameParts<'a>;
+
+    // Compiled into each loop: put together from others' iterators, this is a call for each frame.
+    #[inline(always)]
+    fn next(&mut self) -> Option<FrameParts<'a>> {
+        if self.outbox.is_window_full(self.delivery, self.messages, self.bytes) {
+            return None;
+        }
+        let parts = self.waiting.next()?.message.frame_parts(self.format)?;
+        if !self.outbox.is_takable(parts.unit_len(), self.delivery) {
+            return None;
+        }
+        self.messages += 1;
+        self.bytes += parts.unit_len();
+        Some(parts)
+    }
 }
 
 /// What there is to transmit.
@@ -209,21 +247,9 @@ impl Outbox {
 
     /// What [`next`](Self::next) would give one after the other, as far as it can be written from where it lies.
     #[inline]
-    pub(crate) fn parts<'a>(
-        &'a self,
-        format: &'a dyn WireFormat,
-        delivery: Delivery,
-    ) -> impl Iterator<Item = FrameParts<'a>> {
-        let (mut messages, mut bytes) = (self.transmitted, self.in_flight);
-        self.entries.range(self.transmitted..).map_while(move |entry| {
-            if self.is_window_full(delivery, messages, bytes) {
-                return None;
-            }
-            let parts = entry.message.frame_parts(format)?;
-            messages += 1;
-            bytes += parts.unit_len();
-            self.is_takable(parts.unit_len(), delivery).then_some(parts)
-        })
+    pub(crate) fn parts<'a>(&'a self, format: &'a dyn WireFormat, delivery: Delivery) -> Parts<'a> {
+        let waiting = self.entries.range(self.transmitted..);
+        Parts { outbox: self, waiting, format, delivery, messages: self.transmitted, bytes: self.in_flight }
     }
 
     /// The only one of those, if nothing else waits.
