@@ -215,11 +215,14 @@ impl Unread {
             && buffer.is_of_thread
         {
             // By `set`, it would be looked whether the slot is new.
-            let before = BUFFER.with(
+            BUFFER.with(
                 #[inline(always)]
-                |slot| slot.replace(Some(buffer)),
+                |slot| {
+                    if let Some(other) = slot.replace(Some(buffer)) {
+                        superfluous(other);
+                    }
+                },
             );
-            debug_assert!(before.is_none());
         }
     }
 
@@ -276,6 +279,13 @@ impl Buffer {
     fn of_thread() -> Box<Self> {
         Box::new(Self { is_of_thread: true, ..Self::new(vec![0; READ_SIZE + BLOCK]) })
     }
+}
+
+/// Somebody else needed one, while this thread's was used.
+#[cold]
+#[inline(never)]
+fn superfluous(buffer: Box<Buffer>) {
+    drop(buffer);
 }
 
 /// The most that a read brings.
