@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use crate::{Arena, DecodeError, EncodeError, Envelope, Lent, Payload, Reply, Request, ResumeToken, SessionId, Text, Unit};
+use crate::{
+    Arena, DecodeError, EncodeError, Envelope, Lent, Payload, Reply, Request, ResumeToken, SessionId, Text, Unit,
+};
 
 /// A unit of the protocol (SPEC §2). Only messages are counted and replayed; everything else can be made again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

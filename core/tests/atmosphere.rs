@@ -298,7 +298,7 @@ impl World {
                     assert_eq!(Some(&*text), self.said.pop_front().as_deref());
                 }
                 Event::Error(SessionError::Undeliverable { message, cause: Undeliverable::Inexpressible(_) }) => {
-                    assert_eq!(message, Message::text(" X\n"));
+                    assert_eq!(*message, Message::text(" X\n"));
                     self.lost -= 1;
                 }
                 Event::Heartbeat | Event::Resumed { .. } | Event::Suspended | Event::Writable => {}

@@ -166,7 +166,7 @@ fn a_message_longer_than_the_peer_takes_is_refused_or_told_if_only_its_unit_is()
     assert_eq!(exact.sent().len(), 1, "the longest unit");
     exact.send("x".repeat(20));
     let cause = Undeliverable::TooLarge { limit: 20 };
-    let error = SessionError::Undeliverable { message: "x".repeat(12).into(), cause };
+    let error = SessionError::Undeliverable { message: Message::text("x".repeat(12)).into(), cause };
     assert_eq!(solo.events().last(), Some(&Event::Error(error)));
     solo.frame(ack(1));
     assert_eq!(solo.end.connection.acknowledged(), 1, "what was not sent has no number");

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use nosphere_core::{
-    Action, Arena, Attach, Config, Connection, Encoded, Event, FrameHead, FrameParts, Lent, LinkId, Message, Opening, Overflow, Protocol,
-    Reason, ResumeToken, Sent, SessionId, Time, Unit, Window, WireFormat, frame_header,
+    Action, Arena, Attach, Config, Connection, Encoded, Event, FrameHead, FrameParts, Lent, LinkId, Message, Opening,
+    Overflow, Protocol, Reason, ResumeToken, Sent, SessionId, Time, Unit, Window, WireFormat, frame_header,
 };
 use nosphere_wire::{JSON, PLAIN};
 use proptest::prelude::*;

@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use nosphere_core::{
-    Arena, Close, DecodeError, Frame, Json, JsonEncoding, Lent, MAX_COUNT, Offer, Open, Opened, Payload, Reply, Request,
-    RequestId, ResumeToken, Text, Unit, Window, WireFormat,
+    Arena, Close, DecodeError, Frame, Json, JsonEncoding, Lent, MAX_COUNT, Offer, Open, Opened, Payload, Reply,
+    Request, RequestId, ResumeToken, Text, Unit, Window, WireFormat,
 };
 use nosphere_wire::batch::{decode_batch, encode_batch};
 use nosphere_wire::negotiation::{Formats, OriginPolicy, read_request};

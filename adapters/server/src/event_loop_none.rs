@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 
 /// There is none.
@@ -43,7 +42,7 @@ impl Source {
         match *self {}
     }
 
-    pub(crate) fn poll_read(&self, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
         match *self {}
     }
 

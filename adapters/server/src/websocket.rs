@@ -57,7 +57,7 @@ impl WebSocket {
                 Err(upgraded) => (Io::Upgraded(TokioIo::new(upgraded)), bytes::Bytes::new()),
             },
         };
-        Ok(Self::begin(io, leftover, shared))
+        Ok(Self::begin(io, &leftover, shared))
     }
 
     /// A socket that hyper never had.
@@ -66,10 +66,10 @@ impl WebSocket {
     ///
     /// If nobody can watch it.
     pub(crate) fn direct(stream: TcpStream, shared: &Shared) -> io::Result<Self> {
-        Ok(Self::begin(Io::direct(stream, shared)?, bytes::Bytes::new(), shared))
+        Ok(Self::begin(Io::direct(stream, shared)?, &[], shared))
     }
 
-    fn begin(io: Io, leftover: bytes::Bytes, shared: &Shared) -> Self {
+    fn begin(io: Io, leftover: &[u8], shared: &Shared) -> Self {
         let max_message_size = shared.config.session.window.bytes as usize;
         let reader = Reader::new(Decoder::new(Role::Server, max_message_size), leftover);
         Self { io, reader, writer: Writer::server() }

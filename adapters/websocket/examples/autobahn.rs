@@ -63,7 +63,7 @@ async fn serve(on_upgrade: OnUpgrade) {
 async fn echo(upgraded: Upgraded) -> io::Result<()> {
     let parts = upgraded.downcast::<TokioIo<TcpStream>>().map_err(|_| io::Error::other("the connection is not TCP"))?;
     let (mut read, write) = parts.io.into_inner().into_split();
-    let mut reader = Reader::new(Decoder::new(Role::Server, MAX_MESSAGE_SIZE), parts.read_buf);
+    let mut reader = Reader::new(Decoder::new(Role::Server, MAX_MESSAGE_SIZE), &parts.read_buf);
     let mut writer = Writer::server();
     let mut items = Vec::new();
     let mut queue = VecDeque::new();

@@ -148,7 +148,9 @@ impl Decoder {
             let step = match &mut self.partial {
                 Some(partial) if partial.frame.is_some() => self.resume(input)?,
                 Some(partial) if partial.header.length > 0 => {
-                    let Some((header, taken)) = partial.header.complete(input, self.role)? else { return Ok((None, 0)) };
+                    let Some((header, taken)) = partial.header.complete(input, self.role)? else {
+                        return Ok((None, 0));
+                    };
                     self.frame(header, &mut input[taken..])?
                 }
                 _ => match Header::parse(input, self.role)? {

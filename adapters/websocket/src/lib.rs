@@ -25,7 +25,7 @@
 //! use tokio::io::{AsyncRead, AsyncWrite};
 //!
 //! async fn echo(mut io: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
-//!     let mut reader = Reader::new(Decoder::new(Role::Server, 1 << 20), Default::default());
+//!     let mut reader = Reader::new(Decoder::new(Role::Server, 1 << 20), &[]);
 //!     let mut writer = Writer::server();
 //!     let (mut items, mut queue) = (Vec::new(), VecDeque::new());
 //!     loop {

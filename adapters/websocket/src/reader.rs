@@ -4,7 +4,6 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use nosphere_core::{Arena, Lent, Unit};
 use tokio::io::{AsyncRead, ReadBuf};
 
@@ -64,8 +63,8 @@ pub enum Whole<'a> {
 
 impl Reader {
     /// A reader; `leftover` is what the HTTP server had read beyond the upgrade request.
-    pub fn new(decoder: Decoder, leftover: Bytes) -> Self {
-        Self { decoder, kept: (!leftover.is_empty()).then(|| Unread::of(&leftover)) }
+    pub fn new(decoder: Decoder, leftover: &[u8]) -> Self {
+        Self { decoder, kept: (!leftover.is_empty()).then(|| Unread::of(leftover)) }
     }
 
     /// Reads once into `unread`, of which nothing is left. False: the stream has ended, or is not read any more, after a close or
@@ -109,7 +108,7 @@ impl Reader {
                 unread.0 = Some(buffer);
                 Poll::Ready(Ok(true))
             }
-            read => {
+            read @ (Poll::Ready(_) | Poll::Pending) => {
                 BUFFER.set(Some(buffer));
                 read.map_ok(|_| false)
             }

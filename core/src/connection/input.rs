@@ -4,8 +4,8 @@ use super::{Connection, FirstWords, Role};
 use crate::session::Arrived;
 use crate::timers::Timer;
 use crate::{
-    Arena, Close, DecodeError, Event, Frame, Lent, LinkId, MAX_COUNT, Payload, Reason, Reply, Request, SessionError, State, Time,
-    Transport, Unit, WireFormat,
+    Arena, Close, DecodeError, Event, Frame, Lent, LinkId, MAX_COUNT, Payload, Reason, Reply, Request, SessionError,
+    State, Time, Transport, Unit, WireFormat,
 };
 
 impl Connection {

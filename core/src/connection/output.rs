@@ -4,7 +4,9 @@ use super::{Action, Connection, Due, FirstWords, Role};
 use crate::rules::{Delivery, Greets, Heartbeat};
 use crate::session::Next;
 use crate::timers::Timer;
-use crate::{Close, Encoded, Frame, FrameParts, LinkId, Message, Opened, Reason, State, Text, Time, Transport, WireFormat};
+use crate::{
+    Close, Encoded, Frame, FrameParts, LinkId, Message, Opened, Reason, State, Text, Time, Transport, WireFormat,
+};
 
 impl Connection {
     /// The next thing to do on a link. Call it whenever the link can take more, until it gives `None`, or until the link

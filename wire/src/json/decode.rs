@@ -4,8 +4,8 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use nosphere_core::{
-    Arena, Close, DecodeError, Frame, Json, JsonEncoding, Kind, Offer, Open, Opened, Payload, PayloadError, Reply, Request,
-    RequestId, Text, Window, json,
+    Arena, Close, DecodeError, Frame, Json, JsonEncoding, Kind, Offer, Open, Opened, Payload, PayloadError, Reply,
+    Request, RequestId, Text, Window, json,
 };
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};

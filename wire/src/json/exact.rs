@@ -68,7 +68,7 @@ fn number(text: &str) -> Option<(u64, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use nosphere_core::DecodeError;
+    use nosphere_core::{Arena, DecodeError};
     use proptest::prelude::*;
 
     use super::*;
@@ -76,7 +76,7 @@ mod tests {
 
     /// As `read` reads it, which looks at everything.
     fn slowly(unit: &str) -> Result<Frame, DecodeError> {
-        read(Source::Lent(unit))
+        read(&mut Source::Lent(unit, &mut Arena::default()))
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl Least {
     }
 
     #[inline]
-    fn is_plain(self) -> bool {
+    fn is_plain(&self) -> bool {
         let both = self.turned.iter().zip(self.differing);
         let both = both.map(|(turned, differing)| turned.saturating_sub(b' ').min(differing));
         !both.fold(false, |any, least| any | (least == 0))

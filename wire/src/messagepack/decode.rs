@@ -1,7 +1,7 @@
 use bytes::{Buf as _, Bytes};
 use nosphere_core::{
-    Arena, Close, DecodeError, Frame, Json, JsonEncoding, Kind, Offer, Open, Opened, Payload, PayloadError, Reply, Request,
-    RequestId, ResumeToken, Text, Window,
+    Arena, Close, DecodeError, Frame, Json, JsonEncoding, Kind, Offer, Open, Opened, Payload, PayloadError, Reply,
+    Request, RequestId, ResumeToken, Text, Window,
 };
 
 use super::read::{Problem, Reader, Value};

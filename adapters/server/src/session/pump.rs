@@ -51,12 +51,7 @@ impl Pump {
 
     /// The next event goes into `out`. Everything that handling the one before has sent is written first.
     #[inline(always)]
-    pub(super) fn poll_event(
-        &mut self,
-        cell: &Arc<Cell>,
-        cx: &mut Context<'_>,
-        out: &mut Option<Event>,
-    ) -> Poll<()> {
+    pub(super) fn poll_event(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>, out: &mut Option<Event>) -> Poll<()> {
         ready!(self.poll_turn(cell, cx));
         // If there is nothing to read, what woke the task is found below.
         let reads = std::mem::take(&mut self.rested) || !self.unread.is_empty() && !self.merge.has_change(cell);

@@ -220,7 +220,7 @@ async fn what_no_client_can_show_comes_back_to_the_application() {
             client.send(lost).unwrap();
             let event = server.log.find(page.session(), |event| matches!(event, Event::Error(_))).await;
             let Event::Error(SessionError::Undeliverable { message, .. }) = event else { panic!("{event:?}") };
-            assert_eq!(message, lost.into());
+            assert_eq!(*message, lost.into());
         }
         client.send("XX").unwrap();
         assert_eq!(page.message().await, "XX", "{transport}");

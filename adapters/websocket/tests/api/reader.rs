@@ -4,7 +4,6 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
 use nosphere_websocket::{Close, Decoder, Item, ProtocolError, ReadOutcome, Reader, Role};
 use tokio::io::{AsyncRead, AsyncWriteExt as _, ReadBuf};
 
@@ -16,7 +15,7 @@ async fn what_the_http_server_had_read_comes_first() {
     for cut in 0..=stream.len() {
         let (mut near, mut far) = tokio::io::duplex(100);
         far.write_all(&stream[cut..]).await.unwrap();
-        let mut reader = reader(Bytes::copy_from_slice(&stream[..cut]));
+        let mut reader = reader(&stream[..cut]);
         let mut items = Vec::new();
         while items.len() < 2 {
             let outcome = reader.read_items(&mut near, &mut items).await.unwrap();
@@ -30,7 +29,7 @@ async fn what_the_http_server_had_read_comes_first() {
 async fn the_end_of_the_stream_is_told() {
     let (mut near, far) = tokio::io::duplex(100);
     drop(far);
-    let outcome = reader(Bytes::new()).read_items(&mut near, &mut Vec::new()).await.unwrap();
+    let outcome = reader(&[]).read_items(&mut near, &mut Vec::new()).await.unwrap();
     assert_eq!(outcome, ReadOutcome::End);
 }
 
@@ -39,7 +38,7 @@ async fn an_error_comes_with_what_came_before_it_and_then_the_stream_is_not_read
     let (mut near, mut far) = tokio::io::duplex(100);
     let stream = [masked(TEXT, true, b"good"), masked(CONTINUATION, true, b"bad")].concat();
     far.write_all(&stream).await.unwrap();
-    let mut reader = reader(Bytes::new());
+    let mut reader = reader(&[]);
     let mut items = Vec::new();
     let outcome = reader.read_items(&mut near, &mut items).await.unwrap();
     assert_eq!(outcome, ReadOutcome::Error(ProtocolError::ContinuationUnexpected));
@@ -52,7 +51,7 @@ async fn an_error_comes_with_what_came_before_it_and_then_the_stream_is_not_read
 async fn after_a_close_the_stream_is_not_read() {
     let (mut near, mut far) = tokio::io::duplex(100);
     far.write_all(&masked(CLOSE, true, b"")).await.unwrap();
-    let mut reader = reader(Bytes::new());
+    let mut reader = reader(&[]);
     let mut items = Vec::new();
     assert_eq!(reader.read_items(&mut near, &mut items).await.unwrap(), ReadOutcome::Items);
     assert_eq!(items, [Item::Close(Close::default())]);
@@ -74,7 +73,7 @@ fn a_poll_reads_once_and_a_broken_stream_is_an_error() {
         }
     }
     let mut io = Reads(0);
-    let mut reader = reader(Bytes::new());
+    let mut reader = reader(&[]);
     let mut items = Vec::new();
     let mut cx = Context::from_waker(Waker::noop());
     let mut poll = || reader.poll_read_items(Pin::new(&mut io), &mut cx, &mut items);
@@ -84,6 +83,6 @@ fn a_poll_reads_once_and_a_broken_stream_is_an_error() {
     assert_eq!((io.0, items.len()), (3, 1));
 }
 
-fn reader(leftover: Bytes) -> Reader {
+fn reader(leftover: &[u8]) -> Reader {
     Reader::new(Decoder::new(Role::Server, MAX_MESSAGE_SIZE), leftover)
 }

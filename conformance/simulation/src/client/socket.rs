@@ -107,7 +107,7 @@ impl Socket {
                 let decoder = Decoder::new(Role::Client, ctx.plan.window.1 as usize);
                 let mut rng = ctx.rng.clone();
                 let writer = Writer::client(move || (rng.next() as u32).to_ne_bytes());
-                self.stage = Stage::Open(Box::new((Reader::new(decoder, leftover), writer, io)));
+                self.stage = Stage::Open(Box::new((Reader::new(decoder, &leftover), writer, io)));
                 if self.candidate {
                     connection.try_link(self.link, Transport::WebSocket);
                 } else {

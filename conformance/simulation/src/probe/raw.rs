@@ -119,7 +119,7 @@ impl Raw {
             Ok(Step::Data(_) | Step::End) | Err(_) => return Err("no upgrade".into()),
         }
         let (io, leftover) = exchange.into_parts();
-        let reader = Reader::new(Decoder::new(Role::Client, 1 << 20), leftover);
+        let reader = Reader::new(Decoder::new(Role::Client, 1 << 20), &leftover);
         Ok(Socket { reader, writer: Writer::client(|| [1, 2, 3, 4]), io, waiting: Vec::new() })
     }
 
