@@ -312,6 +312,11 @@ impl Covered {
         }
     }
 
+    #[inline(always)]
+    pub(crate) fn forget(&mut self) {
+        self.any = false;
+    }
+
     /// What was covered is there again.
     #[inline(always)]
     pub(crate) fn restore(&mut self, rest: &mut [u8]) {

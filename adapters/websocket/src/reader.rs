@@ -105,6 +105,8 @@ impl Reader {
         match read(&mut buffer.bytes[..READ_SIZE]) {
             Poll::Ready(Ok(filled @ 1..)) => {
                 (buffer.start, buffer.end) = (0, filled.min(READ_SIZE));
+                // Whoever had the buffer before may not have asked for all that was in it.
+                buffer.covered.forget();
                 unread.0 = Some(buffer);
                 Poll::Ready(Ok(true))
             }

@@ -4,7 +4,8 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use nosphere_websocket::{Close, Decoder, Item, ProtocolError, ReadOutcome, Reader, Role};
+use nosphere_core::Lent;
+use nosphere_websocket::{Close, Decoder, Item, Next, ProtocolError, ReadOutcome, Reader, Role, Unread, Whole};
 use tokio::io::{AsyncRead, AsyncWriteExt as _, ReadBuf};
 
 use crate::support::*;
@@ -81,6 +82,21 @@ fn a_poll_reads_once_and_a_broken_stream_is_an_error() {
     assert!(poll().is_pending());
     assert!(matches!(poll(), Poll::Ready(Err(_))));
     assert_eq!((io.0, items.len()), (3, 1));
+}
+
+/// What follows a message in the thread's buffer is put away while the message is lent.
+#[test]
+fn what_one_reader_has_left_in_the_buffer_does_not_come_to_another_one() {
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut first = [masked(TEXT, true, b"one"), masked(TEXT, true, &[b'x'; 100])].concat();
+    let mut second = masked(TEXT, true, &[b'y'; 100]);
+    for stream in [&mut first, &mut second] {
+        let (mut reader, mut unread) = (reader(&[]), Unread::default());
+        assert!(matches!(reader.poll_fill(Pin::new(&mut &stream[..]), &mut cx, &mut unread), Poll::Ready(Ok(true))));
+        // The other one of the first is never asked for.
+        let Next::Message(Whole::Lent(Lent::Text(text)), _) = reader.next(&mut unread) else { panic!("a message") };
+        assert!(["one", &"y".repeat(100)].contains(&text), "{text}");
+    }
 }
 
 fn reader(leftover: &[u8]) -> Reader {
