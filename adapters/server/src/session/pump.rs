@@ -3,11 +3,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use nosphere_core::{Event, Reason, State};
-use nosphere_websocket::{CloseState, Next, Outgoing, Unread, Writer};
+use nosphere_websocket::{CloseState, Outgoing, Unread, Writer};
 use parking_lot::MutexGuard;
 
 use super::live::{Activity, Live, close_frame, outgoing};
-use super::read::{End, settle_read, take_item, take_whole, writer};
+use super::read::{End, Step, settle_read, take_item, writer};
 use super::{Cell, Link, LinkIo, Outlet};
 use crate::contain::caught;
 use crate::dirty;
@@ -319,37 +319,55 @@ impl Pump {
                 return Poll::Ready(());
             }
         }
-        let mut partial = true;
+        let step = Step::take(cell, link, unread, awaited, out);
+        if out.is_some() {
+            self.passed();
+            return Poll::Ready(());
+        }
+        self.read_on(cell, step, awaited, out);
+        Poll::Ready(())
+    }
+
+    /// Handles what came first, if it was no message for the handler, and what follows.
+    #[inline(never)]
+    fn read_on(&mut self, cell: &Arc<Cell>, first: Step, awaited: bool, out: &mut Option<Event>) {
+        let Self { link: Some(link), unread, .. } = self else { return };
+        let (mut step, mut partial) = (first, true);
         loop {
-            match link.reader.next(unread) {
-                Next::Message(message, arena) => take_whole(cell, link.id, message, arena, awaited, out),
-                Next::Item(item) => {
+            match step {
+                Step::Message => {}
+                Step::Item(item) => {
                     if let Err(end) = take_item(cell, link, item, awaited, out) {
                         self.end = Some(end);
                         break;
                     }
                 }
-                Next::Error(error) => {
+                Step::Error(error) => {
                     self.end = Some(End::Fault(error));
                     break;
                 }
-                Next::Nothing => break,
+                Step::Nothing => break,
             }
             partial = false;
             if out.is_some() {
-                self.merge.passed();
-                if unread.is_empty() {
-                    unread.clear();
-                }
-                return Poll::Ready(());
+                return self.passed();
             }
             if awaited && cell.lock().connection.has_events() {
-                return Poll::Ready(());
+                return;
             }
+            step = Step::take(cell, link, unread, awaited, out);
         }
         unread.clear();
         self.settle_read(cell, partial);
-        Poll::Ready(())
+    }
+
+    /// A message goes to the handler.
+    #[inline(always)]
+    fn passed(&mut self) {
+        self.merge.passed();
+        if self.unread.is_empty() {
+            self.unread.clear();
+        }
     }
 
     /// Everything that was read is handled. `partial`: nothing of it was whole.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nosphere_core::{Arena, Event, LinkId, Unit};
-use nosphere_websocket::{Close, Item, ProtocolError, Whole, Writer};
+use nosphere_websocket::{Close, Item, Next, ProtocolError, Unread, Whole, Writer};
 
 use super::live::Live;
 use super::{Cell, Link, LinkIo, Outlet};
@@ -15,9 +15,39 @@ pub(super) enum End {
     Lost,
 }
 
+/// What came next.
+pub(super) enum Step {
+    Error(ProtocolError),
+    Item(Item),
+    /// It is handled.
+    Message,
+    Nothing,
+}
+
+impl Step {
+    #[inline(always)]
+    pub(super) fn take(
+        cell: &Arc<Cell>,
+        link: &mut Link,
+        unread: &mut Unread,
+        awaited: bool,
+        out: &mut Option<Event>,
+    ) -> Self {
+        match link.reader.next(unread) {
+            Next::Message(message, arena) => {
+                take_whole(cell, link.id, message, arena, awaited, out);
+                Self::Message
+            }
+            Next::Item(item) => Self::Item(item),
+            Next::Error(error) => Self::Error(error),
+            Next::Nothing => Self::Nothing,
+        }
+    }
+}
+
 /// A message that came whole. `awaited`: the handler waits for an event; this one goes `out`, unless something waits before it.
 #[inline(always)]
-pub(super) fn take_whole(
+fn take_whole(
     cell: &Arc<Cell>,
     link: LinkId,
     message: Whole<'_>,
