@@ -94,3 +94,46 @@ const CLASSES: usize = 6;
 
 /// What allocators still have at hand, rather than look for it.
 const MAX_SHARED: usize = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_message_holds_an_allocation_that_is_far_larger() {
+        for length in 0..=2 * MAX_SHARED {
+            let mut arena = Arena::default();
+            let text = "x".repeat(length);
+            assert_eq!(arena.text(&text).as_str(), text);
+            assert_eq!(arena.bytes(text.as_bytes()), text);
+            let free = arena
+                .texts
+                .iter()
+                .map(|free| free.inner().capacity())
+                .chain(arena.bytes.iter().map(BytesMut::capacity));
+            for free in free.filter(|free| *free > 0) {
+                let held = free + length;
+                assert!(held <= MAX_SHARED && held <= MAX_HELD_MULTIPLE * length + MAX_HELD_EXTRA, "{length}: {held}");
+            }
+        }
+    }
+
+    #[test]
+    fn messages_of_about_one_length_share_an_allocation_and_others_do_not_end_it() {
+        let mut arena = Arena::default();
+        let texts: Vec<_> = (0..8).map(|_| (arena.text(&"x".repeat(100)), arena.text("short"))).collect();
+        for pair in texts.windows(2) {
+            assert_eq!(pair[0].0.as_bytes().as_ptr_range().end, pair[1].0.as_bytes().as_ptr());
+            assert_eq!(pair[0].1.as_bytes().as_ptr_range().end, pair[1].1.as_bytes().as_ptr());
+        }
+    }
+
+    #[test]
+    fn what_nobody_has_any_more_is_used_again() {
+        let mut arena = Arena::default();
+        let first = arena.text(&"x".repeat(100)).as_bytes().as_ptr();
+        assert!((0..100).any(|_| arena.text(&"x".repeat(100)).as_bytes().as_ptr() == first));
+        let kept: Vec<_> = (0..100).map(|number| arena.text(&format!("{number:0100}"))).collect();
+        assert!(kept.iter().enumerate().all(|(number, text)| text.as_str() == format!("{number:0100}")));
+    }
+}
