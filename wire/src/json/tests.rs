@@ -397,6 +397,22 @@ fn assert_payload_error(unit: &str, kind: Kind) {
     assert!(matches!(&decoded, Err(DecodeError::Payload(error)) if error.kind == kind), "{unit}: {decoded:?}");
 }
 
+/// Such a text is written as it is: whatever is said to be so and is not ends its literal.
+#[test]
+fn a_text_that_was_read_with_escapes_is_not_written_without() {
+    for (literal, verbatim) in
+        [(r#"a\"b"#, false), (r"a\u0022b", false), (r"a\\b", false), (r"a\u00e9b", false), ("aéb", true)]
+    {
+        let Ok(Frame::Message(payload)) = decode(&format!(r#"{{"text":"{literal}"}}"#)) else { panic!("{literal}") };
+        let text = payload.as_text().unwrap();
+        assert_eq!(text.is_verbatim(), verbatim, "{literal}");
+        assert_eq!(text.slice_of(&text[1..]).is_verbatim(), verbatim, "{literal}");
+        let Ok(Frame::Message(again)) = decode(&encode(Frame::Message(payload.clone()))) else { panic!("{literal}") };
+        assert_eq!(again, payload);
+    }
+    assert!(!Text::from("a").is_verbatim(), "nobody has looked at it");
+}
+
 fn decode(unit: &str) -> Result<Frame, DecodeError> {
     JSON.decode(Unit::Text(unit.into()))
 }
