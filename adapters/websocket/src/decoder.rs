@@ -143,6 +143,12 @@ impl Decoder {
     }
 
     fn run(&mut self, mut input: &mut [u8]) -> Result<(Option<Item>, usize), ProtocolError> {
+        if let Some(WholeFrame { text, header, length, key }) = self.whole_frame(input, input.len()) {
+            let (frame, rest) = input.split_at_mut(header + length);
+            let payload = &mut frame[header..];
+            mask::apply(payload, key);
+            return Ok((Some(message(text, payload)?), rest.len()));
+        }
         let mut item = None;
         while !input.is_empty() && item.is_none() {
             let step = match &mut self.partial {
@@ -176,8 +182,7 @@ impl Decoder {
         let payload = &*payload;
         if payload.len() == length {
             let item = match kind {
-                Kind::Text if last => Some(Item::Text(utf8(payload)?.into())),
-                Kind::Binary if last => Some(Item::Binary(Bytes::copy_from_slice(payload))),
+                Kind::Binary | Kind::Text if last => Some(message(kind == Kind::Text, payload)?),
                 Kind::Binary | Kind::Continuation | Kind::Text => self.append(kind, last, payload)?,
                 Kind::Close | Kind::Ping | Kind::Pong => Some(self.control(kind, payload)?),
             };
@@ -287,8 +292,14 @@ impl WholeFrame {
     }
 }
 
-fn utf8(bytes: &[u8]) -> Result<&str, ProtocolError> {
-    simdutf8::basic::from_utf8(bytes).map_err(|_| ProtocolError::InvalidUtf8)
+/// A message in memory of its own.
+fn message(text: bool, payload: &[u8]) -> Result<Item, ProtocolError> {
+    Ok(if text {
+        let text = simdutf8::basic::from_utf8(payload).map_err(|_| ProtocolError::InvalidUtf8)?;
+        Item::Text(text.into())
+    } else {
+        Item::Binary(Bytes::copy_from_slice(payload))
+    })
 }
 
 /// What follows a message in its buffer, while something else is there.

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 /// Its name, how often it is done in the shorter of the two runs, and the work.
 type Scenario = (&'static str, usize, fn(usize));
 
-const SCENARIOS: [Scenario; 19] = [
+const SCENARIOS: [Scenario; 21] = [
     ("session: a message in", 2_000, session::message_in),
     ("session: a message out", 2_000, session::message_out),
     ("session: open", 500, session::open),
@@ -29,6 +29,8 @@ const SCENARIOS: [Scenario; 19] = [
     ("messagepack: decode json", 2_000, formats::decode_json::<{ formats::MESSAGEPACK }>),
     ("websocket: decode 100 B", 2_000, sockets::decode_small),
     ("websocket: decode 16 KiB", 200, sockets::decode_large),
+    ("websocket: read 100 B", 2_000, sockets::read_one),
+    ("websocket: read 16 of 100 B", 200, sockets::read_many),
     ("websocket: encode 100 B", 2_000, sockets::encode_one),
     ("websocket: encode 16 in one write", 200, sockets::encode_many),
     ("server: an echo over a socket", 200, room::echo),

@@ -2,9 +2,10 @@
 
 use std::hint::black_box;
 use std::io::{self, IoSlice};
+use std::task::Poll;
 
 use nosphere_core::{Encoded, Text, Unit};
-use nosphere_websocket::{Decoder, Flush, Role, TryWrite, Writer};
+use nosphere_websocket::{Decoder, Flush, Next, Reader, Role, TryWrite, Unread, Whole, Writer};
 
 use crate::text;
 
@@ -16,7 +17,33 @@ pub(crate) fn decode_large(count: usize) {
     decode(0x82, 16 << 10, count);
 }
 
-fn decode(first: u8, length: usize, count: usize) {
+pub(crate) fn read_one(count: usize) {
+    read(1, count);
+}
+
+pub(crate) fn read_many(count: usize) {
+    read(16, count);
+}
+
+/// As a server reads: what comes whole is lent.
+fn read(at_once: usize, count: usize) {
+    let stream = frame(0x81, 100).repeat(at_once);
+    let mut reader = Reader::new(Decoder::new(Role::Server, 1 << 20), &[]);
+    for _ in 0..count {
+        let mut unread = Unread::default();
+        let fill = |buffer: &mut [u8]| {
+            buffer[..stream.len()].copy_from_slice(&stream);
+            Poll::Ready(Ok(stream.len()))
+        };
+        assert!(matches!(reader.fill_with(&mut unread, fill), Poll::Ready(Ok(true))));
+        for _ in 0..at_once {
+            assert!(matches!(black_box(reader.next(&mut unread)), Next::Message(Whole::Lent(_), _)));
+        }
+        assert!(unread.is_empty());
+    }
+}
+
+fn frame(first: u8, length: usize) -> Vec<u8> {
     const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
     let mut frame = vec![first];
     match u16::try_from(length) {
@@ -29,6 +56,11 @@ fn decode(first: u8, length: usize, count: usize) {
     }
     frame.extend_from_slice(&KEY);
     frame.extend(text(length).bytes().zip(KEY.into_iter().cycle()).map(|(byte, key)| byte ^ key));
+    frame
+}
+
+fn decode(first: u8, length: usize, count: usize) {
+    let frame = frame(first, length);
     let mut decoder = Decoder::new(Role::Server, 1 << 20);
     let (mut items, mut buffer) = (vec![], vec![0; frame.len()]);
     for _ in 0..count {
