@@ -118,26 +118,32 @@ impl<'a> FrameParts<'a> {
     #[inline(always)]
     pub fn parts<'p>(&'p self, head: &'p mut FrameHead) -> [&'p [u8]; 3] {
         match &self.envelope {
-            Some(envelope) => [head.put(envelope, self.unit), self.body, envelope.after()],
+            Some(envelope) => {
+                let length = put_head(&mut head.0, envelope, self.unit);
+                [&head.0[..length], self.body, envelope.after()]
+            }
             None => [&[], self.body, &[]],
         }
     }
 
-    /// Appends a copy of the frame.
+    /// Copies the frame to the beginning of `out`, and says how long it is. `None`, and what is in `out` has no meaning, if there is no
+    /// room for it; it takes up to [`SPARE`](Self::SPARE) bytes more than its [length](Self::len).
     #[inline(always)]
-    pub fn copy_to(&self, out: &mut Vec<u8>) {
-        let Some(envelope) = &self.envelope else { return out.extend_from_slice(self.body) };
-        let mut head = FrameHead::default();
-        let length = head.put(envelope, self.unit).len();
-        // More than there is, in lengths that are known beforehand, and then back.
-        let end = out.len() + length;
-        out.extend_from_slice(&head.0);
-        out.truncate(end);
-        out.extend_from_slice(self.body);
-        let end = out.len() + usize::from(envelope.after_len);
-        out.extend_from_slice(&envelope.after);
-        out.truncate(end);
+    pub fn copy_to(&self, out: &mut [u8]) -> Option<usize> {
+        let Some(envelope) = &self.envelope else {
+            out.get_mut(..self.body.len())?.copy_from_slice(self.body);
+            return Some(self.body.len());
+        };
+        // What the envelope has is copied in lengths that are known beforehand: no loops, no calls.
+        let length = put_head(out.first_chunk_mut()?, envelope, self.unit);
+        let (body, behind) = out.get_mut(length..)?.split_at_mut_checked(self.body.len())?;
+        body.copy_from_slice(self.body);
+        *behind.first_chunk_mut()? = envelope.after;
+        Some(length + self.body.len() + usize::from(envelope.after_len))
     }
+
+    /// See [`copy_to`](Self::copy_to).
+    pub const SPARE: usize = MAX_HEAD + Envelope::MAX_AFTER;
 
     /// The length of the frame, header included.
     #[inline]
@@ -170,16 +176,14 @@ impl Default for FrameHead {
     }
 }
 
-impl FrameHead {
-    /// In lengths that are known beforehand: no loops, no calls.
-    #[inline(always)]
-    fn put(&mut self, envelope: &Envelope, unit: usize) -> &[u8] {
-        let (header, size) = frame_header(envelope.text, unit);
-        self.0[..MAX_HEADER].copy_from_slice(&header);
-        let size = usize::from(size).min(MAX_HEADER);
-        self.0[size..size + Envelope::MAX_BEFORE].copy_from_slice(&envelope.before);
-        &self.0[..(size + usize::from(envelope.before_len)).min(MAX_HEAD)]
-    }
+/// Puts what a frame begins with into an array, and says how much that is.
+#[inline(always)]
+fn put_head(head: &mut [u8; MAX_HEAD], envelope: &Envelope, unit: usize) -> usize {
+    let (header, size) = frame_header(envelope.text, unit);
+    head[..MAX_HEADER].copy_from_slice(&header);
+    let size = usize::from(size).min(MAX_HEADER);
+    head[size..size + Envelope::MAX_BEFORE].copy_from_slice(&envelope.before);
+    (size + usize::from(envelope.before_len)).min(MAX_HEAD)
 }
 
 /// The longest header of a server's frame,

@@ -115,9 +115,10 @@ fn frame_of(unit: &Encoded) -> Out {
 fn parts_of(parts: &FrameParts<'_>) -> (Out, u32) {
     let frame = parts.parts(&mut FrameHead::default()).concat();
     assert_eq!(frame.len(), parts.len());
-    let mut copy = vec![b'x'];
-    parts.copy_to(&mut copy);
-    assert_eq!(copy[1..], frame);
+    let mut copy = vec![b'x'; frame.len() + FrameParts::SPARE];
+    assert_eq!(parts.copy_to(&mut copy), Some(frame.len()));
+    assert_eq!(copy[..frame.len()], frame);
+    assert_eq!(parts.copy_to(&mut copy[1 + FrameParts::SPARE..]), None, "there is no room");
     (Out::Frame(frame), parts.unit_len() as u32)
 }
 

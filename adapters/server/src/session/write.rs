@@ -86,8 +86,8 @@ pub(super) fn write_some<'a>(
     };
     if first.whole().is_some() {
         write_whole(half, before, first, frames, units)
-    } else if first.len() <= SHORT {
-        write_joined(half, before, &first, frames, units)
+    } else if first.unit_len() <= SHORT {
+        write_joined(half, before, first, frames, units)
     } else {
         write_vectored(half, before, first, frames, units)
     }
@@ -126,29 +126,30 @@ fn write_whole<'a>(
 fn write_joined<'a>(
     half: &WriteHalf,
     before: Option<&'a [u8]>,
-    first: &FrameParts<'a>,
+    first: FrameParts<'a>,
     mut frames: impl Iterator<Item = FrameParts<'a>>,
     units: &mut ArrayVec<u32, MAX_FRAMES>,
 ) -> Option<Written> {
     JOINED.with_borrow_mut(|joined| {
-        joined.clear();
+        joined.resize(MAX_JOINED + FrameParts::SPARE, 0);
         let mut lengths = ArrayVec::<usize, { 1 + MAX_FRAMES }>::new();
+        let mut end = 0;
         if let Some(before) = before {
-            joined.extend_from_slice(before);
+            joined[..before.len()].copy_from_slice(before);
             lengths.push(before.len());
+            end = before.len();
         }
-        let mut add = |frame: &FrameParts<'_>| {
-            let length = frame.len();
-            let fits = length <= SHORT && joined.len() + length <= MAX_JOINED && !units.is_full();
-            if fits {
-                frame.copy_to(joined);
-                lengths.push(length);
-                units.push(frame.unit_len() as u32);
-            }
-            fits
+        let mut next = Some(first);
+        let full = loop {
+            let Some(frame) = next else { break false };
+            let fits = frame.unit_len() <= SHORT && end < MAX_JOINED && !units.is_full();
+            let Some(length) = fits.then(|| frame.copy_to(&mut joined[end..])).flatten() else { break true };
+            end += length;
+            lengths.push(length);
+            units.push(frame.unit_len() as u32);
+            next = frames.next();
         };
-        let full = !(add(first) && frames.all(|frame| add(&frame)));
-        written(half.try_write(joined), lengths.iter().copied(), full)
+        written(half.try_write(&joined[..end]), lengths.iter().copied(), full)
     })
 }
 
