@@ -4,7 +4,8 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use nosphere_websocket::{Close, Decoder, Item, ProtocolError, ReadOutcome, Reader, Role};
+use nosphere_core::Lent;
+use nosphere_websocket::{Close, Decoder, Item, Next, ProtocolError, ReadOutcome, Reader, Role, Unread, Whole};
 use tokio::io::{AsyncRead, AsyncWriteExt as _, ReadBuf};
 
 use crate::support::*;
@@ -85,4 +86,30 @@ fn a_poll_reads_once_and_a_broken_stream_is_an_error() {
 
 fn reader(leftover: &[u8]) -> Reader {
     Reader::new(Decoder::new(Role::Server, MAX_MESSAGE_SIZE), leftover)
+}
+
+#[test]
+fn what_a_message_covered_does_not_get_into_the_next_read_of_the_thread() {
+    let stream = |first: &[u8]| [masked(TEXT, true, first), masked(TEXT, true, &[b'x'; 100])].concat();
+    // Its second message is never asked for.
+    for (first, text) in [(&b"one"[..], "one"), (b"\xff", "")] {
+        let (mut one, mut unread) = (reader(&[]), Unread::default());
+        fill(&mut one, &stream(first), &mut unread);
+        match one.next(&mut unread) {
+            Next::Message(Whole::Lent(Lent::Text(given)), _) => assert_eq!(given, text),
+            Next::Error(error) => assert_eq!((error, text), (ProtocolError::InvalidUtf8, "")),
+            other => panic!("{other:?}"),
+        }
+        drop(unread);
+        let (mut other, mut unread) = (reader(&[]), Unread::default());
+        fill(&mut other, &stream(b"other"), &mut unread);
+        let next = other.next(&mut unread);
+        assert!(matches!(&next, Next::Message(Whole::Lent(Lent::Text("other")), _)), "{next:?}");
+    }
+}
+
+/// One read that brings this.
+fn fill(reader: &mut Reader, bytes: &[u8], unread: &mut Unread) {
+    let filled = reader.poll_fill(Pin::new(&mut &bytes[..]), &mut Context::from_waker(Waker::noop()), unread);
+    assert!(matches!(filled, Poll::Ready(Ok(true))), "{filled:?}");
 }
