@@ -312,6 +312,12 @@ impl Covered {
         }
     }
 
+    /// What was covered is not wanted any more.
+    #[inline(always)]
+    pub(crate) fn forget(&mut self) {
+        self.any = false;
+    }
+
     /// What was covered is there again.
     #[inline(always)]
     pub(crate) fn restore(&mut self, rest: &mut [u8]) {

@@ -105,6 +105,8 @@ impl Reader {
         match read(&mut buffer.bytes[..READ_SIZE]) {
             Poll::Ready(Ok(filled @ 1..)) => {
                 (buffer.start, buffer.end) = (0, filled.min(READ_SIZE));
+                // What the last read covered, and nobody asked for, was another stream's.
+                buffer.covered.forget();
                 unread.0 = Some(buffer);
                 Poll::Ready(Ok(true))
             }
