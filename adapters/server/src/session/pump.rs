@@ -338,14 +338,13 @@ impl Pump {
             partial = false;
             if out.is_some() {
                 self.merge.passed();
-                if unread.is_empty() {
-                    unread.clear();
-                }
-                return Poll::Ready(());
+            } else if !awaited || !cell.lock().connection.has_events() {
+                continue;
             }
-            if awaited && cell.lock().connection.has_events() {
-                return Poll::Ready(());
+            if unread.is_empty() {
+                unread.clear();
             }
+            return Poll::Ready(());
         }
         unread.clear();
         self.settle_read(cell, partial);
