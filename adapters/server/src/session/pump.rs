@@ -411,9 +411,19 @@ impl Pump {
 
     /// Takes the WebSocket away from the session, and sees its closing handshake through elsewhere, after `rest`.
     pub(super) fn retire(&mut self, cell: &Arc<Cell>, rest: Vec<Outgoing>) {
-        if let Some((outlet, link)) = self.take_link(cell) {
+        if let Some((outlet, mut link)) = self.take_link(cell) {
+            if !self.unread.is_empty() {
+                // The peer's close may be in it.
+                link.reader.keep(std::mem::take(&mut self.unread));
+            }
             linger(cell, outlet, link, rest);
         }
+    }
+
+    /// The session ends with a WebSocket that its task has not seen yet.
+    pub(super) fn replace_link(&mut self, link: Link) {
+        self.unread.clear();
+        self.link = Some(link);
     }
 
     /// Takes the WebSocket away from the session.
