@@ -308,7 +308,10 @@ impl Pump {
         out: &mut Option<Event>,
     ) -> Poll<()> {
         let Self { link: Some(link), unread, .. } = self else { return Poll::Pending };
+        let mut partial = false;
         if unread.is_empty() {
+            // What was kept is no news of the peer.
+            partial = link.reader.needs_stream();
             let filled = ready!(match &mut link.io {
                 LinkIo::Direct(half) => link.reader.fill_with(unread, |buffer| half.poll_read_some(cx, buffer)),
                 LinkIo::Queued(queued) => link.reader.poll_fill(Pin::new(&mut queued.0), cx, unread),
@@ -319,7 +322,6 @@ impl Pump {
                 return Poll::Ready(());
             }
         }
-        let mut partial = true;
         loop {
             match link.reader.next(unread) {
                 Next::Message(message, arena) => take_whole(cell, link.id, message, arena, awaited, out),
@@ -351,7 +353,7 @@ impl Pump {
         Poll::Ready(())
     }
 
-    /// Everything that was read is handled. `partial`: nothing of it was whole.
+    /// Everything that was read is handled. `partial`: the stream brought nothing that was whole.
     #[inline(never)]
     fn settle_read(&mut self, cell: &Arc<Cell>, partial: bool) {
         let mut live = cell.lock();
