@@ -108,6 +108,28 @@ fn what_a_message_covered_does_not_get_into_the_next_read_of_the_thread() {
     }
 }
 
+#[test]
+fn a_read_into_what_is_used_up_needs_no_other_buffer() {
+    let (mut reader, mut unread) = (reader(&[]), Unread::default());
+    let mut read = || {
+        fill(&mut reader, &masked(TEXT, true, b"text"), &mut unread);
+        let Next::Message(Whole::Lent(Lent::Text(text)), _) = reader.next(&mut unread) else { panic!() };
+        let place = text.as_ptr();
+        assert!(matches!(reader.next(&mut unread), Next::Nothing));
+        place
+    };
+    assert_eq!(read(), read());
+}
+
+#[test]
+fn after_a_close_there_is_nothing_more() {
+    let (mut reader, mut unread) = (reader(&[]), Unread::default());
+    fill(&mut reader, &[masked(CLOSE, true, b""), masked(TEXT, true, b"text")].concat(), &mut unread);
+    assert!(matches!(reader.next(&mut unread), Next::Item(Item::Close(_))));
+    assert!(unread.is_empty());
+    assert!(matches!(reader.next(&mut unread), Next::Nothing));
+}
+
 /// One read that brings this.
 fn fill(reader: &mut Reader, bytes: &[u8], unread: &mut Unread) {
     let filled = reader.poll_fill(Pin::new(&mut &bytes[..]), &mut Context::from_waker(Waker::noop()), unread);
