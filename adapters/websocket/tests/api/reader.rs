@@ -1,5 +1,6 @@
 //! The socket loop's reading side.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -128,6 +129,22 @@ fn after_a_close_there_is_nothing_more() {
     assert!(matches!(reader.next(&mut unread), Next::Item(Item::Close(_))));
     assert!(unread.is_empty());
     assert!(matches!(reader.next(&mut unread), Next::Nothing));
+}
+
+#[test]
+fn bytes_that_outlive_the_thread_s_buffer_are_dropped_without_it() {
+    thread_local! {
+        static HELD: RefCell<Unread> = RefCell::default();
+    }
+    std::thread::spawn(|| {
+        // Known before the buffer is, and so dropped after it.
+        HELD.with_borrow(|held| assert!(held.is_empty()));
+        let mut unread = Unread::default();
+        fill(&mut reader(&[]), &masked(TEXT, true, b"text"), &mut unread);
+        HELD.set(unread);
+    })
+    .join()
+    .unwrap();
 }
 
 /// One read that brings this.
