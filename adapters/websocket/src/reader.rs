@@ -215,8 +215,8 @@ impl Unread {
         if let Some(buffer) = self.0.take()
             && buffer.is_of_thread
         {
-            // By `set`, it would be looked whether the slot is new.
-            BUFFER.with(
+            // By `set`, it would be looked whether the slot is new. Where there is none any more, the thread ends.
+            let gone = BUFFER.try_with(
                 #[inline(always)]
                 |slot| {
                     if let Some(other) = slot.replace(Some(buffer)) {
@@ -224,6 +224,7 @@ impl Unread {
                     }
                 },
             );
+            drop(gone);
         }
     }
 
