@@ -11,7 +11,8 @@ proptest! {
         steps in vec((0..600_usize, any::<bool>(), any::<u8>()), 0..400),
     ) {
         let mut arena = Arena::default();
-        let (mut texts, mut bytes): (Vec<(Text, String)>, Vec<(Bytes, Vec<u8>)>) = (Vec::new(), Vec::new());
+        let mut texts = Vec::<(Text, String)>::new();
+        let mut bytes = Vec::<(Bytes, Vec<u8>)>::new();
         for (length, is_text, byte) in steps {
             // Mostly short ones.
             let length = if byte & 3 > 0 { length / 20 } else { length };
