@@ -216,7 +216,7 @@ impl Unread {
             && buffer.is_of_thread
         {
             // By `set`, it would be looked whether the slot is new. Where there is none any more, the thread ends.
-            let gone = BUFFER.try_with(
+            let _ = BUFFER.try_with(
                 #[inline(always)]
                 |slot| {
                     if let Some(other) = slot.replace(Some(buffer)) {
@@ -224,7 +224,6 @@ impl Unread {
                     }
                 },
             );
-            drop(gone);
         }
     }
 

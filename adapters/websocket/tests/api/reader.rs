@@ -99,7 +99,7 @@ fn what_a_message_covered_does_not_get_into_the_next_read_of_the_thread() {
         match one.next(&mut unread) {
             Next::Message(Whole::Lent(Lent::Text(given)), _) => assert_eq!(given, text),
             Next::Error(error) => assert_eq!((error, text), (ProtocolError::InvalidUtf8, "")),
-            other => panic!("{other:?}"),
+            other @ (Next::Nothing | Next::Item(_) | Next::Message(..)) => panic!("{other:?}"),
         }
         drop(unread);
         let (mut other, mut unread) = (reader(&[]), Unread::default());
