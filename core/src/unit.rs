@@ -143,11 +143,11 @@ impl Text {
     /// A text that is said to be so and is not breaks the JSON that it is written into.
     #[must_use]
     #[inline]
-    pub fn verbatim(self) -> Self {
+    pub fn assume_verbatim(self) -> Self {
         Self { verbatim: true, ..self }
     }
 
-    /// Whether the text is known to be [verbatim](Self::verbatim) in JSON. One that was not read from JSON is not known to be.
+    /// Whether the text is known to be [verbatim](Self::assume_verbatim) in JSON. One that was not read from JSON is not known to be.
     #[inline]
     pub fn is_verbatim(&self) -> bool {
         self.verbatim

@@ -6,6 +6,7 @@
     reason = "a test that meets what it does not expect fails"
 )]
 
+mod arena;
 mod atmosphere;
 mod bad_input;
 mod close;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nosphere::{
-    Client, Error, Event, Handler, Reason, RequestHead, ServerConfig, SessionId, Side, Transport, Undelivered,
+    Builder, Client, Error, Event, Handler, Reason, RequestHead, ServerConfig, SessionId, Side, Transport, Undelivered,
+    handler_fn,
 };
 use nosphere_core::{Close, Frame};
 use tokio::sync::{Semaphore, mpsc};
@@ -682,4 +683,34 @@ async fn nothing_is_left_of_handlers_and_sessions_that_ended() {
     drop(Ws::connect(server.addr, "/counted", Some("nosphere.v1.json")).await);
     until(|| alive.load(Ordering::Relaxed) == 0).await;
     assert_eq!(server.server.sessions(), 0);
+}
+
+#[tokio::test]
+async fn a_websocket_close_behind_the_end_of_its_session_in_one_segment_is_heard() {
+    let mut config = ServerConfig::default();
+    // Whoever waits for another close waits for longer than the test.
+    config.session.close_timeout = 10 * PATIENCE;
+    let closes = |builder: Builder| {
+        builder.endpoint("/closes", |_| {
+            handler_fn(|client: Client, event| {
+                if let Event::Text(_) = event {
+                    client.close(Reason::Closed);
+                }
+                async { Ok(()) }
+            })
+        })
+    };
+    let server = TestServer::with(config, Serving::Auto, closes).await;
+    let close = raw_frame(8, &1000_u16.to_be_bytes());
+
+    let mut native = Raw::upgrade(server.addr, "/quiet", "Sec-WebSocket-Protocol: nosphere.v1.json\r\n").await;
+    native.frame(1, br#"{"open":{"attachment":1,"window":{"messages":64,"bytes":1048576}}}"#).await;
+    native.read_until("opened").await;
+    let end = raw_frame(1, br#"{"close":{"code":1000,"reason":"","received":0}}"#);
+    native.write([raw_frame(1, br#"{"text":"last"}"#), end, close.clone()].concat()).await;
+    native.read_to_end().await;
+
+    let mut plain = Raw::upgrade(server.addr, "/closes", "").await;
+    plain.write([raw_frame(1, b"first"), raw_frame(1, b"more"), close].concat()).await;
+    plain.read_to_end().await;
 }

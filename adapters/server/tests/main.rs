@@ -9,6 +9,7 @@ mod audience;
 mod bad_input;
 mod broadcast;
 mod browser;
+mod bursts;
 mod event_loops;
 mod fairness;
 mod guide;

@@ -68,6 +68,20 @@ async fn a_message_that_is_still_coming_is_a_sign_of_life() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_beginning_of_a_frame_that_came_with_the_open_does_not_show_that_opened_arrived() {
+    // SPEC SES-6
+    let config = ServerConfig::default();
+    let proof = config.session.proof;
+    let (server, _log) = server(config);
+    let mut socket = Memory::websocket(&server).await;
+    let from = Instant::now();
+    let open = raw_frame(1, br#"{"open":{"attachment":1,"window":{"messages":256,"bytes":1048576}}}"#);
+    socket.write([&open[..], &raw_frame(1, br#"{"ack":0}"#)[..9]].concat()).await;
+    socket.read_until("unproved").await;
+    assert_eq!(from.elapsed(), proof);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_body_that_is_still_coming_is_a_sign_of_life() {
     // SPEC HB-3. A client has one POST in flight, so its pong has to wait for this one.
     let (server, mut log) = server(ServerConfig::default());

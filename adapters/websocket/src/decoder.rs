@@ -323,6 +323,7 @@ impl Covered {
         }
     }
 
+    /// What was covered is not wanted any more.
     #[inline(always)]
     pub(crate) fn forget(&mut self) {
         self.any = false;

@@ -41,9 +41,9 @@ pub struct Unread(Option<Box<Buffer>>);
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "a message, or anything else, or nothing")]
 pub enum Next<'u> {
-    /// Nothing that is whole: the rest is in the decoder, and what `Unread` had is used up.
+    /// Nothing that is whole: the rest is in the decoder, or it is behind a close or an error. What `Unread` had is used up.
     Nothing,
-    /// The peer broke a rule, or has said that it will send nothing more before. The rest has no meaning.
+    /// The peer broke a rule. The rest has no meaning.
     Error(ProtocolError),
     /// Whatever is no message that came whole and in one frame.
     Item(Item),
@@ -101,11 +101,11 @@ impl Reader {
             *unread = self.kept.take().unwrap_or_default();
             return Poll::Ready(Ok(!unread.is_empty()));
         }
-        let mut buffer = BUFFER.take().unwrap_or_else(Buffer::of_thread);
+        let mut buffer = BUFFER.take().unwrap_or_else(|| unread.spare());
         match read(&mut buffer.bytes[..READ_SIZE]) {
             Poll::Ready(Ok(filled @ 1..)) => {
                 (buffer.start, buffer.end) = (0, filled.min(READ_SIZE));
-                // Whoever had the buffer before may not have asked for all that was in it.
+                // What the last read covered, and nobody asked for, was another stream's.
                 buffer.covered.forget();
                 unread.0 = Some(buffer);
                 Poll::Ready(Ok(true))
@@ -215,8 +215,8 @@ impl Unread {
         if let Some(buffer) = self.0.take()
             && buffer.is_of_thread
         {
-            // By `set`, it would be looked whether the slot is new.
-            BUFFER.with(
+            // By `set`, it would be looked whether the slot is new. Where there is none any more, the thread ends.
+            let _ = BUFFER.try_with(
                 #[inline(always)]
                 |slot| {
                     if let Some(other) = slot.replace(Some(buffer)) {
@@ -225,6 +225,12 @@ impl Unread {
                 },
             );
         }
+    }
+
+    /// The thread's buffer, which is not at its place: the one that is used up here, or else another.
+    #[cold]
+    fn spare(&mut self) -> Box<Buffer> {
+        self.0.take().filter(|buffer| buffer.is_of_thread).unwrap_or_else(Buffer::of_thread)
     }
 
     /// All that is left.

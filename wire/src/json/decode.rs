@@ -44,7 +44,7 @@ impl<'a> Source<'a> {
 #[inline(always)]
 pub(super) fn frame(unit: &mut Source<'_>) -> Result<Frame, DecodeError> {
     match plain_text(unit.text()) {
-        Some(text) => Ok(Frame::Message(Payload::Text(unit.keep(text).verbatim()))),
+        Some(text) => Ok(Frame::Message(Payload::Text(unit.keep(text).assume_verbatim()))),
         None => any_frame(unit),
     }
 }
@@ -157,7 +157,7 @@ fn string(literal: &str) -> serde_json::Result<Cow<'_, str>> {
 
 fn shared_string(unit: &mut Source<'_>, literal: &str) -> serde_json::Result<Text> {
     string(literal).map(|text| match text {
-        Cow::Borrowed(plain) => unit.keep(plain).verbatim(),
+        Cow::Borrowed(plain) => unit.keep(plain).assume_verbatim(),
         Cow::Owned(text) => text.into(),
     })
 }

@@ -2,9 +2,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nosphere_core::{
-    Close, DecodeError, Frame, Json, JsonEncoding, Kind, MAX_COUNT, Message, Offer, Open, Opened, Payload, Reply,
-    Request, RequestId, ResumeToken, Text, Unit, Window, WireFormat as _,
+    Arena, Close, DecodeError, Frame, Json, JsonEncoding, Kind, Lent, MAX_COUNT, Message, Offer, Open, Opened, Payload,
+    Reply, Request, RequestId, ResumeToken, Text, Unit, Window, WireFormat as _,
 };
+
+use proptest::prelude::*;
 
 use crate::JSON;
 
@@ -448,6 +450,32 @@ fn what_must_be_escaped_is_found_wherever_it_is() {
                 let mut text = vec![b'a'; length];
                 text[at] = byte;
                 assert_eq!(super::is_plain(&text), byte >= b' ' && byte != b'"' && byte != b'\\', "{byte} at {at}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_text_that_is_said_to_need_no_escapes_needs_none(
+        before in prop_oneof![
+            Just("{\"text\":\""), Just("{ \"text\" : \""), Just("{\"request\":1,\"text\":\""), Just("{\"reset\":\""),
+        ],
+        text in prop_oneof!["[a-zé\\\\\"]{0,70}", "([a-z]|\\\\[\"\\\\nt/u]|\\\\u00[0-9a-f]{2}|\"|\n|\u{7f}){0,60}"],
+        after in prop_oneof![Just("\"}"), Just("\" }"), Just("\"} "), Just("\\\"}")],
+    ) {
+        let unit = [before, &text, after].concat();
+        let mut arena = Arena::default();
+        for frame in [JSON.decode(Unit::Text(unit.as_str().into())), JSON.decode_lent(Lent::Text(&unit), &mut arena)] {
+            let text = match frame {
+                Ok(Frame::Message(Payload::Text(text)) | Frame::Reset { text }) => text,
+                Ok(Frame::Request(Request { payload: Payload::Text(text), .. })) => text,
+                _ => continue,
+            };
+            for part in [text.clone(), text.slice_of(&text[text.len()..]), text.slice_of(&text[..0])] {
+                if part.is_verbatim() {
+                    prop_assert_eq!(serde_json::to_string(part.as_str()).unwrap(), format!("\"{}\"", part));
+                }
             }
         }
     }

@@ -308,7 +308,10 @@ impl Pump {
         out: &mut Option<Event>,
     ) -> Poll<()> {
         let Self { link: Some(link), unread, .. } = self else { return Poll::Pending };
+        let mut partial = false;
         if unread.is_empty() {
+            // What was kept is no news of the peer.
+            partial = link.reader.needs_stream();
             let filled = ready!(match &mut link.io {
                 LinkIo::Direct(half) => link.reader.fill_with(unread, |buffer| half.poll_read_some(cx, buffer)),
                 LinkIo::Queued(queued) => link.reader.poll_fill(Pin::new(&mut queued.0), cx, unread),
@@ -324,15 +327,16 @@ impl Pump {
             self.passed();
             return Poll::Ready(());
         }
-        self.read_on(cell, step, awaited, out);
+        self.read_on(cell, step, partial, awaited, out);
         Poll::Ready(())
     }
 
-    /// Handles what came first, if it was no message for the handler, and what follows.
+    /// Handles what came first, if it was no message for the handler, and what follows. `partial`: it is the stream's, and not what
+    /// was kept.
     #[inline(never)]
-    fn read_on(&mut self, cell: &Arc<Cell>, first: Step, awaited: bool, out: &mut Option<Event>) {
+    fn read_on(&mut self, cell: &Arc<Cell>, first: Step, mut partial: bool, awaited: bool, out: &mut Option<Event>) {
         let Self { link: Some(link), unread, .. } = self else { return };
-        let (mut step, mut partial) = (first, true);
+        let mut step = first;
         loop {
             match step {
                 Step::Message => {}
@@ -353,7 +357,7 @@ impl Pump {
                 return self.passed();
             }
             if awaited && cell.lock().connection.has_events() {
-                return;
+                return self.give_back();
             }
             step = Step::take(cell, link, unread, awaited, out);
         }
@@ -365,12 +369,18 @@ impl Pump {
     #[inline(always)]
     fn passed(&mut self) {
         self.merge.passed();
+        self.give_back();
+    }
+
+    /// A buffer that is used up goes back to its thread.
+    #[inline(always)]
+    fn give_back(&mut self) {
         if self.unread.is_empty() {
             self.unread.clear();
         }
     }
 
-    /// Everything that was read is handled. `partial`: nothing of it was whole.
+    /// Everything that was read is handled. `partial`: the stream brought nothing that was whole.
     #[inline(never)]
     fn settle_read(&mut self, cell: &Arc<Cell>, partial: bool) {
         let mut live = cell.lock();
@@ -383,10 +393,7 @@ impl Pump {
 
     /// The handler does not take what was read now.
     fn queue_unread(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>) {
-        while !self.unread.is_empty() {
-            let handled = self.poll_read(cell, cx, false, &mut None);
-            debug_assert!(handled.is_ready());
-        }
+        while !self.unread.is_empty() && self.poll_read(cell, cx, false, &mut None).is_ready() {}
     }
 
     /// The WebSocket has ended: the connection learns it, and the peer gets its answer.
@@ -430,9 +437,19 @@ impl Pump {
 
     /// Takes the WebSocket away from the session, and sees its closing handshake through elsewhere, after `rest`.
     pub(super) fn retire(&mut self, cell: &Arc<Cell>, rest: Vec<Outgoing>) {
-        if let Some((outlet, link)) = self.take_link(cell) {
+        if let Some((outlet, mut link)) = self.take_link(cell) {
+            if !self.unread.is_empty() {
+                // The peer's close may be in it.
+                link.reader.keep(std::mem::take(&mut self.unread));
+            }
             linger(cell, outlet, link, rest);
         }
+    }
+
+    /// The session ends with a WebSocket that its task has not seen yet.
+    pub(super) fn replace_link(&mut self, link: Link) {
+        self.unread.clear();
+        self.link = Some(link);
     }
 
     /// Takes the WebSocket away from the session.

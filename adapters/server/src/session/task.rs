@@ -214,7 +214,7 @@ impl Driver {
         let mut live = cell.lock();
         live.dirty = false;
         if let Some(link) = live.arrived.take() {
-            pump.link = Some(*link);
+            pump.replace_link(*link);
         }
         live.write(|| now);
         let format = live.format;

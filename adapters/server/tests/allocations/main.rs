@@ -122,14 +122,28 @@ fn an_idle_session_stays_small() {
     // the session's future, with its handler's in it, and tables. A native client has not acknowledged its message, so that is kept.
     for (protocol, limit) in [(Plain, 1_220), (Native, 1_320)] {
         // What a thread has once, it has then.
-        idle(protocol, 1);
-        let each = (idle(protocol, 900) - idle(protocol, 450)) / 450;
+        let idle = |members| idle(protocol, members, |_| {});
+        idle(1);
+        let each = (idle(900) - idle(450)) / 450;
         assert!(each <= limit, "{each} bytes for each session");
     }
 }
 
-/// How many bytes are held for sessions that have exchanged a message.
-fn idle(protocol: Protocol, members: usize) -> i64 {
+#[test]
+fn a_session_whose_last_read_was_a_ping_keeps_no_read_buffer() {
+    let idle = |members| {
+        idle(Native, members, |socket| {
+            socket.write(br#"{"ping":0}"#);
+            while !socket.read().starts_with("{\"pong\"") {}
+        })
+    };
+    idle(1);
+    let each = (idle(90) - idle(45)) / 45;
+    assert!(each < 4_000, "{each} bytes for each session");
+}
+
+/// How many bytes are held for sessions that have exchanged a message, and then something else.
+fn idle(protocol: Protocol, members: usize, last: impl Fn(&mut Socket) + Copy + Send + 'static) -> i64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (mut clients, mut release) = (None, None);
     let counted = measure(|| {
@@ -144,6 +158,7 @@ fn idle(protocol: Protocol, members: usize) -> i64 {
                 for socket in &mut sockets {
                     socket.send(TEXT);
                     socket.receive();
+                    last(socket);
                 }
                 done.send(()).unwrap();
                 // Until the other end is dropped.

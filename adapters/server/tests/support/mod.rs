@@ -16,7 +16,7 @@ pub(crate) use native::{Carrier, FORMATS, Native, TRANSPORTS, json, text};
 pub(crate) use raw::{Raw, frame as raw_frame};
 pub(crate) use server::{Serving, TestServer, listen, serve};
 pub(crate) use sse::EventReader;
-pub(crate) use ws::{Ws, WsMessage};
+pub(crate) use ws::{Stream, Ws, WsMessage};
 
 use std::future::Future;
 use std::panic::Location;

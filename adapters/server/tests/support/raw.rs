@@ -33,6 +33,14 @@ impl Raw {
         })
     }
 
+    /// Reads until the server ends the stream.
+    #[track_caller]
+    pub(crate) fn read_to_end(&mut self) -> impl Future<Output = ()> {
+        soon(async move {
+            self.stream.read_to_end(&mut Vec::new()).await.expect("the server is there");
+        })
+    }
+
     /// Asks for a WebSocket, and reads the head of the answer.
     pub(crate) async fn upgrade(addr: SocketAddr, path: &str, more: &str) -> Self {
         let mut raw = Self::connect(addr).await;

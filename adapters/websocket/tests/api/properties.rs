@@ -1,8 +1,12 @@
 //! What holds for any stream, however it is cut.
 
 use crate::support::*;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
 use bytes::Bytes;
-use nosphere_websocket::{Close, Decoder, Item, Role};
+use nosphere_core::Lent;
+use nosphere_websocket::{Close, Decoder, Item, Next, ProtocolError, Reader, Role, Unread, Whole};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -34,6 +38,22 @@ proptest! {
     }
 
     #[test]
+    fn a_reader_gives_what_a_decoder_does_however_its_reads_are_cut_and_kept(
+        stream in prop_oneof![stream().prop_map(|(stream, _)| stream), damaged(), sizes(), long_and_damaged()],
+        cuts in vec(any::<prop::sample::Index>(), 0..6),
+        leftover in any::<prop::sample::Index>(),
+        keeps in vec(any::<bool>(), 1..20),
+    ) {
+        let leftover = leftover.index(stream.len() + 1);
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+        cuts.extend([leftover, stream.len()]);
+        cuts.retain(|cut| *cut >= leftover);
+        cuts.sort_unstable();
+        let parts = cuts.windows(2).map(|cut| &stream[cut[0]..cut[1]]);
+        prop_assert_eq!(read(&stream[..leftover], parts, keeps.iter().copied().cycle()), decode(&stream));
+    }
+
+    #[test]
     fn memory_is_bounded_by_what_arrived(
         stream in prop_oneof![vec(any::<u8>(), 0..200), damaged()],
         size in 1usize..50,
@@ -51,6 +71,83 @@ proptest! {
         let payload: usize = items.iter().map(length).sum();
         prop_assert!(payload <= stream.len());
     }
+}
+
+/// What a server's reader makes of a stream that comes in these reads. Now and then, what is unread is put back.
+fn read<'a>(
+    leftover: &[u8],
+    parts: impl Iterator<Item = &'a [u8]>,
+    mut keeps: impl Iterator<Item = bool>,
+) -> (Vec<Item>, Result<(), ProtocolError>) {
+    let mut reader = Reader::new(Decoder::new(Role::Server, MAX_MESSAGE_SIZE), leftover);
+    let (mut items, mut result) = (Vec::new(), Ok(()));
+    let mut cx = Context::from_waker(Waker::noop());
+    for mut part in [&[][..]].into_iter().chain(parts) {
+        loop {
+            let mut unread = Unread::default();
+            if part.is_empty() && reader.needs_stream() {
+                break;
+            }
+            let filled = reader.poll_fill(Pin::new(&mut part), &mut cx, &mut unread);
+            let Poll::Ready(Ok(true)) = filled else {
+                assert!(reader.decoder().is_ended(), "{filled:?}");
+                break;
+            };
+            loop {
+                match reader.next(&mut unread) {
+                    Next::Nothing => break,
+                    Next::Error(error) => {
+                        assert_eq!(result, Ok(()), "an error is reported once");
+                        result = Err(error);
+                    }
+                    Next::Item(item) => items.push(item),
+                    Next::Message(Whole::Lent(message), arena) => items.push(match message {
+                        Lent::Text(text) => Item::Text(arena.text(text)),
+                        Lent::Binary(bytes) => Item::Binary(arena.bytes(bytes)),
+                    }),
+                    Next::Message(Whole::Own(unit), _) => items.push(unit.into()),
+                }
+                if keeps.next() == Some(true) {
+                    reader.keep(std::mem::take(&mut unread));
+                    break;
+                }
+            }
+        }
+    }
+    (items, result)
+}
+
+/// Messages of lengths at which something changes, valid or not, with pings among them.
+fn sizes() -> impl Strategy<Value = Vec<u8>> {
+    const SIZES: &[usize] = &[
+        0, 1, 2, 3, 31, 32, 33, 63, 64, 65, 125, 126, 127, 128, 255, 256, 511, 512, 513, 4095, 4096, 4097, 65_000,
+        65_466, 65_467, 65_527, 65_528, 65_529, 65_535, 65_536, 100_000, 100_001,
+    ];
+    let last = prop_oneof![4 => Just(&b""[..]), 1 => Just(&"é".as_bytes()[..1]), 1 => Just("é".as_bytes()), 1 => Just(&"𝄞".as_bytes()[..3])];
+    let begin = prop_oneof![4 => Just(&b""[..]), 1 => Just(&"é".as_bytes()[1..]), 1 => Just("𝄞".as_bytes())];
+    let message = (0..SIZES.len(), prop_oneof![3 => Just(TEXT), 1 => Just(BINARY), 1 => Just(PING)], begin, last);
+    vec(message, 1..8).prop_map(|messages| {
+        let frame = |(size, opcode, begin, last): (usize, u8, &[u8], &[u8])| {
+            let mut payload = vec![b'x'; SIZES[size]];
+            if begin.len() + last.len() <= payload.len() {
+                payload[..begin.len()].copy_from_slice(begin);
+                let at = payload.len() - last.len();
+                payload[at..].copy_from_slice(last);
+            }
+            payload.truncate(if opcode == PING { 125 } else { usize::MAX });
+            masked(opcode, true, &payload)
+        };
+        messages.into_iter().flat_map(frame).collect()
+    })
+}
+
+/// The same with one byte changed.
+fn long_and_damaged() -> impl Strategy<Value = Vec<u8>> {
+    (sizes(), any::<prop::sample::Index>(), any::<u8>()).prop_map(|(mut stream, at, byte)| {
+        let at = at.index(stream.len());
+        stream[at] = byte;
+        stream
+    })
 }
 
 /// A valid stream and what it holds.

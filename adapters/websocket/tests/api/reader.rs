@@ -1,5 +1,6 @@
 //! The socket loop's reading side.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -84,21 +85,70 @@ fn a_poll_reads_once_and_a_broken_stream_is_an_error() {
     assert_eq!((io.0, items.len()), (3, 1));
 }
 
-/// What follows a message in the thread's buffer is put away while the message is lent.
+fn reader(leftover: &[u8]) -> Reader {
+    Reader::new(Decoder::new(Role::Server, MAX_MESSAGE_SIZE), leftover)
+}
+
 #[test]
-fn what_one_reader_has_left_in_the_buffer_does_not_come_to_another_one() {
-    let mut cx = Context::from_waker(Waker::noop());
-    let mut first = [masked(TEXT, true, b"one"), masked(TEXT, true, &[b'x'; 100])].concat();
-    let mut second = masked(TEXT, true, &[b'y'; 100]);
-    for stream in [&mut first, &mut second] {
-        let (mut reader, mut unread) = (reader(&[]), Unread::default());
-        assert!(matches!(reader.poll_fill(Pin::new(&mut &stream[..]), &mut cx, &mut unread), Poll::Ready(Ok(true))));
-        // The other one of the first is never asked for.
-        let Next::Message(Whole::Lent(Lent::Text(text)), _) = reader.next(&mut unread) else { panic!("a message") };
-        assert!(["one", &"y".repeat(100)].contains(&text), "{text}");
+fn what_a_message_covered_does_not_get_into_the_next_read_of_the_thread() {
+    let stream = |first: &[u8]| [masked(TEXT, true, first), masked(TEXT, true, &[b'x'; 100])].concat();
+    // Its second message is never asked for.
+    for (first, text) in [(&b"one"[..], "one"), (b"\xff", "")] {
+        let (mut one, mut unread) = (reader(&[]), Unread::default());
+        fill(&mut one, &stream(first), &mut unread);
+        match one.next(&mut unread) {
+            Next::Message(Whole::Lent(Lent::Text(given)), _) => assert_eq!(given, text),
+            Next::Error(error) => assert_eq!((error, text), (ProtocolError::InvalidUtf8, "")),
+            other @ (Next::Nothing | Next::Item(_) | Next::Message(..)) => panic!("{other:?}"),
+        }
+        drop(unread);
+        let (mut other, mut unread) = (reader(&[]), Unread::default());
+        fill(&mut other, &stream(b"other"), &mut unread);
+        let next = other.next(&mut unread);
+        assert!(matches!(&next, Next::Message(Whole::Lent(Lent::Text("other")), _)), "{next:?}");
     }
 }
 
-fn reader(leftover: &[u8]) -> Reader {
-    Reader::new(Decoder::new(Role::Server, MAX_MESSAGE_SIZE), leftover)
+#[test]
+fn a_read_into_what_is_used_up_needs_no_other_buffer() {
+    let (mut reader, mut unread) = (reader(&[]), Unread::default());
+    let mut read = || {
+        fill(&mut reader, &masked(TEXT, true, b"text"), &mut unread);
+        let Next::Message(Whole::Lent(Lent::Text(text)), _) = reader.next(&mut unread) else { panic!() };
+        let place = text.as_ptr();
+        assert!(matches!(reader.next(&mut unread), Next::Nothing));
+        place
+    };
+    assert_eq!(read(), read());
+}
+
+#[test]
+fn after_a_close_there_is_nothing_more() {
+    let (mut reader, mut unread) = (reader(&[]), Unread::default());
+    fill(&mut reader, &[masked(CLOSE, true, b""), masked(TEXT, true, b"text")].concat(), &mut unread);
+    assert!(matches!(reader.next(&mut unread), Next::Item(Item::Close(_))));
+    assert!(unread.is_empty());
+    assert!(matches!(reader.next(&mut unread), Next::Nothing));
+}
+
+#[test]
+fn bytes_that_outlive_the_thread_s_buffer_are_dropped_without_it() {
+    thread_local! {
+        static HELD: RefCell<Unread> = RefCell::default();
+    }
+    std::thread::spawn(|| {
+        // Known before the buffer is, and so dropped after it.
+        HELD.with_borrow(|held| assert!(held.is_empty()));
+        let mut unread = Unread::default();
+        fill(&mut reader(&[]), &masked(TEXT, true, b"text"), &mut unread);
+        HELD.set(unread);
+    })
+    .join()
+    .unwrap();
+}
+
+/// One read that brings this.
+fn fill(reader: &mut Reader, bytes: &[u8], unread: &mut Unread) {
+    let filled = reader.poll_fill(Pin::new(&mut &bytes[..]), &mut Context::from_waker(Waker::noop()), unread);
+    assert!(matches!(filled, Poll::Ready(Ok(true))), "{filled:?}");
 }
