@@ -36,7 +36,7 @@ impl Arena {
             refill_text(free, class);
         }
         free.push_str(text);
-        Text::from_shared(free.split_built().freeze())
+        Text::unmarked(free.split_built().freeze())
     }
 
     /// A copy of bytes.
@@ -61,16 +61,16 @@ impl fmt::Debug for Arena {
 /// Lengths up to 16, and then each up to twice as much. Those that share nothing are beyond the last.
 #[inline]
 fn class(length: usize) -> usize {
-    (length.saturating_sub(1) >> 4).checked_ilog2().map_or(0, |class| class as usize + 1)
+    (length.saturating_sub(1) / FIRST_CLASS).checked_ilog2().map_or(0, |class| class as usize + 1)
 }
 
 /// Room for messages of a class: the same allocation again if nobody has anything of it any more, or else another one.
 #[cold]
 #[inline(never)]
 fn refill(free: &mut BytesMut, class: usize) {
-    // The shortest that a class has: 1, 17, 33, 65…
-    let shortest = if class == 0 { 1 } else { (SHORTEST_CLASS << (class - 1)) + 1 };
-    let size = (MAX_HELD_MULTIPLE * (shortest - 1) + MAX_HELD_EXTRA).min(MAX_SHARED);
+    // All that a class has are longer than this.
+    let below = if class == 0 { 0 } else { FIRST_CLASS << (class - 1) };
+    let size = (MAX_HELD_MULTIPLE * below + MAX_HELD_EXTRA).min(MAX_SHARED);
     free.clear();
     if !free.try_reclaim(size) {
         *free = BytesMut::with_capacity(size);
@@ -87,7 +87,7 @@ fn refill_text(free: &mut StrMut, class: usize) {
 }
 
 /// The longest of the first class.
-const SHORTEST_CLASS: usize = 16;
+const FIRST_CLASS: usize = 16;
 
 /// The last one is for up to 512 bytes.
 const CLASSES: usize = 6;

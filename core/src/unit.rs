@@ -113,13 +113,9 @@ impl Text {
         Self::unmarked(Str::from_static(text))
     }
 
-    const fn unmarked(string: Str) -> Self {
-        Self { string, verbatim: false }
-    }
-
     #[inline]
-    pub(crate) fn from_shared(string: Str) -> Self {
-        Self::unmarked(string)
+    pub(crate) const fn unmarked(string: Str) -> Self {
+        Self { string, verbatim: false }
     }
 
     /// Takes bytes that are UTF-8, without a copy.

@@ -71,9 +71,7 @@ impl ReadHalf {
             Self::EventLoop(source) => source.poll_read_ready(cx),
         }
     }
-}
 
-impl ReadHalf {
     /// Reads once, and says how much that was.
     #[inline(always)]
     pub(crate) fn poll_read_some(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {

@@ -67,17 +67,7 @@ impl Future for Greet {
             return Poll::Ready(());
         }
         let (greeting, format) = (&mut *this.greeting, *this.format);
-        let first = match socket.next(&mut unread) {
-            Next::Message(message, arena) => First::Greeted(greeting.handle_frame(match message {
-                Whole::Lent(unit) => format.decode_lent(unit, arena),
-                Whole::Own(unit) => format.decode(unit),
-            })),
-            Next::Item(item) => First::Item(item),
-            Next::Error(error) => First::Error(error),
-            Next::Nothing => First::Nothing,
-        };
-        // What follows is the session's to read.
-        socket.keep(unread);
+        let first = First::take(&mut socket, unread, greeting, format);
         if let First::Greeted(Greeted::Open(open)) = first {
             arrival.open(socket, open);
             return Poll::Ready(());
@@ -98,6 +88,28 @@ enum First {
     Greeted(Greeted),
     Item(Item),
     Nothing,
+}
+
+impl First {
+    fn take(
+        socket: &mut WebSocket,
+        mut unread: Unread,
+        greeting: &mut Greeting,
+        format: &'static dyn WireFormat,
+    ) -> Self {
+        let first = match socket.next(&mut unread) {
+            Next::Message(message, arena) => Self::Greeted(greeting.handle_frame(match message {
+                Whole::Lent(unit) => format.decode_lent(unit, arena),
+                Whole::Own(unit) => format.decode(unit),
+            })),
+            Next::Item(item) => Self::Item(item),
+            Next::Error(error) => Self::Error(error),
+            Next::Nothing => Self::Nothing,
+        };
+        // What follows is read next, by whoever that is.
+        socket.keep(unread);
+        first
+    }
 }
 
 /// What a native client says first.
@@ -172,15 +184,7 @@ async fn first_words(
             if !matches!(ready!(socket.poll_fill(cx, &mut unread)), Ok(true)) {
                 return Poll::Ready(None);
             }
-            let first = match socket.next(&mut unread) {
-                Next::Message(Whole::Lent(unit), _) => First::Item(Item::from(unit.to_unit())),
-                Next::Message(Whole::Own(unit), _) => First::Item(Item::from(unit)),
-                Next::Item(item) => First::Item(item),
-                Next::Error(error) => First::Error(error),
-                Next::Nothing => First::Nothing,
-            };
-            socket.keep(unread);
-            Poll::Ready(Some(first))
+            Poll::Ready(Some(First::take(socket, unread, greeting, format)))
         })
         .await?;
     }

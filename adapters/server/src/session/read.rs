@@ -57,15 +57,27 @@ fn take_whole(
 ) {
     let mut live = cell.lock();
     let Live { connection, format, .. } = &mut *live;
-    let now = || cell.now();
     match (message, awaited) {
-        (Whole::Lent(unit), true) => connection.receive_lent(link, unit, arena, *format, now, out),
-        (Whole::Own(unit), true) => connection.receive(link, unit, *format, now, out),
-        (Whole::Lent(unit), false) => connection.handle_lent(link, unit, arena, *format, now()),
-        (Whole::Own(unit), false) => connection.handle_unit(link, unit, *format, now()),
+        (Whole::Lent(unit), true) => connection.receive_lent(link, unit, arena, *format, || cell.now(), out),
+        (Whole::Lent(unit), false) => connection.handle_lent(link, unit, arena, *format, cell.now()),
+        (Whole::Own(unit), _) => return take_own(cell, &mut live, link, unit, awaited, out),
     }
     if out.is_some() {
         // What it leads to is written out, and seen to, when the handler is done or waits.
+        live.note_event();
+    }
+}
+
+/// The same for one in memory of its own, however it came.
+#[inline(never)]
+fn take_own(cell: &Arc<Cell>, live: &mut Live, link: LinkId, unit: Unit, awaited: bool, out: &mut Option<Event>) {
+    let format = live.format;
+    if awaited {
+        live.connection.receive(link, unit, format, || cell.now(), out);
+    } else {
+        live.connection.handle_unit(link, unit, format, cell.now());
+    }
+    if out.is_some() {
         live.note_event();
     }
 }
@@ -80,30 +92,17 @@ pub(super) fn take_item(
     out: &mut Option<Event>,
 ) -> Result<(), End> {
     let mut live = cell.lock();
-    let unit = match item {
-        Item::Text(text) => Unit::Text(text),
-        Item::Binary(bytes) => Unit::Binary(bytes),
+    match item {
+        Item::Text(text) => take_own(cell, &mut live, link.id, Unit::Text(text), awaited, out),
+        Item::Binary(bytes) => take_own(cell, &mut live, link.id, Unit::Binary(bytes), awaited, out),
         Item::Close(close) => return Err(End::Close(Box::new(close))),
         Item::Ping(payload) => {
             if let Some(writer) = writer(&mut live.outlet, link) {
                 writer.pong(payload);
             }
             live.connection.handle_alive(link.id, cell.now());
-            return Ok(());
         }
-        Item::Pong(_) => {
-            live.connection.handle_alive(link.id, cell.now());
-            return Ok(());
-        }
-    };
-    let format = live.format;
-    if !awaited {
-        live.connection.handle_unit(link.id, unit, format, cell.now());
-        return Ok(());
-    }
-    live.connection.receive(link.id, unit, format, || cell.now(), out);
-    if out.is_some() {
-        live.note_event();
+        Item::Pong(_) => live.connection.handle_alive(link.id, cell.now()),
     }
     Ok(())
 }
