@@ -1,7 +1,7 @@
 //! Memory that short messages share.
 
 use bytes::Bytes;
-use nosphere_core::{Arena, Text};
+use nosphere_core::{Arena, Text, Unit};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -62,4 +62,23 @@ fn memory_of_which_nothing_is_kept_is_used_again() {
         places.dedup();
         assert!(places.len() <= 256, "{length} bytes at {} places", places.len());
     }
+}
+
+#[test]
+fn what_is_shared_is_kept_by_slices_for_as_long_as_that_is_said_and_nothing_else_is() {
+    let unit = Text::from("x".repeat(600));
+    let bytes = unit.bytes().clone();
+    let mut arena = Arena::default();
+    arena.share(Some(Unit::Text(unit.clone())));
+    let within = |text: &str| bytes.as_ptr_range().contains(&text.as_ptr());
+    assert!(within(&arena.text(&unit[100..200])));
+    // Too short for as much, of another kind, and of somebody else.
+    assert!(!within(&arena.text(&unit[..10])));
+    assert!(!bytes.as_ptr_range().contains(&arena.bytes(&bytes[100..200]).as_ptr()));
+    assert!(!within(&arena.text(&"x".repeat(100))));
+    arena.share(Some(Unit::Binary(bytes.clone())));
+    assert!(bytes.as_ptr_range().contains(&arena.bytes(&bytes[100..200]).as_ptr()));
+    arena.share(None);
+    assert!(!within(&arena.text(&unit[100..200])));
+    assert_eq!(arena.text("y"), "y");
 }

@@ -10,10 +10,12 @@ mod equivalence;
 mod pair;
 mod session;
 
+use std::task::Poll;
+
 use bytes::Bytes;
-use nosphere_core::{Frame, Kind, Payload, Text, Unit, WireFormat};
+use nosphere_core::{Arena, Frame, Kind, Lent, Payload, Text, Unit, WireFormat};
 use nosphere_websocket::handshake::Upgrade;
-use nosphere_websocket::{Decoder, Item, Role};
+use nosphere_websocket::{Decoder, Item, Next, ProtocolError, Reader, Role, Unread, Whole};
 use nosphere_wire::batch::{decode_batch, encode_batch};
 use nosphere_wire::negotiation::atmosphere::without_protocol_parameters;
 use nosphere_wire::negotiation::{Formats, OriginPolicy, read_request};
@@ -149,6 +151,9 @@ pub fn websocket(data: &[u8]) {
     };
     let whole = read(stream.len().max(1));
     assert_eq!(read(usize::from(cut).max(1)), whole);
+    for leftover in [stream.len(), usize::from(cut).min(stream.len())] {
+        assert_eq!(read_by_message(Decoder::new(role, LIMIT), stream, leftover), whole);
+    }
     for item in &whole.0 {
         let (length, limit) = match item {
             Item::Text(text) => (text.len(), LIMIT),
@@ -157,6 +162,46 @@ pub fn websocket(data: &[u8]) {
             Item::Close(_) => continue,
         };
         assert!(length <= limit);
+    }
+}
+
+/// What a reader makes of a stream of which so much was read before, and each read brings as much as it can.
+fn read_by_message(decoder: Decoder, stream: &[u8], leftover: usize) -> (Vec<Item>, Option<ProtocolError>) {
+    let (before, mut rest) = stream.split_at(leftover);
+    let mut reader = Reader::new(decoder, before);
+    let (mut unread, mut items) = (Unread::default(), Vec::new());
+    let kept = |lent: Lent<'_>, arena: &mut Arena| match lent {
+        Lent::Text(text) => Item::Text(arena.text(text)),
+        Lent::Binary(bytes) => Item::Binary(arena.bytes(bytes)),
+    };
+    loop {
+        let filled = reader.fill_with(&mut unread, |buffer| {
+            let (taken, behind) = rest.split_at(rest.len().min(buffer.len()));
+            buffer[..taken.len()].copy_from_slice(taken);
+            rest = behind;
+            Poll::Ready(Ok(taken.len()))
+        });
+        if !matches!(filled, Poll::Ready(Ok(true))) {
+            return (items, None);
+        }
+        loop {
+            match reader.next(&mut unread) {
+                Next::Nothing => break,
+                Next::Error(error) => return (items, Some(error)),
+                Next::Item(item) => items.push(item),
+                Next::Message(Whole::Lent(lent), arena) => items.push(kept(lent, arena)),
+                Next::Message(Whole::Own(unit), _) => items.push(unit.into()),
+            }
+            if let Some((lent, arena)) = unread.next_found() {
+                items.push(kept(lent, arena));
+            }
+            if items.len() % 5 == 4 {
+                // The rest is kept, and comes next.
+                reader.keep(std::mem::take(&mut unread));
+                break;
+            }
+        }
+        unread.clear();
     }
 }
 

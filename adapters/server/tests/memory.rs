@@ -82,6 +82,29 @@ async fn the_beginning_of_a_frame_that_came_with_the_open_does_not_show_that_ope
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_at_rest_holds_nothing_of_the_frame_that_came_behind_a_message() {
+    let open = raw_frame(1, br#"{"open":{"attachment":1,"window":{"messages":256,"bytes":1048576}}}"#);
+    for with_the_open in [false, true] {
+        let (server, mut log) = server(ServerConfig::default());
+        let mut socket = Memory::websocket(&server).await;
+        let text = "x".repeat(200);
+        let burst =
+            [raw_frame(1, format!(r#"{{"text":"{text}"}}"#).as_bytes()), raw_frame(1, br#"{"ping":0}"#)].concat();
+        if with_the_open {
+            socket.write([&open[..], &burst].concat()).await;
+        } else {
+            socket.open().await;
+            socket.write(burst).await;
+        }
+        assert!(matches!(log.next().await.1, Event::Connected { .. }));
+        let Event::Text(kept) = log.next().await.1 else { panic!() };
+        assert_eq!(kept, text.as_str());
+        socket.read_until(r#"{"pong":1}"#).await;
+        assert!(kept.into_bytes().is_unique(), "with the open: {with_the_open}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_body_that_is_still_coming_is_a_sign_of_life() {
     // SPEC HB-3. A client has one POST in flight, so its pong has to wait for this one.
     let (server, mut log) = server(ServerConfig::default());

@@ -79,55 +79,45 @@ impl Decoder {
     /// servers read, and breaks none of the rules that its header can.
     #[inline(always)]
     pub(crate) fn whole_frame(&self, buffer: &[u8], filled: usize) -> Option<WholeFrame> {
-        let (first, length, header, key) = match *buffer {
-            [first, second @ 0x80..=0xfd, a, b, c, d, ..] => {
-                (first, usize::from(second & 0x7f), SMALL_HEADER, [a, b, c, d])
-            }
-            [first, 0xfe, high, low, a, b, c, d, ..] => {
-                let length = usize::from(u16::from_be_bytes([high, low]));
+        // The shortest frames come seldom enough to be found in another way.
+        let head = u64::from_le_bytes(*buffer.first_chunk()?);
+        let (opcode, second) = (head as u8, (head >> 8) as u8);
+        let (length, header, key) = match second {
+            0x80..=0xfd => (usize::from(second & 0x7f), SMALL_HEADER, (head >> 16) as u32),
+            0xfe => {
+                let length = usize::from(((head >> 16) as u16).swap_bytes());
                 // A length that is written too long is an error.
-                (first, if length > 125 { length } else { usize::MAX >> 1 }, SMALL_HEADER + 2, [a, b, c, d])
+                (if length > 125 { length } else { usize::MAX >> 1 }, SMALL_HEADER + 2, (head >> 32) as u32)
             }
             _ => return None,
         };
         let idle = self.role == Role::Server && !self.ended && self.partial.is_none();
         let whole = header + length <= filled && length <= self.max_message_size;
-        let data = first == 0x81 || first == 0x82;
-        (idle && whole && data).then_some(WholeFrame { text: first == 0x81, header, length, key })
+        let data = opcode == WholeFrame::TEXT || opcode == WholeFrame::BINARY;
+        (idle && whole && data).then_some(WholeFrame { opcode, header, length, key })
     }
 
-    /// That message. It is unmasked in place, and lent; a long binary one is unmasked where it is copied to, since its format
-    /// keeps nearly all of it.
+    /// That message, lent from `plain`, where it is unmasked to; a long binary one is unmasked to memory of its own, since its
+    /// format keeps nearly all of it.
     ///
-    /// What is masked and checked are whole blocks, the last of which ends with what follows the message: there are no odd bytes
-    /// to be looked at one by one. What follows is covered meanwhile; behind all that is filled, a buffer has a block more.
+    /// What is unmasked and checked are whole blocks, and the last one of a text ends with zeros: there are no odd bytes to be
+    /// looked at one by one. So behind all that may be filled, `buffer` has a block more, and so has `plain`.
     #[inline(always)]
-    pub(crate) fn lend<'i>(
+    pub(crate) fn lend<'p>(
         &mut self,
         frame: &WholeFrame,
-        buffer: &'i mut [u8],
-        filled: usize,
-        covered: &mut Covered,
-    ) -> Result<Whole<'i>, ProtocolError> {
-        let WholeFrame { text, header, length, key } = *frame;
-        if !text && length >= LONG {
-            return Ok(Whole::Own(Unit::Binary(mask::copy(&buffer[header..frame.end()], key))));
+        buffer: &[u8],
+        plain: &'p mut [u8],
+    ) -> Result<Whole<'p>, ProtocolError> {
+        let WholeFrame { opcode, header, length, key } = *frame;
+        if opcode == WholeFrame::BINARY && length >= LONG {
+            return Ok(Whole::Own(Unit::Binary(mask::copy(&buffer[header..frame.end()], key.to_le_bytes()))));
         }
-        if frame.end() < filled {
-            covered.cover(&buffer[frame.end()..]);
+        frame.unmask(buffer, plain);
+        if opcode == WholeFrame::BINARY {
+            return Ok(Whole::Lent(Lent::Binary(&plain[..length])));
         }
-        let blocks = length.next_multiple_of(mask::BLOCK);
-        let payload = &mut buffer[header..];
-        mask::apply_blocks(&mut payload[..blocks], key);
-        if !text {
-            return Ok(Whole::Lent(Lent::Binary(&payload[..length])));
-        }
-        if let Some(behind) = payload[length..].first_chunk_mut::<{ mask::BLOCK }>() {
-            *behind = [0; mask::BLOCK];
-        }
-        // Text is valid if it is with zeros behind it, and whole characters.
-        let payload = &payload[..blocks];
-        let text = simdutf8::basic::from_utf8(payload).ok().and_then(|text| text.get(..length));
+        let text = text(plain, length);
         self.ended = text.is_none();
         text.map(|text| Whole::Lent(Lent::Text(text))).ok_or(ProtocolError::InvalidUtf8)
     }
@@ -143,11 +133,11 @@ impl Decoder {
     }
 
     fn run(&mut self, mut input: &mut [u8]) -> Result<(Option<Item>, usize), ProtocolError> {
-        if let Some(WholeFrame { text, header, length, key }) = self.whole_frame(input, input.len()) {
+        if let Some(WholeFrame { opcode, header, length, key }) = self.whole_frame(input, input.len()) {
             let (frame, rest) = input.split_at_mut(header + length);
             let payload = &mut frame[header..];
-            mask::apply(payload, key);
-            return Ok((Some(message(text, payload)?), rest.len()));
+            mask::apply(payload, key.to_le_bytes());
+            return Ok((Some(message(opcode == WholeFrame::TEXT, payload)?), rest.len()));
         }
         let mut item = None;
         while !input.is_empty() && item.is_none() {
@@ -278,18 +268,53 @@ type Step<'i> = (Option<Item>, &'i mut [u8]);
 
 /// A message that is whole and in one masked frame of at most 65,535 bytes.
 pub(crate) struct WholeFrame {
-    text: bool,
+    /// [`TEXT`](Self::TEXT) or [`BINARY`](Self::BINARY).
+    opcode: u8,
     header: usize,
     length: usize,
-    key: [u8; 4],
+    /// In the order of the bytes, whatever the processor's is: an array would be taken apart.
+    key: u32,
 }
 
 impl WholeFrame {
+    /// The first byte of a message in one frame.
+    pub(crate) const TEXT: u8 = 0x81;
+    pub(crate) const BINARY: u8 = 0x82;
+
     /// How many bytes of its buffer it is.
     #[inline(always)]
     pub(crate) fn end(&self) -> usize {
         self.header + self.length
     }
+
+    #[inline(always)]
+    pub(crate) fn opcode(&self) -> u8 {
+        self.opcode
+    }
+
+    /// The length of its message.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Unmasks the message, in whole blocks, from the buffer that begins with the frame.
+    #[inline(always)]
+    pub(crate) fn unmask(&self, buffer: &[u8], plain: &mut [u8]) {
+        let blocks = self.length.next_multiple_of(mask::BLOCK);
+        mask::copy_blocks(&buffer[self.header..][..blocks], &mut plain[..blocks], self.key.to_le_bytes());
+    }
+}
+
+/// The text that so many bytes are, if they are one. What is behind them becomes zeros: text is valid if it is with zeros behind it,
+/// and whole characters.
+#[inline(always)]
+pub(crate) fn text(plain: &mut [u8], length: usize) -> Option<&str> {
+    if let Some(behind) = plain[length..].first_chunk_mut::<{ mask::BLOCK }>() {
+        *behind = [0; mask::BLOCK];
+    }
+    let blocks = &plain[..length.next_multiple_of(mask::BLOCK)];
+    simdutf8::basic::from_utf8(blocks).ok()?.get(..length)
 }
 
 /// A message in memory of its own.
@@ -300,44 +325,6 @@ fn message(text: bool, payload: &[u8]) -> Result<Item, ProtocolError> {
     } else {
         Item::Binary(Bytes::copy_from_slice(payload))
     })
-}
-
-/// What follows a message in its buffer, while something else is there.
-#[derive(Debug)]
-pub(crate) struct Covered {
-    bytes: [u8; mask::BLOCK],
-    any: bool,
-}
-
-impl Default for Covered {
-    fn default() -> Self {
-        Self { bytes: [0; mask::BLOCK], any: false }
-    }
-}
-
-impl Covered {
-    #[inline(always)]
-    fn cover(&mut self, rest: &[u8]) {
-        if let Some(rest) = rest.first_chunk() {
-            (self.bytes, self.any) = (*rest, true);
-        }
-    }
-
-    /// What was covered is not wanted any more.
-    #[inline(always)]
-    pub(crate) fn forget(&mut self) {
-        self.any = false;
-    }
-
-    /// What was covered is there again.
-    #[inline(always)]
-    pub(crate) fn restore(&mut self, rest: &mut [u8]) {
-        if mem::take(&mut self.any)
-            && let Some(rest) = rest.first_chunk_mut()
-        {
-            *rest = self.bytes;
-        }
-    }
 }
 
 /// What is incomplete: a header, a frame's payload, a fragmented message, or the last two at once.

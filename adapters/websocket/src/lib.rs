@@ -67,6 +67,7 @@
 
 pub mod handshake;
 
+mod burst;
 mod close;
 mod decoder;
 mod error;

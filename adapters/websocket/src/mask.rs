@@ -23,7 +23,7 @@ pub(crate) fn apply(bytes: &mut [u8], key: [u8; 4]) {
 
 /// The same for whole blocks; for [`BLOCK`]s if they are many.
 #[inline(always)]
-pub(crate) fn apply_blocks(bytes: &mut [u8], key: [u8; 4]) {
+fn apply_blocks(bytes: &mut [u8], key: [u8; 4]) {
     if bytes.len() >= LONG { apply_many(bytes, key) } else { apply_each::<32>(bytes, repeat(key)) }
 }
 
@@ -31,6 +31,18 @@ pub(crate) fn apply_blocks(bytes: &mut [u8], key: [u8; 4]) {
 #[inline(never)]
 fn apply_many(bytes: &mut [u8], key: [u8; 4]) {
     Arch::new().dispatch(|| apply_each::<BLOCK>(bytes, repeat(key)));
+}
+
+/// Copies whole blocks to where there is as much room, and applies a masking key.
+#[inline(always)]
+pub(crate) fn copy_blocks(from: &[u8], to: &mut [u8], key: [u8; 4]) {
+    if from.len() >= LONG { copy_many(from, to, key) } else { copy_each::<BLOCK>(from, to, repeat(key)) }
+}
+
+/// As [`apply_many`].
+#[inline(never)]
+fn copy_many(from: &[u8], to: &mut [u8], key: [u8; 4]) {
+    Arch::new().dispatch(|| copy_each::<BLOCK>(from, to, repeat(key)));
 }
 
 /// Copies bytes and applies a masking key, both at once. The memory is that of the copy, and up to seven bytes before it.
@@ -62,6 +74,16 @@ fn apply_each<const N: usize>(bytes: &mut [u8], word: u64) {
         for part in block.as_chunks_mut::<8>().0 {
             *part = (u64::from_le_bytes(*part) ^ word).to_le_bytes();
         }
+    }
+}
+
+#[inline(always)]
+fn copy_each<const N: usize>(from: &[u8], to: &mut [u8], word: u64) {
+    for (from, to) in from.as_chunks::<N>().0.iter().zip(to.as_chunks_mut::<N>().0) {
+        // A block of one's own, which the other cannot overlap, goes through registers.
+        let mut block = *from;
+        apply_each::<N>(&mut block, word);
+        *to = block;
     }
 }
 

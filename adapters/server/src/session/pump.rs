@@ -7,7 +7,7 @@ use nosphere_websocket::{CloseState, Outgoing, Unread, Writer};
 use parking_lot::MutexGuard;
 
 use super::live::{Activity, Live, close_frame, outgoing};
-use super::read::{End, Step, settle_read, take_item, writer};
+use super::read::{End, Step, settle_read, take_item, take_lent, writer};
 use super::{Cell, Link, LinkIo, Outlet};
 use crate::contain::caught;
 use crate::dirty;
@@ -54,8 +54,10 @@ impl Pump {
     pub(super) fn poll_event(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>, out: &mut Option<Event>) -> Poll<()> {
         ready!(self.poll_turn(cell, cx));
         // If there is nothing to read, what woke the task is found below.
-        let reads = std::mem::take(&mut self.rested) || !self.unread.is_empty() && !self.merge.has_change(cell);
-        if reads && self.poll_read(cell, cx, true, out).is_ready() && out.is_some() {
+        let rest = !self.unread.is_empty() && !self.merge.has_change(cell);
+        let found = rest && self.take_found(cell, out);
+        let reads = std::mem::take(&mut self.rested) || rest;
+        if (found || reads && self.poll_read(cell, cx, true, out).is_ready()) && out.is_some() {
             self.count(cell);
             return Poll::Ready(());
         }
@@ -293,6 +295,20 @@ impl Pump {
             }
             cell.rest(live, rest);
             live.connection.release();
+        }
+        true
+    }
+
+    /// The same as [`poll_read`](Self::poll_read) if what comes next was found together with others. Whether it was.
+    #[inline(never)]
+    fn take_found(&mut self, cell: &Arc<Cell>, out: &mut Option<Event>) -> bool {
+        let Self { link: Some(link), unread, .. } = self else { return false };
+        let Some((unit, arena)) = unread.next_found() else { return false };
+        take_lent(cell, link.id, unit, arena, out);
+        if out.is_some() {
+            self.passed();
+        } else {
+            self.read_on(cell, Step::Message, false, true, out);
         }
         true
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nosphere_core::{Arena, Event, LinkId, Unit};
+use nosphere_core::{Arena, Event, Lent, LinkId, Unit};
 use nosphere_websocket::{Close, Item, Next, ProtocolError, Unread, Whole, Writer};
 
 use super::live::Live;
@@ -55,13 +55,22 @@ fn take_whole(
     awaited: bool,
     out: &mut Option<Event>,
 ) {
+    match message {
+        Whole::Lent(unit) if awaited => take_lent(cell, link, unit, arena, out),
+        Whole::Lent(unit) => {
+            let Live { connection, format, .. } = &mut *cell.lock();
+            connection.handle_lent(link, unit, arena, *format, cell.now());
+        }
+        Whole::Own(unit) => take_own(cell, &mut cell.lock(), link, unit, awaited, out),
+    }
+}
+
+/// The same for one that is lent, where the handler waits.
+#[inline(always)]
+pub(super) fn take_lent(cell: &Arc<Cell>, link: LinkId, unit: Lent<'_>, arena: &mut Arena, out: &mut Option<Event>) {
     let mut live = cell.lock();
     let Live { connection, format, .. } = &mut *live;
-    match (message, awaited) {
-        (Whole::Lent(unit), true) => connection.receive_lent(link, unit, arena, *format, || cell.now(), out),
-        (Whole::Lent(unit), false) => connection.handle_lent(link, unit, arena, *format, cell.now()),
-        (Whole::Own(unit), _) => return take_own(cell, &mut live, link, unit, awaited, out),
-    }
+    connection.receive_lent(link, unit, arena, *format, || cell.now(), out);
     if out.is_some() {
         // What it leads to is written out, and seen to, when the handler is done or waits.
         live.note_event();

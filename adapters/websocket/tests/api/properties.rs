@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use nosphere_core::Lent;
+use nosphere_core::{Arena, Lent};
 use nosphere_websocket::{Close, Decoder, Item, Next, ProtocolError, Reader, Role, Unread, Whole};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -39,7 +39,7 @@ proptest! {
 
     #[test]
     fn a_reader_gives_what_a_decoder_does_however_its_reads_are_cut_and_kept(
-        stream in prop_oneof![stream().prop_map(|(stream, _)| stream), damaged(), sizes(), long_and_damaged()],
+        stream in prop_oneof![stream().prop_map(|(stream, _)| stream), damaged(), sizes(), bursts(), long_and_damaged()],
         cuts in vec(any::<prop::sample::Index>(), 0..6),
         leftover in any::<prop::sample::Index>(),
         keeps in vec(any::<bool>(), 1..20),
@@ -94,6 +94,12 @@ fn read<'a>(
                 break;
             };
             loop {
+                if keeps.next() == Some(true)
+                    && let Some((message, arena)) = unread.next_found()
+                {
+                    items.push(kept(message, arena));
+                    continue;
+                }
                 match reader.next(&mut unread) {
                     Next::Nothing => break,
                     Next::Error(error) => {
@@ -101,10 +107,7 @@ fn read<'a>(
                         result = Err(error);
                     }
                     Next::Item(item) => items.push(item),
-                    Next::Message(Whole::Lent(message), arena) => items.push(match message {
-                        Lent::Text(text) => Item::Text(arena.text(text)),
-                        Lent::Binary(bytes) => Item::Binary(arena.bytes(bytes)),
-                    }),
+                    Next::Message(Whole::Lent(message), arena) => items.push(kept(message, arena)),
                     Next::Message(Whole::Own(unit), _) => items.push(unit.into()),
                 }
                 if keeps.next() == Some(true) {
@@ -117,27 +120,42 @@ fn read<'a>(
     (items, result)
 }
 
+fn kept(message: Lent<'_>, arena: &mut Arena) -> Item {
+    match message {
+        Lent::Text(text) => Item::Text(arena.text(text)),
+        Lent::Binary(bytes) => Item::Binary(arena.bytes(bytes)),
+    }
+}
+
 /// Messages of lengths at which something changes, valid or not, with pings among them.
 fn sizes() -> impl Strategy<Value = Vec<u8>> {
     const SIZES: &[usize] = &[
         0, 1, 2, 3, 31, 32, 33, 63, 64, 65, 125, 126, 127, 128, 255, 256, 511, 512, 513, 4095, 4096, 4097, 65_000,
         65_466, 65_467, 65_527, 65_528, 65_529, 65_535, 65_536, 100_000, 100_001,
     ];
-    let last = prop_oneof![4 => Just(&b""[..]), 1 => Just(&"é".as_bytes()[..1]), 1 => Just("é".as_bytes()), 1 => Just(&"𝄞".as_bytes()[..3])];
-    let begin = prop_oneof![4 => Just(&b""[..]), 1 => Just(&"é".as_bytes()[1..]), 1 => Just("𝄞".as_bytes())];
-    let message = (0..SIZES.len(), prop_oneof![3 => Just(TEXT), 1 => Just(BINARY), 1 => Just(PING)], begin, last);
-    vec(message, 1..8).prop_map(|messages| {
-        let frame = |(size, opcode, begin, last): (usize, u8, &[u8], &[u8])| {
-            let mut payload = vec![b'x'; SIZES[size]];
-            if begin.len() + last.len() <= payload.len() {
-                payload[..begin.len()].copy_from_slice(begin);
-                let at = payload.len() - last.len();
-                payload[at..].copy_from_slice(last);
-            }
-            payload.truncate(if opcode == PING { 125 } else { usize::MAX });
-            masked(opcode, true, &payload)
-        };
-        messages.into_iter().flat_map(frame).collect()
+    vec(frame(prop::sample::select(SIZES)), 1..8).prop_map(|frames| frames.concat())
+}
+
+/// Many short ones, which are found together.
+fn bursts() -> impl Strategy<Value = Vec<u8>> {
+    let size = prop_oneof![3 => 0..40_usize, 1 => 100..300_usize, 1 => 980..1010_usize];
+    vec(frame(size), 1..80).prop_map(|frames| frames.concat())
+}
+
+/// A message, valid or not, or a ping.
+fn frame(size: impl Strategy<Value = usize>) -> impl Strategy<Value = Vec<u8>> {
+    let last = prop_oneof![40 => Just(&b""[..]), 1 => Just(&"é".as_bytes()[..1]), 10 => Just("é".as_bytes()), 1 => Just(&"𝄞".as_bytes()[..3])];
+    let begin = prop_oneof![40 => Just(&b""[..]), 1 => Just(&"é".as_bytes()[1..]), 10 => Just("𝄞".as_bytes())];
+    let opcode = prop_oneof![12 => Just(TEXT), 2 => Just(BINARY), 1 => Just(PING)];
+    (size, opcode, begin, last).prop_map(|(size, opcode, begin, last)| {
+        let mut payload = vec![b'x'; size];
+        if begin.len() + last.len() <= payload.len() {
+            payload[..begin.len()].copy_from_slice(begin);
+            let at = payload.len() - last.len();
+            payload[at..].copy_from_slice(last);
+        }
+        payload.truncate(if opcode == PING { 125 } else { usize::MAX });
+        masked(opcode, true, &payload)
     })
 }
 
