@@ -306,6 +306,7 @@ impl Connection {
     }
 
     /// The client has shown that it received `opened`.
+    #[inline]
     pub(super) fn prove(&mut self) {
         if !self.proven {
             self.proven = true;

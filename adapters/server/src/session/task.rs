@@ -53,16 +53,22 @@ fn drive<H: Handler>(cell: Arc<Cell>, handler: H, link: Option<Link>) -> impl Fu
     let mut session = Session { handler, client, driver: Driver { cell, pump: Pump::new(link), failure: None } };
     async move {
         loop {
-            let (event, kind) = poll_fn(|cx| session.driver.poll_event(cx)).await;
-            // What `receive` does before it gives its future may panic, too.
-            let future = match caught(|| session.handler.receive(&session.client, event)) {
-                Ok(future) => future,
-                Err(panicked) => {
-                    session.driver.note_handled(kind, Err(panicked));
-                    if kind == Kind::Last {
-                        break;
+            let kind;
+            let future = {
+                // An event is written where it stays until the handler gets it, and not handed from one future to the next.
+                let mut event = None;
+                kind = poll_fn(|cx| session.driver.poll_event(cx, &mut event)).await;
+                let Some(event) = event else { continue };
+                // What `receive` does before it gives its future may panic, too.
+                match caught(|| session.handler.receive(&session.client, event)) {
+                    Ok(future) => future,
+                    Err(panicked) => {
+                        session.driver.note_handled(kind, Err(Box::new(Failed::Panicked(panicked))));
+                        if kind == Kind::Last {
+                            break;
+                        }
+                        continue;
                     }
-                    continue;
                 }
             };
             let (mut future, driver) = (pin!(future), &mut session.driver);
@@ -117,8 +123,14 @@ impl Kind {
     }
 }
 
-/// What came of an event: the handler may fail, or panic.
-type Handled = Result<Result<(), Error>, Panicked>;
+/// What came of an event. Nearly always nothing, which is why the rest is in a box.
+type Handled = Result<(), Box<Failed>>;
+
+/// What a handler may do instead of handling an event.
+enum Failed {
+    Error(Error),
+    Panicked(Panicked),
+}
 
 /// A session, and what its task does for it.
 struct Driver {
@@ -129,21 +141,21 @@ struct Driver {
 }
 
 impl Driver {
-    /// The next event for the handler.
+    /// The next event for the handler goes into `out`.
     #[inline(always)]
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<(Event, Kind)> {
+    fn poll_event(&mut self, cx: &mut Context<'_>, out: &mut Option<Event>) -> Poll<Kind> {
         loop {
             if let Some(cause) = self.failure.as_mut().and_then(|failure| failure.take()) {
-                return Poll::Ready((Event::Error(SessionError::Handler(cause)), Kind::Other));
+                *out = Some(Event::Error(SessionError::Handler(cause)));
+                return Poll::Ready(Kind::Other);
             }
-            let mut event = None;
-            ready!(self.pump.poll_event(&self.cell, cx, &mut event));
-            let Some(event) = event else { continue };
-            let kind = Kind::of(&event);
+            ready!(self.pump.poll_event(&self.cell, cx, out));
+            let kind = out.as_ref().map_or(Kind::Other, Kind::of);
             // Of messages that were accepted before the end, the client was told that they are received.
             if self.failure.is_none() || matches!(kind, Kind::Last | Kind::Message) {
-                return Poll::Ready((event, kind));
+                return Poll::Ready(kind);
             }
+            *out = None;
         }
     }
 
@@ -154,12 +166,12 @@ impl Driver {
         F: Future<Output = Result<(), Error>>,
     {
         match caught(|| future.poll(cx)) {
-            Ok(Poll::Ready(result)) => Poll::Ready(Ok(result)),
+            Ok(Poll::Ready(result)) => Poll::Ready(result.map_err(|error| Box::new(Failed::Error(error)))),
             Ok(Poll::Pending) => {
                 self.pump.poll_background(&self.cell, cx);
                 Poll::Pending
             }
-            Err(panicked) => Poll::Ready(Err(panicked)),
+            Err(panicked) => Poll::Ready(Err(Box::new(Failed::Panicked(panicked)))),
         }
     }
 
@@ -169,15 +181,15 @@ impl Driver {
         if kind == Kind::Connected {
             self.cell.forget_head();
         }
-        if !matches!(result, Ok(Ok(()))) {
-            self.note_failed(kind, result);
+        if let Err(failed) = result {
+            self.note_failed(kind, *failed);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn note_failed(&mut self, kind: Kind, result: Handled) {
-        if let Some(cause) = self.failure(result)
+    fn note_failed(&mut self, kind: Kind, failed: Failed) {
+        if let Some(cause) = self.failure(failed)
             && self.failure.is_none()
             && kind != Kind::Last
         {
@@ -187,20 +199,19 @@ impl Driver {
     }
 
     /// What the handler failed with, if that is a failure.
-    fn failure(&self, result: Handled) -> Option<Cause> {
+    fn failure(&self, failed: Failed) -> Option<Cause> {
         let session = self.cell.id();
-        match result {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) if matches!(error.downcast_ref(), Some(SendError::Closed(_))) => {
+        match failed {
+            Failed::Error(error) if matches!(error.downcast_ref(), Some(SendError::Closed(_))) => {
                 // It answered a message of a client that had gone by then.
                 tracing::debug!(%session, %error, "the handler had something to say after the end");
                 None
             }
-            Ok(Err(error)) => {
+            Failed::Error(error) => {
                 tracing::warn!(%session, %error, "the handler failed; its session ends");
                 Some(Cause::new(error))
             }
-            Err(panicked) => {
+            Failed::Panicked(panicked) => {
                 tracing::error!(%session, message = panicked.message(), "the handler panicked; its session ends");
                 Some(Cause::new(panicked))
             }
