@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io::{self, IoSlice};
 
 use arrayvec::ArrayVec;
-use nosphere_core::{FrameHead, FrameParts, Message, WireFormat};
+use nosphere_core::{FrameHead, FrameParts, Message, WireFormat, frame_header};
 
 use crate::socket::WriteHalf;
 
@@ -132,11 +132,9 @@ fn write_joined<'a>(
 ) -> Option<Written> {
     JOINED.with_borrow_mut(|joined| {
         joined.resize(MAX_JOINED + FrameParts::SPARE, 0);
-        let mut lengths = ArrayVec::<usize, { 1 + MAX_FRAMES }>::new();
         let mut end = 0;
         if let Some(before) = before {
             joined[..before.len()].copy_from_slice(before);
-            lengths.push(before.len());
             end = before.len();
         }
         let mut next = Some(first);
@@ -145,11 +143,16 @@ fn write_joined<'a>(
             let fits = frame.unit_len() <= SHORT && end < MAX_JOINED && !units.is_full();
             let Some(length) = fits.then(|| frame.copy_to(&mut joined[end..])).flatten() else { break true };
             end += length;
-            lengths.push(length);
             units.push(frame.unit_len() as u32);
             next = frames.next();
         };
-        written(half.try_write(&joined[..end]), lengths.iter().copied(), full)
+        match half.try_write(&joined[..end]) {
+            // Nearly always.
+            Ok(taken) if taken == end => {
+                Some(Written { count: usize::from(before.is_some()) + units.len(), rest: 0, full })
+            }
+            taken => written(taken, before.map(<[u8]>::len).into_iter().chain(units.iter().map(frame_len)), full),
+        }
     })
 }
 
@@ -179,6 +182,12 @@ fn write_vectored<'a>(
     }
     let lengths = before.map(<[u8]>::len).into_iter().chain(long.iter().map(FrameParts::len));
     written(half.try_write_vectored(&slices), lengths, full)
+}
+
+/// The length of a frame with a unit of this length.
+fn frame_len(unit: &u32) -> usize {
+    let unit = *unit as usize;
+    usize::from(frame_header(true, unit).1) + unit
 }
 
 /// What a write took of frames of these lengths.
