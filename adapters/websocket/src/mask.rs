@@ -11,7 +11,11 @@ pub(crate) fn apply(bytes: &mut [u8], key: [u8; 4]) {
         return;
     };
     let (blocks, rest) = bytes.split_at_mut(length - length % if length >= LONG { BLOCK } else { 32 });
-    apply_blocks(blocks, key);
+    if length >= LONG {
+        apply_many(blocks, key)
+    } else {
+        apply_each::<32>(blocks, repeat(key))
+    }
     for part in rest.as_chunks_mut::<8>().0 {
         *part = (u64::from_le_bytes(*part) ^ repeat(key)).to_le_bytes();
     }
@@ -19,12 +23,6 @@ pub(crate) fn apply(bytes: &mut [u8], key: [u8; 4]) {
     if let Some(end) = bytes.last_chunk_mut() {
         *end = (last ^ repeat(advance(key, length))).to_le_bytes();
     }
-}
-
-/// The same for whole blocks; for [`BLOCK`]s if they are many.
-#[inline(always)]
-fn apply_blocks(bytes: &mut [u8], key: [u8; 4]) {
-    if bytes.len() >= LONG { apply_many(bytes, key) } else { apply_each::<32>(bytes, repeat(key)) }
 }
 
 /// Compiled once for each kind of processor; the one that this is has its own chosen.

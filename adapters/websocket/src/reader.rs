@@ -120,31 +120,32 @@ impl Reader {
     #[inline(always)]
     pub fn next<'u>(&mut self, unread: &'u mut Unread) -> Next<'u> {
         let Some(buffer) = unread.0.as_deref_mut() else { return Next::Nothing };
-        let Buffer { bytes, start, end, plain, burst, arena, .. } = buffer;
-        if burst.is_empty() {
-            let rest = &mut bytes[*start..];
-            let filled = *end - *start;
+        if buffer.burst.is_empty() {
+            let rest = &mut buffer.bytes[buffer.start..];
+            let filled = buffer.end - buffer.start;
             let Some(frame) = self.decoder.whole_frame(rest, filled) else {
                 return match self.decoder.decode_next(&mut rest[..filled]) {
                     Ok((item, left)) => {
-                        *start = *end - left;
+                        buffer.start = buffer.end - left;
                         item.map_or(Next::Nothing, Next::Item)
                     }
                     Err(error) => Next::Error(error),
                 };
             };
             let more = frame.end() < filled;
-            if !more || !burst.gather(&self.decoder, rest, filled, plain, arena) {
-                *start += frame.end();
-                return match self.decoder.lend(&frame, rest, plain) {
-                    Ok(message) => Next::Message(message, arena),
+            let plain = &mut buffer.plain;
+            if !more || !buffer.burst.gather(&self.decoder, rest, filled, plain, &mut buffer.arena) {
+                buffer.start += frame.end();
+                return match self.decoder.lend(&frame, rest, &mut buffer.plain) {
+                    Ok(message) => Next::Message(message, &mut buffer.arena),
                     Err(error) => Next::Error(error),
                 };
             }
         }
-        let Some((unit, size)) = burst.next() else { return Next::Nothing };
-        *start += size;
-        Next::Message(Whole::Lent(unit), arena)
+        match buffer.next_found() {
+            Some((unit, arena)) => Next::Message(Whole::Lent(unit), arena),
+            None => Next::Nothing,
+        }
     }
 
     /// What was read and not asked for is to be read first.
@@ -218,10 +219,7 @@ impl Unread {
     /// What [`Reader::next`] would give, if it is one of several short messages that it has found together: a shorter way.
     #[inline(always)]
     pub fn next_found(&mut self) -> Option<(Lent<'_>, &mut Arena)> {
-        let Buffer { start, burst, arena, .. } = self.0.as_deref_mut()?;
-        let (unit, size) = burst.next()?;
-        *start += size;
-        Some((unit, arena))
+        self.0.as_deref_mut()?.next_found()
     }
 
     /// Nothing of it is asked for any more. The same as to drop it.
@@ -297,6 +295,14 @@ impl Buffer {
         let plain = vec![0; bytes.len()];
         let (burst, arena) = (Burst::default(), Arena::default());
         Self { bytes, start: 0, end: 0, plain, burst, arena, is_of_thread: false }
+    }
+
+    /// See [`Unread::next_found`].
+    #[inline(always)]
+    fn next_found(&mut self) -> Option<(Lent<'_>, &mut Arena)> {
+        let (unit, size) = self.burst.next()?;
+        self.start += size;
+        Some((unit, &mut self.arena))
     }
 
     /// Zeroed once per thread.

@@ -1,18 +1,20 @@
+mod parting;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use nosphere_core::{Event, Reason, State};
-use nosphere_websocket::{CloseState, Outgoing, Unread, Writer};
+use nosphere_websocket::{CloseState, Unread, Writer};
 use parking_lot::MutexGuard;
 
+use self::parting::linger;
 use super::live::{Activity, Live, close_frame, outgoing};
-use super::read::{End, Step, settle_read, take_item, take_lent, writer};
+use super::read::{End, Step, settle_read, take_item, take_lent};
 use super::{Cell, Link, LinkIo, Outlet};
 use crate::contain::caught;
 use crate::dirty;
 use crate::presence::Merge;
-use crate::websocket::WebSocket;
 
 /// Moves what arrives on a WebSocket into the connection, and events out of it.
 pub(super) struct Pump {
@@ -411,83 +413,6 @@ impl Pump {
     fn queue_unread(&mut self, cell: &Arc<Cell>, cx: &mut Context<'_>) {
         while !self.unread.is_empty() && self.poll_read(cell, cx, false, &mut None).is_ready() {}
     }
-
-    /// The WebSocket has ended: the connection learns it, and the peer gets its answer.
-    fn finish_link(&mut self, cell: &Arc<Cell>, end: &End) {
-        let Some(link) = &mut self.link else { return };
-        let mut live = cell.lock();
-        let now = cell.now();
-        // What was sent before goes out before the answer to the close.
-        live.write(|| now);
-        let writer = writer(&mut live.outlet, link);
-        let reason = match end {
-            End::Close(close) => {
-                if let Some(writer) = writer {
-                    writer.handle_close(close);
-                }
-                Reason::Closed
-            }
-            End::Fault(error) => {
-                if let Some(writer) = writer {
-                    writer.handle_error(*error);
-                }
-                if error.close_code() == Reason::TooLarge.code() { Reason::TooLarge } else { Reason::Malformed }
-            }
-            End::Lost => {
-                if let Some(writer) = writer {
-                    writer.handle_end();
-                }
-                Reason::Lost
-            }
-        };
-        live.connection.handle_detach(link.id, reason, now);
-        cell.settle(&mut live);
-        // A socket that has come to its end has nothing more to hear or to be told; TLS and HTTP/2 have.
-        let over = matches!((end, &link.io), (End::Lost, LinkIo::Direct(_)));
-        drop(live);
-        let taken = self.take_link(cell);
-        if let Some((outlet, link)) = taken.filter(|_| !over) {
-            linger(cell, outlet, link, Vec::new());
-        }
-    }
-
-    /// Takes the WebSocket away from the session, and sees its closing handshake through elsewhere, after `rest`.
-    pub(super) fn retire(&mut self, cell: &Arc<Cell>, rest: Vec<Outgoing>) {
-        if let Some((outlet, mut link)) = self.take_link(cell) {
-            if !self.unread.is_empty() {
-                // The peer's close may be in it.
-                link.reader.keep(std::mem::take(&mut self.unread));
-            }
-            linger(cell, outlet, link, rest);
-        }
-    }
-
-    /// The session ends with a WebSocket that its task has not seen yet.
-    pub(super) fn replace_link(&mut self, link: Link) {
-        self.unread.clear();
-        self.link = Some(link);
-    }
-
-    /// Takes the WebSocket away from the session.
-    fn take_link(&mut self, cell: &Arc<Cell>) -> Option<(Outlet, Link)> {
-        let link = self.link.take()?;
-        let mut live = cell.lock();
-        let current = match &live.outlet {
-            Outlet::Direct { link: id, .. } | Outlet::Task(id) => *id == link.id,
-            Outlet::Carrier | Outlet::None => false,
-        };
-        let outlet = if current {
-            live.blocked = false;
-            std::mem::replace(&mut live.outlet, Outlet::None)
-        } else {
-            Outlet::None
-        };
-        let now = cell.now();
-        live.connection.handle_detach(link.id, Reason::Lost, now);
-        cell.settle(&mut live);
-        drop(live);
-        Some((outlet, link))
-    }
 }
 
 /// Writes out what a session has to say, if it has, and sees to what follows. `took`: what was taken since then may have to
@@ -500,12 +425,6 @@ pub(super) fn flush_own(cell: &Arc<Cell>, live: &mut Live, took: bool) {
         }
     } else {
         cell.settle(live);
-    }
-}
-
-fn linger(cell: &Cell, outlet: Outlet, link: Link, rest: Vec<Outgoing>) {
-    if let Some(socket) = WebSocket::join(outlet, link) {
-        tokio::spawn(socket.linger(rest, cell.shared().config.session.close_timeout));
     }
 }
 
