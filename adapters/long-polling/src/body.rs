@@ -36,9 +36,13 @@ where
     }
 }
 
-/// Reads and drops what is left of a body, up to `limit` bytes, so that the answer is not lost together with it.
+/// Reads and drops what is left of a body, up to `limit` bytes, so that the answer is not lost together with it: HTTP/1.1 resets
+/// a connection that has more to read than anybody wants (RFC 9112 §9.6). Nothing is read of what is said to be longer.
 pub async fn discard_body<B: Body>(body: B, limit: usize) {
     let mut body = pin!(body);
+    if body.size_hint().lower() > limit as u64 {
+        return;
+    }
     let mut left = limit;
     while let Some(Ok(frame)) = body.frame().await {
         let length = frame.data_ref().map_or(0, Buf::remaining);
@@ -106,5 +110,14 @@ mod tests {
         // Nothing at all of one that says so beforehand.
         let body = Pieces { left: 0, claimed: SizeHint::with_exact(1 << 60) };
         assert!(matches!(read_body(body, 5).await, Err(BodyError::TooLarge(5))));
+    }
+
+    #[tokio::test]
+    async fn no_more_than_the_limit_is_dropped_and_nothing_of_what_is_longer() {
+        let mut body = Pieces { left: 5, claimed: SizeHint::default() };
+        discard_body(Pin::new(&mut body), 5).await;
+        assert_eq!(body.left, 3, "two pieces of three bytes");
+        let body = Pieces { left: 0, claimed: SizeHint::with_exact(6) };
+        discard_body(body, 5).await;
     }
 }

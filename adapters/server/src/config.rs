@@ -24,7 +24,9 @@ pub struct ServerConfig {
     /// The most bodies of one session that are read at a time; a client sends one, and repeats it when its answer is lost.
     /// Further ones are refused with 503 (4).
     pub max_bodies_per_session: usize,
-    /// The most bytes of a POST's body (2 MiB). At least the window's bytes and 512 KiB are taken (SPEC PST-6).
+    /// The most bytes of a POST's body (2 MiB). At least the window's bytes and 512 KiB are taken (SPEC PST-6). Of a body that
+    /// is refused, eight times as much is read and dropped, within [`Config::close_timeout`]: whoever sends more may find the
+    /// connection reset before the answer.
     pub max_body_bytes: usize,
     /// The longest head of a request that a session is opened or resumed with, in bytes of its URI and headers: until the
     /// handler has handled `Connected` it is kept. Longer ones are refused with 431 (16 KiB).
@@ -54,6 +56,11 @@ pub struct ServerConfig {
 impl ServerConfig {
     pub(crate) fn body_limit(&self) -> usize {
         self.max_body_bytes.max(self.session.window.bytes as usize + (512 << 10))
+    }
+
+    /// How much of a refused body is read for the sake of the answer. It costs no memory, and ends with the close timeout.
+    pub(crate) fn discard_limit(&self) -> usize {
+        self.body_limit().saturating_mul(8)
     }
 }
 

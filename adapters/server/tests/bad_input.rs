@@ -335,6 +335,29 @@ async fn a_body_over_the_limit_is_413() {
 }
 
 #[tokio::test]
+async fn who_writes_a_body_over_the_limit_to_its_end_gets_the_answer_and_not_a_reset_connection() {
+    // RFC 9112 §9.6. More than what kernels keep for whoever does not read.
+    let mut config = ServerConfig::default();
+    config.max_body_bytes = 4 << 20;
+    let server = TestServer::start(config).await;
+    let client = Native::open(server.addr, "/echo", Transport::ServerSentEvents, FORMATS[0]).await;
+    let piece = " ".repeat(4 << 20);
+    let mut raw = Raw::connect(server.addr).await;
+    let key = format!("Nosphere-Session: {}\r\nNosphere-Token: {}", client.session, client.token.reveal());
+    raw.write(format!(
+        "POST /echo HTTP/1.1\r\nHost: x\r\n{key}\r\nNosphere-Attachment: 1\r\nNosphere-Received: 0\r\nNosphere-Base: 0\r\n\
+         Content-Type: application/vnd.nosphere.v1.json\r\nContent-Length: {}\r\n\r\n",
+        7 * piece.len()
+    ))
+    .await;
+    for _ in 0..7 {
+        raw.write(&piece).await;
+    }
+    assert!(raw.read_until("\r\n\r\n").await.starts_with("HTTP/1.1 413"));
+    still_there(client).await;
+}
+
+#[tokio::test]
 async fn a_wrong_method_is_405_a_wrong_content_type_415_and_no_endpoint_404() {
     let server = TestServer::start(ServerConfig::default()).await;
     let client = Native::open(server.addr, "/echo", Transport::ServerSentEvents, FORMATS[0]).await;

@@ -113,7 +113,7 @@ where
     // A body that has stopped coming is not worth waiting for (SPEC PST-7).
     if answer.as_ref().is_err_and(|refusal| refusal.status() != StatusCode::REQUEST_TIMEOUT) {
         // Or HTTP resets what the client is still sending, and our answer with it.
-        let discard = discard_body(body, shared.config.body_limit());
+        let discard = discard_body(body, shared.config.discard_limit());
         // Whether it came to an end or not, the answer goes out now.
         drop(tokio::time::timeout(shared.config.session.close_timeout, discard).await);
     }
