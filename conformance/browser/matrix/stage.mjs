@@ -115,7 +115,8 @@ export class Visit {
 
   static async open(t, browser, proxy, { format, begin = true, ...options } = {}) {
     const visit = new Visit();
-    visit.page = await inTurn(browser, () => browser.newPage());
+    // Firefox would ask the tab in front whether it is hidden by now, which may be between two documents and not answer.
+    visit.page = await inTurn(browser, () => browser.newPage({ background: true }));
     visit.page.setDefaultTimeout(PATIENCE);
     // A test that has a browser of its own may have closed that first.
     t.after(() => inTurn(browser, () => browser.connected && visit.page.close()));
