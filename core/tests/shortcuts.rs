@@ -1,10 +1,11 @@
 //! What adapters call where it costs less does what the plain calls do, to the last bit of the session's state.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nosphere_core::{
     Action, Arena, Attach, Config, Connection, Encoded, Event, FrameHead, FrameParts, Lent, LinkId, Message, Opening,
-    Overflow, Protocol, Reason, ResumeToken, Sent, SessionId, Time, Unit, Window, WireFormat, frame_header,
+    Overflow, Protocol, Reason, ResumeToken, Run, Sent, SessionId, Time, Unit, Window, WireFormat, frame_header,
 };
 use nosphere_wire::{JSON, PLAIN};
 use proptest::prelude::*;
@@ -18,15 +19,18 @@ enum Step {
         unit: String,
         waits: bool,
     },
-    /// As it is, or as one of many recipients gets it.
+    /// As it is, or as one of many recipients gets it, of whom there may be another here.
     Send {
         message: Message,
         copied: bool,
+        to_other: bool,
     },
     /// The socket takes as many units as these at a time, and in the end all.
     Flush {
         writes: Vec<usize>,
     },
+    /// That of the other session does.
+    FlushOther,
     Pass {
         millis: u64,
     },
@@ -42,6 +46,9 @@ fn message() -> impl Strategy<Value = Message> {
         Just(Message::binary(vec![1; 30])),
         Just(serde_json::json!({"a": [1, 2]}).into()),
         Just(Message::text("x".repeat(90))),
+        Just(Message::text("z".repeat(600))),
+        Just(Message::text("z".repeat(995))),
+        Just(Message::text("z".repeat(Run::MAX_FRAME))),
         Just(Message::text("to be \"escaped\"")),
     ];
     (payload, 0..6).prop_map(|(message, kind)| match kind {
@@ -70,7 +77,9 @@ fn unit() -> impl Strategy<Value = String> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (unit(), prop::bool::weighted(0.8)).prop_map(|(unit, waits)| Step::Receive { unit, waits }),
-        6 => (message(), any::<bool>()).prop_map(|(message, copied)| Step::Send { message, copied }),
+        9 => (message(), any::<bool>(), any::<bool>())
+            .prop_map(|(message, copied, to_other)| Step::Send { message, copied, to_other }),
+        3 => Just(Step::FlushOther),
         5 => prop::collection::vec(0..4usize, 0..4).prop_map(|writes| Step::Flush { writes }),
         1 => (0..30_000u64).prop_map(|millis| Step::Pass { millis }),
         1 => Just(Step::Lose),
@@ -78,12 +87,12 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn opened(protocol: Protocol, config: &Arc<Config>) -> Connection {
+fn opened(protocol: Protocol, window: Window, config: &Arc<Config>) -> Connection {
     let opening = Opening {
         session: SessionId::from_random([1; 16]),
         token: ResumeToken::from_random([2; 16]),
         attachment: 1,
-        window: Window { messages: 6, bytes: 200 },
+        window,
         link: LinkId(1),
         transport: WS,
     };
@@ -122,6 +131,12 @@ fn parts_of(parts: &FrameParts<'_>) -> (Out, u32) {
     (Out::Frame(frame), parts.unit_len() as u32)
 }
 
+/// The frames of a run, and the lengths of their units.
+fn frames_of(run: &Run, count: usize) -> (Vec<Out>, Vec<u32>) {
+    let frame = |index: usize| Out::Frame(run.frames(index + 1)[run.frames(index).len()..].to_vec());
+    ((0..count).map(frame).collect(), run.units(count).to_vec())
+}
+
 /// As an adapter writes that knows the short ways.
 fn flush_short(
     connection: &mut Connection,
@@ -129,6 +144,7 @@ fn flush_short(
     format: &dyn WireFormat,
     now: Time,
     writes: &[usize],
+    run: &mut Run,
 ) -> Vec<Out> {
     let mut outs = Vec::new();
     for &most in writes {
@@ -143,8 +159,10 @@ fn flush_short(
                 outs.extend(connection.transmit_last(link, format).map(|unit| frame_of(&unit)));
             }
         } else {
-            let (frames, lengths): (Vec<_>, Vec<_>) =
-                connection.parts(link, format).take(most).map(|parts| parts_of(&parts)).unzip();
+            let (frames, lengths): (Vec<_>, Vec<_>) = match connection.gather(link, format, run) {
+                0 => connection.parts(link, format).take(most).map(|parts| parts_of(&parts)).unzip(),
+                count => frames_of(run, count.min(most)),
+            };
             if !frames.is_empty() {
                 connection.transmit_parts(&lengths);
             }
@@ -169,14 +187,26 @@ fn flush_long(connection: &mut Connection, link: LinkId, format: &dyn WireFormat
     outs
 }
 
-fn check(protocol: Protocol, overflow: Overflow, steps: Vec<Step>) -> Result<(), TestCaseError> {
-    let format: &dyn WireFormat = if protocol == Protocol::Native { &JSON } else { &PLAIN };
+fn format_of(protocol: Protocol) -> &'static dyn WireFormat {
+    if protocol == Protocol::Native { &JSON } else { &PLAIN }
+}
+
+fn check(
+    [protocol, others]: [Protocol; 2],
+    window: Window,
+    overflow: Overflow,
+    steps: Vec<Step>,
+) -> Result<(), TestCaseError> {
+    let format = format_of(protocol);
     let config = config(|config| {
         config.window = Window { messages: 4, bytes: 100 };
         config.max_queued_messages = 12;
         config.overflow = overflow;
     });
-    let (mut short, mut long) = (opened(protocol, &config), opened(protocol, &config));
+    let (mut short, mut long) = (opened(protocol, window, &config), opened(protocol, window, &config));
+    // Another recipient, who acknowledges all.
+    let mut other = (opened(others, Window::default(), &config), opened(others, Window::default(), &config));
+    let (mut taken, mut run) = (0, Run::new());
     let mut arena = Arena::default();
     let (mut now, mut link, mut attachment) = (Time::ZERO, LinkId(1), 1);
     for step in steps {
@@ -195,7 +225,10 @@ fn check(protocol: Protocol, overflow: Overflow, steps: Vec<Step>) -> Result<(),
                     long.handle_unit(link, Unit::Text(unit.as_str().into()), format, now);
                 }
             }
-            Step::Send { message, copied } => {
+            Step::Send { message, copied, to_other } => {
+                if to_other && other.0.append(&message) {
+                    prop_assert_eq!(other.1.send(message.clone(), now), Ok(Sent::Queued));
+                }
                 let sent = long.send(message.clone(), now);
                 let refused = match copied {
                     true => (!short.append(&message)).then_some(message),
@@ -207,8 +240,20 @@ fn check(protocol: Protocol, overflow: Overflow, steps: Vec<Step>) -> Result<(),
                 }
             }
             Step::Flush { writes } => {
-                let written = flush_short(&mut short, link, format, now, &writes);
+                let written = flush_short(&mut short, link, format, now, &writes, &mut run);
                 prop_assert_eq!(written, flush_long(&mut long, link, format, now));
+            }
+            Step::FlushOther => {
+                let format = format_of(others);
+                let written = flush_short(&mut other.0, LinkId(1), format, Time::ZERO, &[usize::MAX], &mut run);
+                taken += written.len();
+                prop_assert_eq!(written, flush_long(&mut other.1, LinkId(1), format, Time::ZERO));
+                if others == Protocol::Native {
+                    let ack = Unit::Text(format!(r#"{{"ack":{taken}}}"#).into());
+                    other.0.handle_unit(LinkId(1), ack.clone(), format, Time::ZERO);
+                    other.1.handle_unit(LinkId(1), ack, format, Time::ZERO);
+                }
+                prop_assert_eq!(&other.0, &other.1);
             }
             Step::Pass { millis } => {
                 now = Time(now.0 + millis);
@@ -243,10 +288,97 @@ proptest! {
 
     #[test]
     fn a_shortcut_does_what_the_long_way_does(
-        native in any::<bool>(),
+        native in any::<[bool; 2]>(),
+        bytes in prop_oneof![Just(200), Just(1000), Just(1222), Just(1500), Just(1 << 20)],
         overflow in prop_oneof![Just(Overflow::Disconnect), Just(Overflow::DropNewest), Just(Overflow::DropOldest)],
         steps in prop::collection::vec(step(), 0..60),
     ) {
-        check(if native { Protocol::Native } else { Protocol::Plain }, overflow, steps)?;
+        let protocols = native.map(|native| if native { Protocol::Native } else { Protocol::Plain });
+        check(protocols, Window { messages: 6, bytes }, overflow, steps)?;
     }
+}
+
+#[test]
+fn a_run_holds_no_more_than_it_says_and_the_rest_goes_by_itself() {
+    let gathered = |messages: Vec<Message>| {
+        let config = config(|config| config.window = Window::default());
+        let mut connection = opened(Protocol::Plain, Window::default(), &config);
+        for message in messages {
+            assert!(connection.append(&message.shared()));
+        }
+        let mut run = Run::new();
+        let count = connection.gather(LinkId(1), &PLAIN, &mut run);
+        (count, run.frames(count).len())
+    };
+    let of_length = |length: usize| Message::text("x".repeat(length));
+    let header = 4;
+    assert_eq!(gathered(vec![of_length(1); Run::MAX_FRAMES + 1]), (Run::MAX_FRAMES, 3 * Run::MAX_FRAMES));
+    assert_eq!(gathered(vec![of_length(1), of_length(Run::MAX_FRAME - header)]), (2, 3 + Run::MAX_FRAME));
+    assert_eq!(gathered(vec![of_length(1), of_length(Run::MAX_FRAME - header + 1)]), (1, 3));
+    let half = vec![of_length(Run::MAX_FRAME / 2 - header); 2 * Run::MAX_BYTES / Run::MAX_FRAME + 1];
+    assert_eq!(gathered(half.clone()), (half.len() - 1, Run::MAX_BYTES));
+}
+
+/// A session that opened with this window, and has nothing to say but messages.
+fn with_window(protocol: Protocol, window: Window) -> Connection {
+    let mut connection = opened(protocol, window, &config(|config| config.window = Window::default()));
+    if protocol == Protocol::Native {
+        assert!(connection.poll_transmit(LinkId(1), &JSON, Time::ZERO).is_some(), "opened");
+    }
+    connection
+}
+
+#[test]
+fn who_may_get_nothing_more_leaves_a_run_to_the_others() {
+    let mut slow = with_window(Protocol::Native, Window { messages: 2, bytes: 1 << 20 });
+    let mut quick = with_window(Protocol::Native, Window { messages: 3, bytes: 1 << 20 });
+    let shared = |text: &str| Message::text(text).shared();
+    let mut run = Run::new();
+    assert!([shared("a"), shared("b"), shared("c")].iter().all(|message| slow.append(message)));
+    assert_eq!(slow.gather(LinkId(1), &JSON, &mut run), 2);
+    slow.transmit_parts(run.units(2));
+    assert!([shared("d"), shared("e")].iter().all(|message| slow.append(message) && quick.append(message)));
+    assert_eq!(quick.gather(LinkId(1), &JSON, &mut run), 2);
+    let frames = run.frames(2).to_vec();
+    assert_eq!(slow.gather(LinkId(1), &JSON, &mut run), 0);
+    assert_eq!(run.frames(2), frames);
+}
+
+#[test]
+fn no_more_is_put_together_than_may_be_sent() {
+    let mut run = Run::new();
+    for window in [Window { messages: 3, bytes: 1 << 20 }, Window { messages: 256, bytes: 2000 }] {
+        let mut slow = with_window(Protocol::Native, window);
+        (0..20).for_each(|_| assert!(slow.append(&Message::text("x".repeat(800)).shared())));
+        assert_eq!(slow.gather(LinkId(1), &JSON, &mut run), 3);
+        assert_eq!(format!("{run:?}"), "Run(3 frames, 2445 bytes)");
+    }
+}
+
+/// Says when it is let go.
+struct Buffer(Arc<AtomicBool>);
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        b"part of much more"
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_run_does_not_hold_the_payloads_of_messages_that_nobody_waits_for() {
+    let gone = Arc::new(AtomicBool::new(false));
+    let mut connection = with_window(Protocol::Plain, Window::default());
+    let mut run = Run::new();
+    let message = Message::binary(bytes::Bytes::from_owner(Buffer(Arc::clone(&gone)))).shared();
+    assert!(connection.append(&message));
+    drop(message);
+    assert_eq!(connection.gather(LinkId(1), &PLAIN, &mut run), 1);
+    connection.transmit_parts(run.units(1));
+    assert!(gone.load(Ordering::Relaxed));
 }

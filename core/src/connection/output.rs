@@ -5,7 +5,8 @@ use crate::rules::{Delivery, Greets, Heartbeat};
 use crate::session::Next;
 use crate::timers::Timer;
 use crate::{
-    Close, Encoded, Frame, FrameParts, LinkId, Message, Opened, Reason, State, Text, Time, Transport, WireFormat,
+    Close, Encoded, Frame, FrameParts, LinkId, MessageRef, Opened, Reason, Run, State, Text, Time, Transport,
+    WireFormat,
 };
 
 impl Connection {
@@ -36,6 +37,17 @@ impl Connection {
         if all { parts } else { parts.none() }
     }
 
+    /// How many messages of a run, from its first on, are what [`poll_transmit`](Self::poll_transmit) would give next for a WebSocket.
+    /// A run that has something else takes in what waits here, as far as that can be in one. Then say which of them were handed
+    /// to the link: [`transmit_parts`](Self::transmit_parts).
+    #[inline]
+    pub fn gather(&self, link: LinkId, format: &dyn WireFormat, run: &mut Run) -> usize {
+        match self.has_only_messages(link) && self.rules.delivery != Delivery::Retained {
+            true => self.session.outbox.gather(run, format, self.rules.delivery),
+            false => 0,
+        }
+    }
+
     /// The first of [those](Self::parts), with units of these lengths, were handed to the link.
     #[inline]
     pub fn transmit_parts(&mut self, lengths: &[u32]) {
@@ -50,9 +62,9 @@ impl Connection {
     }
 
     /// That [one](Self::has_one_message), if the peer has room for it. It may be written from where it lies, as
-    /// [`Message::frame_parts`], if the peer [takes](Self::is_takable) a unit of that length.
+    /// [`MessageRef::frame_parts`], if the peer [takes](Self::is_takable) a unit of that length.
     #[inline(always)]
-    pub fn last_message(&self) -> Option<&Message> {
+    pub fn last_message(&self) -> Option<MessageRef<'_>> {
         self.session.outbox.last_message(self.rules.delivery)
     }
 

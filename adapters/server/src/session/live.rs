@@ -4,15 +4,16 @@ use std::io;
 use std::sync::Arc;
 use std::task::Waker;
 
-use arrayvec::ArrayVec;
 use bytes::Bytes;
-use nosphere_core::{Action, Connection, Encoded, Event, LinkId, Reason, RequestId, State, Text, Time, WireFormat};
+use nosphere_core::{
+    Action, Connection, Encoded, Event, LinkId, Reason, RequestId, Run, State, Text, Time, WireFormat,
+};
 use nosphere_websocket::{Close, CloseState, Flush, Outgoing, Writer};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Link;
-use super::write::{One, Written, write_one, write_own, write_some};
+use super::write::{One, Units, Written, write_one, write_own, write_run, write_some};
 use crate::RequestHead;
 use crate::requests::Answer;
 use crate::room::Room;
@@ -221,9 +222,11 @@ impl Live {
         }
         let mut ack = self.connection.transmit_ack(*link, self.format);
         loop {
-            let mut units = ArrayVec::new();
+            let mut units = Units::new();
             let before = ack.as_ref().and_then(Encoded::frame).map(Bytes::as_ref);
-            let written = write_some(half, before, self.connection.parts(*link, self.format), &mut units);
+            let gather = |run: &mut Run| self.connection.gather(*link, self.format, run);
+            let written = write_run(half, before, gather, &mut units)
+                .unwrap_or_else(|| write_some(half, before, self.connection.parts(*link, self.format), &mut units));
             // Whatever is wrong shows again where it is dealt with.
             let taken = written.as_ref().map_or((0, 0), |written| (written.count, written.rest));
             if let Some(ack) = ack.take_if(|_| taken.0 == 0) {
@@ -237,7 +240,7 @@ impl Live {
             {
                 writer.resume(unit, rest);
             }
-            if !full || count < units.len() {
+            if !full || count < units.len() || !self.connection.wants_transmit() {
                 return;
             }
         }

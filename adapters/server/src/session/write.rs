@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io::{self, IoSlice};
 
 use arrayvec::ArrayVec;
-use nosphere_core::{FrameHead, FrameParts, Message, WireFormat, frame_header};
+use nosphere_core::{FrameHead, FrameParts, MessageRef, Run, WireFormat, frame_header};
 
 use crate::socket::WriteHalf;
 
@@ -17,6 +17,9 @@ pub(super) struct Written {
     /// There may be more frames than were looked at.
     pub(super) full: bool,
 }
+
+/// The lengths of the units of those frames that were looked at.
+pub(super) type Units = ArrayVec<u32, { Run::MAX_FRAMES }>;
 
 /// What a write took of one frame.
 pub(super) enum One {
@@ -37,7 +40,7 @@ pub(super) enum One {
 #[inline(always)]
 pub(super) fn write_one(
     half: &WriteHalf,
-    message: &Message,
+    message: MessageRef<'_>,
     format: &dyn WireFormat,
     takable: impl Fn(usize) -> bool,
 ) -> One {
@@ -64,11 +67,41 @@ pub(super) fn write_one(
 #[inline(never)]
 pub(super) fn write_own(
     half: &WriteHalf,
-    message: &Message,
+    message: MessageRef<'_>,
     format: &dyn WireFormat,
     takable: impl Fn(usize) -> bool,
 ) -> One {
     write_one(half, message, format, takable)
+}
+
+/// Writes what waits of messages that others get, too, behind what comes `before`, as it was put together for all of them. `None` if
+/// nothing of the kind comes next; else as [`write_some`].
+#[inline]
+pub(super) fn write_run(
+    half: &WriteHalf,
+    before: Option<&[u8]>,
+    gather: impl FnOnce(&mut Run) -> usize,
+    units: &mut Units,
+) -> Option<Option<Written>> {
+    RUN.with_borrow_mut(|run| {
+        let count = gather(run);
+        if count == 0 {
+            return None;
+        }
+        let frames = run.frames(count);
+        units.try_extend_from_slice(run.units(count)).ok()?;
+        let (length, taken) = match before {
+            None => (frames.len(), half.try_write(frames)),
+            Some(before) => (before.len() + frames.len(), half.try_write_vectored(&[before, frames].map(IoSlice::new))),
+        };
+        Some(match taken {
+            // Nearly always.
+            Ok(taken) if taken == length => {
+                Some(Written { count: usize::from(before.is_some()) + units.len(), rest: 0, full: true })
+            }
+            taken => written(taken, before.map(<[u8]>::len).into_iter().chain(units.iter().map(frame_len)), true),
+        })
+    })
 }
 
 /// Writes as many frames as one write takes, behind one that comes `before`; `None` if it took nothing. `units` becomes the
@@ -78,7 +111,7 @@ pub(super) fn write_some<'a>(
     half: &WriteHalf,
     before: Option<&'a [u8]>,
     mut frames: impl Iterator<Item = FrameParts<'a>>,
-    units: &mut ArrayVec<u32, MAX_FRAMES>,
+    units: &mut Units,
 ) -> Option<Written> {
     let Some(first) = frames.next() else {
         let before = before?;
@@ -100,14 +133,14 @@ fn write_whole<'a>(
     before: Option<&'a [u8]>,
     first: FrameParts<'a>,
     mut frames: impl Iterator<Item = FrameParts<'a>>,
-    units: &mut ArrayVec<u32, MAX_FRAMES>,
+    units: &mut Units,
 ) -> Option<Written> {
     let mut slices = ArrayVec::<IoSlice<'_>, { 1 + MAX_FRAMES }>::new();
     slices.extend(before.map(IoSlice::new));
     let (mut full, mut next) = (false, Some(first));
     // A chain of iterators would be a call for each frame.
     while let Some(frame) = next {
-        let Some(whole) = frame.whole().filter(|_| !units.is_full()) else {
+        let Some(whole) = frame.whole().filter(|_| units.len() < MAX_FRAMES) else {
             full = true;
             break;
         };
@@ -128,7 +161,7 @@ fn write_joined<'a>(
     before: Option<&'a [u8]>,
     first: FrameParts<'a>,
     mut frames: impl Iterator<Item = FrameParts<'a>>,
-    units: &mut ArrayVec<u32, MAX_FRAMES>,
+    units: &mut Units,
 ) -> Option<Written> {
     JOINED.with_borrow_mut(|joined| {
         joined.resize(MAX_JOINED + FrameParts::SPARE, 0);
@@ -162,7 +195,7 @@ fn write_vectored<'a>(
     before: Option<&'a [u8]>,
     first: FrameParts<'a>,
     frames: impl Iterator<Item = FrameParts<'a>>,
-    units: &mut ArrayVec<u32, MAX_FRAMES>,
+    units: &mut Units,
 ) -> Option<Written> {
     let mut long = ArrayVec::<FrameParts<'_>, MAX_VECTORED>::new();
     let mut full = false;
@@ -201,8 +234,8 @@ fn written(taken: io::Result<usize>, mut lengths: impl Iterator<Item = usize>, f
     Some(Written { count, rest, full })
 }
 
-/// The most frames of one write.
-pub(super) const MAX_FRAMES: usize = 64;
+/// The most frames that are written by their slices.
+const MAX_FRAMES: usize = 64;
 
 /// The most of them that are written in parts.
 const MAX_VECTORED: usize = 16;
@@ -216,4 +249,7 @@ const MAX_JOINED: usize = 8 * 1024;
 thread_local! {
     /// Where short frames are copied together; what it allocated serves all writes of a thread.
     static JOINED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+
+    /// What was last written to several sessions of a thread.
+    static RUN: RefCell<Run> = const { RefCell::new(Run::new()) };
 }

@@ -1,28 +1,25 @@
 mod push;
-
-use std::collections::VecDeque;
-use std::collections::vec_deque::Iter;
+mod queue;
 
 pub(crate) use push::Pushed;
+use queue::{Gone, Queue, Waiting};
 
 use crate::rules::{Delivery, Rules};
 use crate::seldom::Seldom;
-use crate::{Config, EncodeError, Encoded, FrameParts, Message, Text, Undeliverable, Window, WireFormat};
+use crate::{Config, EncodeError, Encoded, FrameParts, Message, MessageRef, Run, Undeliverable, Window, WireFormat};
 
 /// The outgoing stream of a session: send queue and retention in one.
 ///
-/// `entries` holds everything behind `acknowledged`, oldest first. Of these the first `transmitted` were handed to the
-/// current link, and the first `numbered` have a number that the attachment can no longer change; what is behind them
-/// may still be dropped or replaced.
+/// `queue` holds everything behind `acknowledged`, oldest first. Of these the first `numbered` have a number that the attachment
+/// can no longer change, as have all that were handed to the current link; what is behind them may still be dropped or replaced.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Outbox {
-    entries: VecDeque<Entry>,
+    queue: Queue,
     acknowledged: u64,
-    transmitted: usize,
     numbered: usize,
     /// Bytes of the units that were transmitted.
     in_flight: usize,
-    /// Bytes of the payloads of all entries.
+    /// Bytes of the payloads of all messages.
     queued: usize,
     special: Seldom<Special>,
     peer: Window,
@@ -31,7 +28,7 @@ pub(crate) struct Outbox {
 /// What few sessions ever have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Special {
-    /// How many of the entries are volatile, and how many have a key.
+    /// How many of the messages are volatile, and how many have a key.
     volatile: usize,
     keyed: usize,
     /// How many messages were dropped to make room for newer ones.
@@ -40,19 +37,10 @@ struct Special {
     set_aside: Vec<Message>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Entry {
-    message: Message,
-    /// The length of its unit, once it was transmitted.
-    unit: u32,
-    /// A digest of its key, so that a search looks at few keys.
-    key: u32,
-}
-
 /// See [`Outbox::parts`].
 pub(crate) struct Parts<'a> {
     outbox: &'a Outbox,
-    waiting: Iter<'a, Entry>,
+    waiting: Waiting<'a>,
     format: &'a dyn WireFormat,
     delivery: Delivery,
     /// In flight, once those that were given are.
@@ -63,7 +51,7 @@ pub(crate) struct Parts<'a> {
 impl Parts<'_> {
     /// None of them.
     pub(crate) fn none(self) -> Self {
-        Self { waiting: Iter::default(), ..self }
+        Self { waiting: self.waiting.none(), ..self }
     }
 }
 
@@ -76,7 +64,7 @@ impl<'a> Iterator for Parts<'a> {
         if self.outbox.is_window_full(self.delivery, self.messages, self.bytes) {
             return None;
         }
-        let parts = self.waiting.next()?.message.frame_parts(self.format)?;
+        let parts = self.waiting.next()?.frame_parts(self.format)?;
         if !self.outbox.is_takable(parts.unit_len(), self.delivery) {
             return None;
         }
@@ -100,9 +88,8 @@ pub(crate) enum Next {
 impl Outbox {
     pub(crate) fn new(peer: Window) -> Self {
         Self {
-            entries: VecDeque::new(),
+            queue: Queue::new(),
             acknowledged: 0,
-            transmitted: 0,
             numbered: 0,
             in_flight: 0,
             queued: 0,
@@ -124,30 +111,11 @@ impl Outbox {
     pub(crate) fn append(&mut self, message: Message, length: usize) {
         debug_assert!(!message.is_marked() && message.len() == length);
         self.queued += length;
-        self.put(Entry { message, unit: 0, key: NO_KEY });
-    }
-
-    #[inline]
-    fn put(&mut self, entry: Entry) {
-        if self.entries.len() == self.entries.capacity() {
-            self.grow();
-        }
-        self.entries.push_back(entry);
-    }
-
-    #[cold]
-    fn grow(&mut self) {
-        match self.entries.capacity() {
-            // Most sessions never have two at once, and what is allocated here stays for as long as nothing happens.
-            0 => self.entries.reserve_exact(1),
-            // Who has two has more: a burst, or what is acknowledged by the window.
-            1 => self.entries.reserve_exact(7),
-            _ => self.entries.reserve(1),
-        }
+        self.queue.push(message);
     }
 
     fn is_window_closed(&self, delivery: Delivery) -> bool {
-        self.is_window_full(delivery, self.transmitted, self.in_flight)
+        self.is_window_full(delivery, self.queue.transmitted(), self.in_flight)
     }
 
     #[inline]
@@ -167,27 +135,26 @@ impl Outbox {
             messages * 2 < config.max_queued_messages && bytes * 2 < config.max_queued_bytes
         };
         let forgettable = || delivery() == Delivery::Retained;
-        is_little(self.entries.len(), self.queued)
-            || forgettable()
-                && is_little(self.entries.len() - self.transmitted, self.queued.saturating_sub(self.in_flight))
+        is_little(self.len(), self.queued)
+            || forgettable() && is_little(self.waiting_for_link(), self.queued.saturating_sub(self.in_flight))
     }
 
     /// Whether there is room for a message of this length without anything making room.
     #[inline]
     pub(crate) fn fits(&self, bytes: usize, config: &Config) -> bool {
-        self.entries.len() < config.max_queued_messages
-            && (self.queued + bytes <= config.max_queued_bytes || self.entries.is_empty())
+        self.queue.len() < config.max_queued_messages
+            && (self.queued + bytes <= config.max_queued_bytes || self.queue.is_empty())
     }
 
     /// Whether the oldest message is kept only for a client that may come back: new ones need the room more.
     fn can_forget(&self, delivery: Delivery) -> bool {
-        delivery == Delivery::Retained && self.transmitted > 0
+        delivery == Delivery::Retained && self.queue.transmitted() > 0
     }
 
     /// The next message for the link, if the peer's window has room for it (DLV-2).
     #[inline]
     pub(crate) fn next(&mut self, format: &dyn WireFormat, rules: &Rules, retained: usize) -> Option<Next> {
-        if rules.delivery == Delivery::Written && !rules.no_carriage_return && self.transmitted == 0 {
+        if rules.delivery == Delivery::Written && !rules.no_carriage_return && self.queue.transmitted() == 0 {
             return self.next_written(format);
         }
         let windowed = rules.delivery == Delivery::Acknowledged;
@@ -195,8 +162,7 @@ impl Outbox {
         if self.is_window_closed(rules.delivery) {
             return None;
         }
-        let entry = self.entries.get_mut(self.transmitted)?;
-        let unit = match entry.message.encode(format) {
+        let unit = match self.queue.next()?.encode(format) {
             Ok(unit) => unit,
             Err(error) => return Some(Next::Undeliverable(error.into())),
         };
@@ -210,17 +176,15 @@ impl Outbox {
         if rules.text_only && !unit.is_text() {
             return Some(Next::Undeliverable(not_text().into()));
         }
-        entry.unit = length as u32;
-        self.in_flight += length;
-        self.transmitted += 1;
-        self.numbered = self.numbered.max(self.transmitted);
-        let number = self.acknowledged + self.transmitted as u64;
+        self.queue.transmit(length as u32);
+        self.note_transmitted(length);
+        let number = self.transmitted();
         let keep = match rules.delivery {
             Delivery::Acknowledged => usize::MAX,
             Delivery::Retained => retained,
             Delivery::Written => 0,
         };
-        while self.transmitted > keep {
+        while self.queue.transmitted() > keep {
             self.pop();
         }
         Some(Next::Message { unit, number })
@@ -228,9 +192,8 @@ impl Outbox {
 
     /// [`next`](Self::next), where nothing is kept of what was handed to a link.
     fn next_written(&mut self, format: &dyn WireFormat) -> Option<Next> {
-        let entry = self.entries.pop_front()?;
-        self.forget(&entry);
-        let Entry { message, unit, key } = entry;
+        let message = self.queue.take_first()?;
+        self.forget(&message);
         match message.encode_last(format) {
             Ok(unit) => {
                 self.numbered = self.numbered.saturating_sub(1);
@@ -238,8 +201,8 @@ impl Outbox {
                 Some(Next::Message { unit, number: self.acknowledged })
             }
             Err((message, error)) => {
-                self.push_back(Entry { message, unit, key });
-                self.entries.rotate_right(1);
+                self.note_queued(&message);
+                self.queue.put_back(message);
                 Some(Next::Undeliverable(error.into()))
             }
         }
@@ -248,17 +211,39 @@ impl Outbox {
     /// What [`next`](Self::next) would give one after the other, as far as it can be written from where it lies.
     #[inline]
     pub(crate) fn parts<'a>(&'a self, format: &'a dyn WireFormat, delivery: Delivery) -> Parts<'a> {
-        let waiting = self.entries.range(self.transmitted..);
-        Parts { outbox: self, waiting, format, delivery, messages: self.transmitted, bytes: self.in_flight }
+        let (waiting, messages) = (self.queue.waiting(), self.queue.transmitted());
+        Parts { outbox: self, waiting, format, delivery, messages, bytes: self.in_flight }
+    }
+
+    /// How many of those are the first of a run, which takes them in if it has something else and they can be in one.
+    #[inline]
+    pub(crate) fn gather(&self, run: &mut Run, format: &dyn WireFormat, delivery: Delivery) -> usize {
+        if delivery != Delivery::Acknowledged {
+            return self.queue.gather(run, format, Window { messages: u32::MAX, bytes: u32::MAX });
+        }
+        // Before anything is put together that others do not wait for.
+        if self.is_window_closed(delivery) || (self.peer.bytes as usize) < Run::MAX_FRAME {
+            return 0;
+        }
+        let messages = self.peer.messages - self.queue.transmitted() as u32;
+        let room = Window { messages, bytes: self.peer.bytes - self.in_flight as u32 };
+        let count = self.queue.gather(run, format, room);
+        let mut bytes = 0;
+        let fits = |unit: &&u32| {
+            let fits = bytes < room.bytes as usize;
+            bytes += **unit as usize;
+            fits
+        };
+        run.units(count).iter().take_while(fits).count()
     }
 
     /// The only one of those, if nothing else waits.
     #[inline(always)]
-    pub(crate) fn last_message(&self, delivery: Delivery) -> Option<&Message> {
+    pub(crate) fn last_message(&self, delivery: Delivery) -> Option<MessageRef<'_>> {
         if self.waiting_for_link() != 1 || delivery == Delivery::Retained || self.is_window_closed(delivery) {
             return None;
         }
-        self.entries.back().map(|entry| &entry.message)
+        self.queue.last()
     }
 
     /// Whether the peer takes a unit of this length at all.
@@ -273,12 +258,8 @@ impl Outbox {
         if delivery == Delivery::Written {
             return self.pop();
         }
-        if let Some(entry) = self.entries.back_mut() {
-            entry.unit = length as u32;
-            self.in_flight += length;
-            self.transmitted += 1;
-            self.numbered = self.numbered.max(self.transmitted);
-        }
+        self.queue.transmit(length as u32);
+        self.note_transmitted(length);
     }
 
     /// The first of those, with units of these lengths, were transmitted.
@@ -287,17 +268,20 @@ impl Outbox {
         if delivery == Delivery::Written {
             return self.pop_many(lengths.len());
         }
-        for (entry, &length) in self.entries.range_mut(self.transmitted..).zip(lengths) {
-            entry.unit = length;
-            self.in_flight += length as usize;
-        }
-        self.transmitted += lengths.len();
-        self.numbered = self.numbered.max(self.transmitted);
+        self.queue.transmit_many(lengths);
+        self.note_transmitted(lengths.iter().map(|&length| length as usize).sum());
+    }
+
+    /// Messages were, with so many bytes.
+    #[inline(always)]
+    fn note_transmitted(&mut self, bytes: usize) {
+        self.in_flight += bytes;
+        self.numbered = self.numbered.max(self.queue.transmitted());
     }
 
     /// Removes the message that [`next`](Self::next) found undeliverable.
     pub(crate) fn remove_next(&mut self) -> Message {
-        self.remove(self.transmitted)
+        self.remove(self.queue.transmitted())
     }
 
     /// The same, and keeps it for [`take_all`](Self::take_all).
@@ -308,7 +292,7 @@ impl Outbox {
 
     /// Whether messages that were transmitted are kept for as long as the peer has not said that it took them.
     pub(crate) fn awaits_acknowledgement(&self) -> bool {
-        self.transmitted > 0
+        self.queue.transmitted() > 0
     }
 
     /// The peer has taken as many, which is not more than [`highest_number`](Self::highest_number) (DLV-4).
@@ -325,8 +309,7 @@ impl Outbox {
         while self.acknowledged < received.min(self.highest_number()) {
             self.pop();
         }
-        self.transmitted = 0;
-        self.in_flight = 0;
+        self.in_flight -= self.queue.retract(0);
         lost
     }
 
@@ -340,15 +323,12 @@ impl Outbox {
 
     /// Goes back to the message behind `count`, which was handed to a carrier that failed.
     pub(crate) fn retract(&mut self, count: u64) {
-        let keep = (count.saturating_sub(self.acknowledged) as usize).min(self.transmitted);
-        let bytes: usize = self.entries.range(keep..self.transmitted).map(|entry| entry.unit as usize).sum();
-        self.transmitted = keep;
-        self.in_flight -= bytes;
+        self.in_flight -= self.queue.retract(count.saturating_sub(self.acknowledged) as usize);
     }
 
     /// The number of messages that were handed to the current link or acknowledged before.
     pub(crate) fn transmitted(&self) -> u64 {
-        self.acknowledged + self.transmitted as u64
+        self.acknowledged + self.queue.transmitted() as u64
     }
 
     pub(crate) fn acknowledged(&self) -> u64 {
@@ -363,12 +343,12 @@ impl Outbox {
     /// How many messages were not handed to the link.
     #[inline]
     pub(crate) fn waiting_for_link(&self) -> usize {
-        self.entries.len() - self.transmitted
+        self.queue.len() - self.queue.transmitted()
     }
 
     /// Whether everything was handed to the link.
     pub(crate) fn is_flushed(&self) -> bool {
-        self.transmitted == self.entries.len()
+        self.waiting_for_link() == 0
     }
 
     pub(crate) fn dropped(&self) -> u64 {
@@ -376,15 +356,15 @@ impl Outbox {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.queue.len()
     }
 
     /// Takes everything that is not acknowledged: what may have been received, and what was never sent.
     pub(crate) fn take_all(&mut self) -> (Vec<Message>, Vec<Message>) {
-        let mut unknown: Vec<_> = std::mem::take(&mut self.entries).into_iter().map(|entry| entry.message).collect();
+        let mut unknown = self.queue.take_all();
         let Special { dropped, set_aside: mut unsent, .. } = self.special.take();
         unsent.extend(unknown.split_off(self.numbered));
-        (self.transmitted, self.numbered, self.in_flight, self.queued) = (0, 0, 0, 0);
+        (self.numbered, self.in_flight, self.queued) = (0, 0, 0);
         if dropped > 0 {
             self.special.make().dropped = dropped;
         }
@@ -393,83 +373,77 @@ impl Outbox {
 
     /// Gives back memory that a burst has left.
     pub(crate) fn shrink(&mut self) {
-        if self.entries.is_empty() {
-            self.entries = VecDeque::new();
-        }
+        self.queue.shrink();
         self.special.settle();
     }
 
     fn remove(&mut self, index: usize) -> Message {
-        let Some(entry) = self.entries.remove(index) else { unreachable!("the index was looked up") };
-        self.forget(&entry);
+        let Some(message) = self.queue.remove(index) else { unreachable!("the index was looked up") };
+        self.forget(&message);
         // A numbered message is removed only if the format of its own attachment refuses it after it accepted it.
         if index < self.numbered {
             self.numbered -= 1;
         }
-        entry.message
+        message
     }
 
-    fn push_back(&mut self, entry: Entry) {
-        self.queued += entry.message.len();
-        let (volatile, keyed) = (entry.message.is_volatile(), entry.key != NO_KEY);
+    /// A message comes into the queue.
+    fn note_queued(&mut self, message: &Message) {
+        self.queued += message.len();
+        let (volatile, keyed) = (message.is_volatile(), message.key().is_some());
         if volatile || keyed {
             let special = self.special.make();
             special.volatile += usize::from(volatile);
             special.keyed += usize::from(keyed);
         }
-        self.put(entry);
     }
 
-    /// An entry has gone.
-    #[inline]
-    fn forget(&mut self, entry: &Entry) {
-        self.queued -= entry.message.len();
+    /// A message has left it.
+    fn forget(&mut self, message: &Message) {
+        self.queued -= message.len();
         if let Some(special) = self.special.get_mut() {
-            special.volatile -= usize::from(entry.message.is_volatile());
-            special.keyed -= usize::from(entry.key != NO_KEY);
+            special.volatile -= usize::from(message.is_volatile());
+            special.keyed -= usize::from(message.key().is_some());
+        }
+    }
+
+    /// The oldest are about to leave it.
+    #[inline]
+    fn forget_special(&mut self, count: usize) {
+        if let Some(special) = self.special.get_mut() {
+            for shared in self.queue.first_shared(count) {
+                special.volatile -= usize::from(shared.is_volatile());
+                special.keyed -= usize::from(shared.key().is_some());
+            }
         }
     }
 
     /// The oldest are not needed any more.
     fn pop_many(&mut self, count: usize) {
-        let count = count.min(self.entries.len());
-        let transmitted = count.min(self.transmitted);
-        self.in_flight -= self.entries.range(..transmitted).map(|entry| entry.unit as usize).sum::<usize>();
-        for entry in self.entries.range(..count) {
-            self.queued -= entry.message.len();
-        }
-        if let Some(special) = self.special.get_mut() {
-            for entry in self.entries.range(..count) {
-                special.volatile -= usize::from(entry.message.is_volatile());
-                special.keyed -= usize::from(entry.key != NO_KEY);
-            }
-        }
-        self.entries.drain(..count);
-        self.transmitted -= transmitted;
-        self.numbered = self.numbered.saturating_sub(count);
-        self.acknowledged += count as u64;
+        let count = count.min(self.queue.len());
+        self.forget_special(count);
+        let gone = self.queue.drop_first(count);
+        self.note_gone(&gone, count);
     }
 
     #[inline]
     fn pop(&mut self) {
-        let Some(entry) = self.entries.pop_front() else { return };
-        self.forget(&entry);
-        if self.transmitted > 0 {
-            self.transmitted -= 1;
-            self.in_flight -= entry.unit as usize;
+        if self.queue.is_empty() {
+            return;
         }
-        self.numbered = self.numbered.saturating_sub(1);
-        self.acknowledged += 1;
+        self.forget_special(1);
+        let gone = self.queue.drop_one();
+        self.note_gone(&gone, 1);
+    }
+
+    #[inline(always)]
+    fn note_gone(&mut self, gone: &Gone, count: usize) {
+        self.queued -= gone.bytes;
+        self.in_flight -= gone.in_flight;
+        self.numbered = self.numbered.saturating_sub(count);
+        self.acknowledged += count as u64;
     }
 }
-
-/// FNV-1a. Never [`NO_KEY`].
-fn digest(key: &Text) -> u32 {
-    let step = |digest: u32, byte: &u8| (digest ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
-    key.as_bytes().iter().fold(0x811c_9dc5, step).max(NO_KEY + 1)
-}
-
-const NO_KEY: u32 = 0;
 
 /// SPEC ATM-12.
 pub(crate) fn not_text() -> EncodeError {

@@ -1,4 +1,4 @@
-use super::{Entry, NO_KEY, Outbox, digest};
+use super::Outbox;
 use crate::rules::Delivery;
 use crate::{Config, Message, Overflow, Text};
 
@@ -23,9 +23,8 @@ impl Outbox {
         if volatile && !(linked && self.takes_volatile(delivery, config)) {
             return Pushed::Dropped;
         }
-        let key = message.key().map_or(NO_KEY, digest);
         // The place of the one that is replaced. Making room may move it, and even empty it.
-        let mut place = message.key().and_then(|of| self.find(of, key));
+        let mut place = message.key().and_then(|key| self.find(key));
         while !self.fits_at(place, message.len(), config) {
             let removed = if self.can_forget(delivery) {
                 self.pop();
@@ -48,8 +47,9 @@ impl Outbox {
             };
             place = place.filter(|&at| at != removed).map(|at| at - usize::from(removed < at));
         }
-        self.push_back(Entry { message, unit: 0, key });
-        let Some(older) = place.and_then(|at| self.entries.swap_remove_back(at)) else { return Pushed::Queued };
+        self.note_queued(&message);
+        self.queue.push(message);
+        let Some(older) = place.and_then(|at| self.queue.replace_by_last(at)) else { return Pushed::Queued };
         self.forget(&older);
         Pushed::Replaced
     }
@@ -57,38 +57,29 @@ impl Outbox {
     /// Whether a message fits, at the end or in the place of another one.
     fn fits_at(&self, place: Option<usize>, bytes: usize, config: &Config) -> bool {
         let Some(at) = place else { return self.fits(bytes, config) };
-        let older = self.entries[at].message.len();
-        self.queued - older + bytes <= config.max_queued_bytes || self.entries.len() == 1
+        let older = self.queue.shared_len(at);
+        self.queued - older + bytes <= config.max_queued_bytes || self.queue.len() == 1
     }
 
     /// Whether a message would fit if everything made room for it that may.
     fn could_fit(&self, bytes: usize, config: &Config) -> bool {
-        let waiting: usize = self.waiting().map(|entry| entry.message.len()).sum();
+        let waiting: usize = self.queue.length_from(self.numbered);
         let fits = self.queued - waiting + bytes <= config.max_queued_bytes || self.numbered == 0;
-        self.numbered < self.entries.len().min(config.max_queued_messages) && fits
+        self.numbered < self.queue.len().min(config.max_queued_messages) && fits
     }
 
     /// Whether what is sent now would go out now, as far as this side can tell.
     fn takes_volatile(&self, delivery: Delivery, config: &Config) -> bool {
-        let waiting = self.entries.len() - self.transmitted;
-        waiting < config.max_volatile_waiting && !self.is_window_closed(delivery)
+        self.waiting_for_link() < config.max_volatile_waiting && !self.is_window_closed(delivery)
     }
 
     /// The message of a key that waits, and may still be replaced. After a resume there may be older ones before it.
-    fn find(&self, key: &Text, digest: u32) -> Option<usize> {
-        let is = |entry: &Entry| entry.key == digest && entry.message.key() == Some(key);
-        let at = || self.waiting().rposition(is);
-        if self.special.get()?.keyed == 0 { None } else { Some(self.numbered + at()?) }
+    fn find(&self, key: &Text) -> Option<usize> {
+        if self.special.get()?.keyed == 0 { None } else { self.queue.find_key(self.numbered, key) }
     }
 
     fn oldest_volatile(&self) -> Option<usize> {
-        let at = || self.waiting().position(|entry| entry.message.is_volatile());
-        if self.special.get()?.volatile == 0 { None } else { Some(self.numbered + at()?) }
-    }
-
-    /// What has no number that the attachment could not change any more.
-    fn waiting(&self) -> impl DoubleEndedIterator<Item = &Entry> + ExactSizeIterator {
-        self.entries.range(self.numbered..)
+        if self.special.get()?.volatile == 0 { None } else { self.queue.find_volatile(self.numbered) }
     }
 
     /// Drops what is volatile and was not handed to a link in time.

@@ -1,16 +1,17 @@
+mod reference;
+mod shared;
+
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
+pub use reference::MessageRef;
+pub(crate) use shared::{Brief, Shared, digest};
+use shared::{Exchange, Marks};
 
 use crate::connection::too_deep;
-use crate::{
-    EncodeError, Encoded, Frame, FrameParts, Json, Payload, Reply, Request, RequestId, Text, Unit, WireFormat,
-};
-
-/// How many wire formats' encodings a shared message remembers; further ones are encoded for each recipient.
-const REMEMBERED_ENCODINGS: usize = 4;
+use crate::{EncodeError, Encoded, Json, Payload, RequestId, Text, WireFormat};
 
 /// A message to send: a payload for one session, or one shared by many.
 ///
@@ -29,95 +30,11 @@ const REMEMBERED_ENCODINGS: usize = 4;
 #[derive(Clone)]
 pub struct Message(Body);
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct Marks {
-    exchange: Option<Exchange>,
-    key: Option<Text>,
-    volatile: bool,
-}
-
-/// Which side of a request and its reply a message is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Exchange {
-    Reply(RequestId),
-    Request(RequestId),
-}
-
+/// What a queue takes apart, and puts together again.
 #[derive(Clone)]
-enum Body {
+pub(crate) enum Body {
     Own(Payload),
     Shared(Arc<Shared>),
-}
-
-struct Shared {
-    payload: Payload,
-    brief: Brief,
-    /// What few messages have.
-    marks: Option<Marks>,
-    encodings: [OnceLock<(&'static str, Result<Encoded, EncodeError>)>; REMEMBERED_ENCODINGS],
-}
-
-/// What a queue has to know of a message.
-#[derive(Clone, Copy)]
-pub(crate) struct Brief {
-    /// The payload's.
-    pub(crate) length: usize,
-    /// Those of the below that it has.
-    pub(crate) traits: u8,
-}
-
-impl Brief {
-    pub(crate) const BINARY: u8 = 1;
-    pub(crate) const TEXT: u8 = 2;
-    /// JSON that nests too deep, or a message with marks.
-    pub(crate) const SPECIAL: u8 = 4;
-
-    #[inline]
-    fn new(payload: &Payload, marked: bool) -> Self {
-        let traits = match payload {
-            Payload::Binary(_) => Self::BINARY,
-            Payload::Json(json) if json.is_too_deep() => Self::SPECIAL,
-            Payload::Json(_) => 0,
-            Payload::Text(_) => Self::TEXT,
-        };
-        Self { length: payload.len(), traits: if marked { traits | Self::SPECIAL } else { traits } }
-    }
-}
-
-impl Shared {
-    /// What the message is in a format, made when it is first asked for. `None`: there are too many formats.
-    #[inline(always)]
-    fn encoding(&self, format: &dyn WireFormat) -> Option<&Result<Encoded, EncodeError>> {
-        let name = format.name();
-        match self.encodings[0].get() {
-            // The same text at the same place: nearly always.
-            Some((known, encoding)) if std::ptr::eq(*known, name) => Some(encoding),
-            _ => self.any_encoding(name, format),
-        }
-    }
-
-    #[cold]
-    fn any_encoding(&self, name: &'static str, format: &dyn WireFormat) -> Option<&Result<Encoded, EncodeError>> {
-        let encodings = self
-            .encodings
-            .iter()
-            .map(|slot| slot.get_or_init(|| (name, self.encode(format).map(|unit| Encoded::shared(&unit)))));
-        encodings.into_iter().find(|(known, _)| *known == name).map(|(_, encoding)| encoding)
-    }
-
-    fn encode(&self, format: &dyn WireFormat) -> Result<Unit, EncodeError> {
-        if let Payload::Json(json) = &self.payload
-            && json.is_too_deep()
-        {
-            return Err(too_deep());
-        }
-        let payload = || self.payload.clone();
-        match self.marks.as_ref().and_then(|marks| marks.exchange) {
-            None => format.encode_kept(&self.payload),
-            Some(Exchange::Reply(id)) => format.encode(Frame::Reply(Reply { id, payload: payload() })),
-            Some(Exchange::Request(id)) => format.encode(Frame::Request(Request { id, payload: payload() })),
-        }
-    }
 }
 
 impl Message {
@@ -184,6 +101,22 @@ impl Message {
         self.with(|marks| marks.key = Some(key))
     }
 
+    fn with(self, mark: impl FnOnce(&mut Marks)) -> Self {
+        let mut marks = self.marks().cloned().unwrap_or_default();
+        mark(&mut marks);
+        // What was encoded for others is not this message any more.
+        Self::with_marks(self.into_payload(), Some(marks))
+    }
+
+    fn with_marks(payload: Payload, marks: Option<Marks>) -> Self {
+        Self(Body::Shared(Arc::new(Shared::new(payload, marks))))
+    }
+
+    #[inline(always)]
+    pub(crate) fn into_body(self) -> Body {
+        self.0
+    }
+
     /// What a queue has to know, without a look at the payload that many recipients share.
     #[inline]
     pub(crate) fn brief(&self) -> Brief {
@@ -198,7 +131,7 @@ impl Message {
     pub(crate) fn len(&self) -> usize {
         match &self.0 {
             Body::Own(payload) => payload.len(),
-            Body::Shared(shared) => shared.brief.length,
+            Body::Shared(shared) => shared.len(),
         }
     }
 
@@ -209,21 +142,17 @@ impl Message {
 
     /// Whether the message may be [dropped](Self::volatile). A request or a reply may not: somebody waits for it.
     pub fn is_volatile(&self) -> bool {
-        self.marks().is_some_and(|marks| marks.volatile && marks.exchange.is_none())
+        matches!(&self.0, Body::Shared(shared) if shared.is_volatile())
     }
 
     /// What tells which older message this one [replaces](Self::keyed). A request or a reply replaces none.
     pub fn key(&self) -> Option<&Text> {
-        self.marks().filter(|marks| marks.exchange.is_none())?.key.as_ref()
+        if let Body::Shared(shared) = &self.0 { shared.key() } else { None }
     }
 
     /// Whether only a protocol with frames of its own has a form for this.
     pub(crate) fn is_exchange(&self) -> bool {
-        self.exchange().is_some()
-    }
-
-    fn exchange(&self) -> Option<Exchange> {
-        self.marks()?.exchange
+        self.marks().is_some_and(|marks| marks.exchange.is_some())
     }
 
     fn marks(&self) -> Option<&Marks> {
@@ -233,23 +162,16 @@ impl Message {
         }
     }
 
-    fn with(self, mark: impl FnOnce(&mut Marks)) -> Self {
-        let mut marks = self.marks().cloned().unwrap_or_default();
-        mark(&mut marks);
-        // What was encoded for others is not this message any more.
-        Self::with_marks(self.into_payload(), Some(marks))
-    }
-
-    fn with_marks(payload: Payload, marks: Option<Marks>) -> Self {
-        let brief = Brief::new(&payload, marks.is_some());
-        Self(Body::Shared(Arc::new(Shared { payload, brief, marks, encodings: Default::default() })))
-    }
-
     /// What the message holds.
     pub fn payload(&self) -> &Payload {
+        self.by_reference().payload()
+    }
+
+    /// The message where it lies.
+    pub(crate) fn by_reference(&self) -> MessageRef<'_> {
         match &self.0 {
-            Body::Own(payload) => payload,
-            Body::Shared(shared) => &shared.payload,
+            Body::Own(payload) => MessageRef::own(payload),
+            Body::Shared(shared) => MessageRef::of_shared(shared),
         }
     }
 
@@ -267,18 +189,7 @@ impl Message {
     ///
     /// When the format cannot express the message, or it is JSON that nests too deep.
     pub fn encode(&self, format: &dyn WireFormat) -> Result<Encoded, EncodeError> {
-        if let Payload::Json(json) = self.payload()
-            && json.is_too_deep()
-        {
-            return Err(too_deep());
-        }
-        match &self.0 {
-            Body::Own(payload) => format.encode_kept(payload).map(Encoded::new),
-            Body::Shared(shared) => match shared.encoding(format) {
-                Some(encoding) => encoding.clone(),
-                None => shared.encode(format).map(Encoded::new),
-            },
-        }
+        self.by_reference().encode(format)
     }
 
     /// [`encode`](Self::encode) for a message that is not needed any more. It comes back if it cannot be encoded.
@@ -291,22 +202,12 @@ impl Message {
             Body::Shared(_) => self.encode(format).map_err(|error| (self, error)),
         }
     }
+}
 
-    /// Whether many recipients share the message; see [`shared`](Self::shared).
-    #[inline]
-    pub fn is_shared(&self) -> bool {
-        matches!(self.0, Body::Shared(_))
-    }
-
-    /// The message as a WebSocket frame, if nothing has to be copied for that: one that is shared, from where all its
-    /// recipients have it, or a payload that goes as it is.
+impl From<Body> for Message {
     #[inline(always)]
-    pub fn frame_parts(&self, format: &dyn WireFormat) -> Option<FrameParts<'_>> {
-        match &self.0 {
-            Body::Own(Payload::Json(json)) if json.is_too_deep() => None,
-            Body::Own(payload) => Some(FrameParts::enveloped(payload.as_bytes(), format.envelope(payload)?)),
-            Body::Shared(shared) => FrameParts::prepared(shared.encoding(format)?.as_ref().ok()?),
-        }
+    fn from(body: Body) -> Self {
+        Self(body)
     }
 }
 
@@ -370,7 +271,6 @@ impl Hash for Message {
 
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(marks) = self.marks() else { return self.payload().fmt(f) };
-        f.debug_struct("Message").field("payload", self.payload()).field("marks", marks).finish()
+        self.by_reference().fmt(f)
     }
 }
