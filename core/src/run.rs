@@ -10,7 +10,7 @@ use crate::message::Shared;
 /// of them, and the others are found to wait for just that, message by message, without a look at any:
 /// [`Connection::gather`](crate::Connection::gather).
 ///
-/// A run has frames, until it takes in others, and knows the messages again without holding what is in them. It has no more than
+/// A run has frames until it takes in others, and knows their messages again without keeping these alive. It has no more than
 /// [`MAX_FRAMES`](Self::MAX_FRAMES), of no more than [`MAX_FRAME`](Self::MAX_FRAME) bytes each and [`MAX_BYTES`](Self::MAX_BYTES)
 /// together; other messages are [parts](crate::Connection::parts).
 pub struct Run {

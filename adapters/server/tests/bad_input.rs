@@ -301,6 +301,15 @@ async fn still_there(mut client: Native) {
     assert_eq!(client.message().await, text("still"));
 }
 
+/// The head of a first POST of the session, whose body has this length.
+fn post_head(client: &Native, length: &str) -> String {
+    let key = format!("Nosphere-Session: {}\r\nNosphere-Token: {}", client.session, client.token.reveal());
+    format!(
+        "POST /echo HTTP/1.1\r\nHost: x\r\n{key}\r\nNosphere-Attachment: 1\r\nNosphere-Received: 0\r\nNosphere-Base: 0\r\n\
+         Content-Type: application/vnd.nosphere.v1.json\r\n{length}\r\n\r\n"
+    )
+}
+
 #[tokio::test]
 async fn a_body_over_the_limit_is_413() {
     // SPEC PST-5
@@ -323,13 +332,8 @@ async fn a_body_over_the_limit_is_413() {
     }
     // Without a length beforehand.
     let mut raw = Raw::connect(server.addr).await;
-    let key = format!("Nosphere-Session: {}\r\nNosphere-Token: {}", client.session, client.token.reveal());
-    raw.write(format!(
-        "POST /echo HTTP/1.1\r\nHost: x\r\n{key}\r\nNosphere-Attachment: 1\r\nNosphere-Received: 0\r\nNosphere-Base: 0\r\n\
-         Content-Type: application/vnd.nosphere.v1.json\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{large}\r\n",
-        large.len()
-    ))
-    .await;
+    let head = post_head(&client, "Transfer-Encoding: chunked");
+    raw.write(format!("{head}{:x}\r\n{large}\r\n", large.len())).await;
     assert!(raw.read_until("\r\n\r\n").await.starts_with("HTTP/1.1 413"));
     still_there(client).await;
 }
@@ -343,13 +347,7 @@ async fn who_writes_a_body_over_the_limit_to_its_end_gets_the_answer_and_not_a_r
     let client = Native::open(server.addr, "/echo", Transport::ServerSentEvents, FORMATS[0]).await;
     let piece = " ".repeat(4 << 20);
     let mut raw = Raw::connect(server.addr).await;
-    let key = format!("Nosphere-Session: {}\r\nNosphere-Token: {}", client.session, client.token.reveal());
-    raw.write(format!(
-        "POST /echo HTTP/1.1\r\nHost: x\r\n{key}\r\nNosphere-Attachment: 1\r\nNosphere-Received: 0\r\nNosphere-Base: 0\r\n\
-         Content-Type: application/vnd.nosphere.v1.json\r\nContent-Length: {}\r\n\r\n",
-        7 * piece.len()
-    ))
-    .await;
+    raw.write(post_head(&client, &format!("Content-Length: {}", 7 * piece.len()))).await;
     for _ in 0..7 {
         raw.write(&piece).await;
     }

@@ -94,13 +94,7 @@ pub(super) fn write_run(
             None => (frames.len(), half.try_write(frames)),
             Some(before) => (before.len() + frames.len(), half.try_write_vectored(&[before, frames].map(IoSlice::new))),
         };
-        Some(match taken {
-            // Nearly always.
-            Ok(taken) if taken == length => {
-                Some(Written { count: usize::from(before.is_some()) + units.len(), rest: 0, full: true })
-            }
-            taken => written(taken, before.map(<[u8]>::len).into_iter().chain(units.iter().map(frame_len)), true),
-        })
+        Some(written_short(taken, length, before, units, true))
     })
 }
 
@@ -179,13 +173,7 @@ fn write_joined<'a>(
             units.push(frame.unit_len() as u32);
             next = frames.next();
         };
-        match half.try_write(&joined[..end]) {
-            // Nearly always.
-            Ok(taken) if taken == end => {
-                Some(Written { count: usize::from(before.is_some()) + units.len(), rest: 0, full })
-            }
-            taken => written(taken, before.map(<[u8]>::len).into_iter().chain(units.iter().map(frame_len)), full),
-        }
+        written_short(half.try_write(&joined[..end]), end, before, units, full)
     })
 }
 
@@ -215,6 +203,24 @@ fn write_vectored<'a>(
     }
     let lengths = before.map(<[u8]>::len).into_iter().chain(long.iter().map(FrameParts::len));
     written(half.try_write_vectored(&slices), lengths, full)
+}
+
+/// What a write took of short frames, which have so many bytes with what comes before.
+#[inline(always)]
+fn written_short(
+    taken: io::Result<usize>,
+    length: usize,
+    before: Option<&[u8]>,
+    units: &Units,
+    full: bool,
+) -> Option<Written> {
+    match taken {
+        // Nearly always.
+        Ok(taken) if taken == length => {
+            Some(Written { count: usize::from(before.is_some()) + units.len(), rest: 0, full })
+        }
+        taken => written(taken, before.map(<[u8]>::len).into_iter().chain(units.iter().map(frame_len)), full),
+    }
 }
 
 /// The length of a frame with a unit of this length.

@@ -243,7 +243,7 @@ impl Outbox {
         if self.waiting_for_link() != 1 || delivery == Delivery::Retained || self.is_window_closed(delivery) {
             return None;
         }
-        self.queue.last()
+        self.queue.next()
     }
 
     /// Whether the peer takes a unit of this length at all.

@@ -73,19 +73,9 @@ impl Queue {
     }
 
     /// The first that was not handed to the link.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next(&self) -> Option<MessageRef<'_>> {
         self.waiting().next()
-    }
-
-    /// The newest.
-    #[inline(always)]
-    pub(super) fn last(&self) -> Option<MessageRef<'_>> {
-        match (self.shared.back(), self.own.back()) {
-            (Some(shared), Some(own)) if self.is_before(own, shared) => Some(shared.by_reference()),
-            (Some(shared), None) => Some(shared.by_reference()),
-            (_, own) => own.map(Entry::by_reference),
-        }
     }
 
     /// What was not handed to the link.
@@ -120,19 +110,8 @@ impl Queue {
     /// How many of those are the first of the messages that lie there.
     #[inline(always)]
     fn count_same(&self, places: &[usize]) -> usize {
-        let (front, back) = self.shared.as_slices();
-        let front = front.get(self.shared_sent..).unwrap_or_default();
-        let back = &back[(self.shared_sent + front.len()).saturating_sub(self.shared.len() - back.len())..];
-        let mut same = 0;
-        for row in [front, back] {
-            for entry in row {
-                if places.get(same) != Some(&Run::place_of(&entry.message)) {
-                    return same;
-                }
-                same += 1;
-            }
-        }
-        same
+        let waiting = self.shared.range(self.shared_sent..).zip(places);
+        waiting.take_while(|(entry, place)| Run::place_of(&entry.message) == **place).count()
     }
 
     /// The [next](Self::next) was handed to the link, as a unit of this length.
@@ -306,11 +285,6 @@ impl Queue {
             self.own = VecDeque::new();
         }
     }
-
-    #[inline(always)]
-    fn is_before<A, B>(&self, one: &Entry<A>, other: &Entry<B>) -> bool {
-        one.index(self.first) < other.index(self.first)
-    }
 }
 
 /// Where the beginning of the count is, and the capacity of a row, make no difference to what a queue is. Whether a message is shared
@@ -457,13 +431,7 @@ fn grow<T>(row: &mut VecDeque<T>) {
 
 #[inline(always)]
 fn transmit_many<T>(row: &mut VecDeque<Entry<T>>, sent: &mut usize, units: &[u32]) {
-    let (front, back) = row.as_mut_slices();
-    let behind = sent.saturating_sub(front.len());
-    let rows = [front.get_mut(*sent..), back.get_mut(behind..)].into_iter().flatten();
-    let mut left = units.iter();
-    for row in rows {
-        row.iter_mut().zip(left.by_ref()).for_each(|(entry, unit)| entry.unit = *unit);
-    }
+    row.range_mut(*sent..).zip(units).for_each(|(entry, unit)| entry.unit = *unit);
     *sent += units.len();
 }
 
